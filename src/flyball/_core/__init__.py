@@ -1,0 +1,1 @@
+"""The compiled decision plane. Only `flyball.policy.engine` imports this package."""

@@ -1,0 +1,125 @@
+"""The compiled decision plane, as `flyball.policy.engine` and `flyball.stores.sqlite` see it.
+
+Bytes named `…_json` are UTF-8 JSON; their shapes stand beside the Rust types they become.
+Calls that may wait (`Core.check` with `wait`, `Core.drain_events`, `Writer.commit`) let other
+Python threads run and must not be made on the main thread. Any call in a forked child raises
+`ForkedError`.
+"""
+
+from collections.abc import Sequence
+from typing import final
+
+class CoreError(Exception):
+    """A call that could not be carried out. args: (code, detail)."""
+
+class PolicyLoadError(CoreError):
+    """A bundle that cannot be loaded. args: (code, detail, diagnostics_json)."""
+
+class ForkedError(CoreError):
+    """The process has forked since the core was made."""
+
+class StoreConflict(CoreError):
+    """A guard of a unit of work did not hold; nothing of it was written."""
+
+class StoreUnavailable(CoreError):
+    """The store could not make it durable (full, read-only, locked, closed, queue full)."""
+
+@final
+class Verdict:
+    effect: str
+    reasons: tuple[str, ...]
+    decision: str
+    digest: str
+    policies: tuple[str, ...]
+    reaction: str | None
+
+@final
+class Writer:
+    def __new__(cls, path: str, *, queue_limit: int = 65536) -> Writer: ...
+    def commit(
+        self,
+        statements: Sequence[tuple[str, Sequence[None | int | float | str | bytes], int | None]],
+        records: Sequence[tuple[str | None, str, int, bytes, bytes | None]],
+    ) -> list[int]:
+        """Run the statements and append the records, in one transaction; return the records' sequence numbers.
+
+        A statement is (sql, parameters, expected changed rows or None); a record is
+        (task, kind, at_ms, body, sealed).
+        """
+    def head(self) -> tuple[int, bytes]:
+        """The last durable sequence number and chain hash."""
+    def stats_json(self) -> bytes: ...
+    def close(self) -> None:
+        """Write what is queued, then close. Later commits raise `StoreUnavailable`."""
+
+@final
+class Core:
+    def __new__(
+        cls,
+        *,
+        cell: str,
+        node: str,
+        epoch: int,
+        deployment_key: bytes,
+        writer: Writer | None = None,
+        max_wait_ms: int = 2000,
+    ) -> Core: ...
+    def load(self, compiled_json: bytes) -> bytes:
+        """Validate a compiled bundle and swap it in whole; raise `PolicyLoadError` and keep the old one."""
+    @staticmethod
+    def validate(compiled_json: bytes) -> bytes:
+        """Validate only. Returns warnings as JSON; raises `PolicyLoadError`."""
+    def open(self, spec_json: bytes) -> None:
+        """Put a task whose `task_opened` record is durable into the live table."""
+    def restore(self, spec_json: bytes, records: Sequence[bytes]) -> None:
+        """The same after a restart: apply the changes that stand in the task's records, in order."""
+    def set_counters(self, counters: Sequence[tuple[str, str, int]]) -> None:
+        """Load counters across tasks: (key, unit, used in 1/10000ths)."""
+    def check(
+        self,
+        task: str,
+        pep: str,
+        action: str,
+        resource_type: str,
+        resource_id: str,
+        args_json: bytes,
+        *,
+        binding: str = "inproc",
+        wait: bool = True,
+    ) -> Verdict:
+        """Decide one action of a live task. Returns only once the record is durable, unless the
+        action's access class is `buffered`. Never raises for a denial."""
+    def evaluate(self, request_json: bytes, pep: str) -> Verdict:
+        """Decide without a task, for a PEP that may assert subjects (AuthZEN request shape)."""
+    def report_result(self, task: str, pep: str, decision: str, result_json: bytes) -> None: ...
+    def return_charge(self, task: str, pep: str, decision: str) -> None: ...
+    def settle_approval(self, task: str, digest: str, approved: bool, by: str) -> None: ...
+    def heartbeat(self, task: str) -> int:
+        """Count a heartbeat; return the milliseconds until the next is due."""
+    def deaf(self, ms: int) -> None:
+        """The process could not receive for `ms`: heartbeat deadlines move by that, hard ends do not."""
+    def due(self, limit: int = 1000) -> list[tuple[str, str]]:
+        """Tasks whose time has come: (task, `heartbeat_missed` or `hard_end`)."""
+    def suspend(self, task: str) -> bool: ...
+    def park(self, task: str) -> bool: ...
+    def resume(self, task: str) -> bool: ...
+    def freeze(self, task: str) -> bool: ...
+    def fence(self, task: str, cause: str) -> bool:
+        """Fence for good. True if this call did it. From its return on no check of the task is allowed."""
+    def close(self, task: str) -> None:
+        """Forget a fenced task whose leases are all settled."""
+    def tasks(self, agent: str | None = None, owner: str | None = None) -> list[str]: ...
+    def state_json(self, task: str) -> bytes | None: ...
+    def drain_events(self, limit: int, timeout_ms: int) -> list[bytes]:
+        """Wait for and take events: `{"event":"deviation","task","decision","reaction","reasons"}` and the like."""
+    def stats_json(self) -> bytes: ...
+
+@final
+class Edge:
+    def __new__(cls, core: Core, config_json: bytes) -> Edge: ...
+    def start(self) -> bytes:
+        """Listen; returns the bound addresses as JSON."""
+    def stop(self, drain_ms: int = 2000) -> None: ...
+
+def canonical(value_json: bytes) -> bytes: ...
+def build_info_json() -> bytes: ...

@@ -1,0 +1,1 @@
+"""What every room may use: ids, clocks, secrets, errors. Imports nothing of Flyball."""
