@@ -1,0 +1,98 @@
+"""What crosses the door of `flow`: plain values that an edge parses and renders.
+
+Every edge (HTTP, CLI, MCP) fills these from its own wire and calls `flow`; nothing deeper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from flyball.kernel.json import Json
+from flyball.kernel.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a caller showed with one request.
+
+    `authorization` and `dpop` are the header values as received (`dpop` holds every header line,
+    so that two can be refused); `method` and `url` are what a DPoP proof must name (`url` without
+    query); `peer_uid` is the user id behind a Unix socket, None on any other connection.
+    """
+
+    authorization: str = ""
+    dpop: tuple[str, ...] = ()
+    method: str = ""
+    url: str = ""
+    peer_uid: int | None = None
+
+    def __repr__(self) -> str:
+        return f"Proof(method={self.method!r}, url={self.url!r}, peer_uid={self.peer_uid!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAsk:
+    """A request to open a task."""
+
+    profile: str
+    inputs: Mapping[str, Json]
+    vouchers: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A task that is open. `token` is the task token; `token_type` is `DPoP` or `Bearer`."""
+
+    task: str
+    token: Secret
+    token_type: str
+    expires_in: int
+    heartbeat_ms: int
+    hard_end_ms: int
+    state: str
+    credentials: tuple[str, ...]
+    check_endpoints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A heartbeat's answer: a fresh token, and how long until the next beat is due."""
+
+    token: Secret
+    token_type: str
+    expires_in: int
+    state: str
+    next_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A credential handed out. The agent holds the secret: delivery is `released`."""
+
+    lease: str
+    target: str
+    connection: Mapping[str, Json]
+    secret: Secret
+    expires_ms: int
+    delivery: str = "released"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What an end or a revocation set going. `receipts` are those completed within the wait;
+    `pending` are leases still being revoked (retries never stop)."""
+
+    tasks: tuple[str, ...]
+    receipts: tuple[Mapping[str, Json], ...] = ()
+    pending: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFilter:
+    """Which records an operator wants to see, newest last."""
+
+    kinds: frozenset[str] = field(default_factory=frozenset)
+    task: str | None = None
+    since_ms: int = 0
+    limit: int = 100

@@ -1,0 +1,88 @@
+"""Step 1 of every request: who is calling, and what the call is bound to.
+
+Two kinds of caller come here. One opens a task: it shows a workload's token (JWT-SVID or OIDC)
+and offers a DPoP key, or comes over a Unix socket. One holds a task: it shows the task token with
+a fresh DPoP proof, or comes from the very user id that the token is bound to. A stolen token
+alone is never enough.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flyball.flow.asks import Proof
+from flyball.flow.house import House
+from flyball.identity.principal import Principal
+from flyball.identity.resolve import AgentDecl, match_agent
+from flyball.kernel.errors import Denied, Unauthenticated
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A proven principal, the agent it is declared as, and what its task's token will be bound to."""
+
+    principal: Principal
+    agent: AgentDecl
+    binding: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskHolder:
+    """A caller that holds the task named here."""
+
+    task: str
+
+
+def caller(house: House, proof: Proof) -> Caller:
+    """Authenticate the caller of `open`.
+
+    Raises:
+        Unauthenticated: no token, a token that does not hold, a bad DPoP proof, or nothing to bind to.
+        Denied: the principal is not a declared agent.
+    """
+    scheme, _, token = proof.authorization.partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated(
+            "show a workload's token as `Authorization: Bearer …`",
+            code="token_missing",
+            hint="a JWT-SVID or an OIDC token whose audience is this Flyball's issuer",
+        )
+    principal = house.resolver.authenticate(token)
+    agent = match_agent(principal, house.active.bundle.agents.values())
+    if proof.dpop:
+        shown = house.dpop.verify(proof.dpop, method=proof.method, url=proof.url)
+        return Caller(principal, agent, f"jkt:{shown.thumbprint}")
+    if proof.peer_uid is None:
+        raise Unauthenticated(
+            "the task token would be bound to nothing",
+            code="binding_missing",
+            hint="offer a key with a DPoP proof (RFC 9449), or call over the Unix socket",
+        )
+    if agent.uid is not None and agent.uid != proof.peer_uid:
+        raise Denied(f"agent {agent.name!r} does not run as this user", code="peer_uid_mismatch")
+    return Caller(principal, agent, f"uid:{proof.peer_uid}")
+
+
+def task_holder(house: House, proof: Proof, task: str, *, ended_too: bool = False) -> TaskHolder:
+    """Authenticate the holder of `task` by its token and the token's binding.
+
+    Raises:
+        Unauthenticated: the token, its binding or its task does not hold.
+    """
+    scheme, _, raw = proof.authorization.partition(" ")
+    kind = scheme.lower()
+    if kind not in {"dpop", "bearer"} or not raw:
+        raise Unauthenticated("show the task token", code="token_missing")
+    token = house.tokens.verify(raw, now_ms=house.clock.wall_ms(), grace_ms=600_000 if ended_too else 0)
+    if token.task != task:
+        raise Unauthenticated("the token is another task's", code="task_mismatch")
+    bound, _, value = token.binding.partition(":")
+    if bound == "jkt":
+        if kind != "dpop":
+            raise Unauthenticated("a DPoP-bound token came without its proof", code="not_bound")
+        shown = house.dpop.verify(proof.dpop, method=proof.method, url=proof.url, token=raw)
+        if shown.thumbprint != value:
+            raise Unauthenticated("the proof is by another key than the token's", code="not_bound")
+    elif kind != "bearer" or proof.peer_uid is None or str(proof.peer_uid) != value:
+        raise Unauthenticated("the token is bound to another user of this machine", code="not_bound")
+    return TaskHolder(token.task)

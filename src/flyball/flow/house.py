@@ -1,0 +1,126 @@
+"""The parts of one running Flyball, as the flow sees them.
+
+Assembly builds a `House` and hands it to the edges; the functions of `flow` take it as their
+first argument. It holds no behaviour of its own beside the lock that makes opening a credential
+and ending a task of one and the same task take turns.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from flyball.audit.checkpoint import CheckpointSigner
+from flyball.audit.ports import RecordLog, Store
+from flyball.credential.backend import Backend
+from flyball.credential.ports import LeaseStore
+from flyball.credential.seal import Sealer
+from flyball.identity.admin import AdminTokens
+from flyball.identity.dpop import DpopVerifier
+from flyball.identity.resolve import Resolver
+from flyball.identity.task_token import TaskTokens
+from flyball.kernel.clock import Clock
+from flyball.policy.bundle import Bundle
+from flyball.policy.engine import Core
+from flyball.revocation.journal import Journal
+from flyball.revocation.loop import Revoker
+from flyball.revocation.sweep import Sweeper
+from flyball.task.heartbeat import ReceivingClock
+from flyball.task.ports import TaskStore
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What does not change while it runs. Times in milliseconds."""
+
+    issuer: str
+    cell: str
+    node: str
+    epoch: int
+    mode: str
+    check_endpoints: tuple[str, ...] = ()
+    undelivered_ms: int = 30_000
+    sweep_ms: int = 60_000
+    sweep_grace_ms: int = 60_000
+
+
+class ActiveBundle:
+    """The bundle that is in force. Replaced whole, and only by one that was loaded."""
+
+    def __init__(self, bundle: Bundle, digest: str) -> None:
+        self._pair = (bundle, digest)
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle itself."""
+        return self._pair[0]
+
+    @property
+    def digest(self) -> str:
+        """`sha256:…` over its content."""
+        return self._pair[1]
+
+    def replace(self, bundle: Bundle, digest: str) -> None:
+        """Put a loaded bundle in force."""
+        self._pair = (bundle, digest)
+
+
+@dataclass(slots=True)
+class House:
+    """Everything the flow calls, by room."""
+
+    settings: Settings
+    clock: Clock
+    resolver: Resolver
+    dpop: DpopVerifier
+    tokens: TaskTokens
+    admins: AdminTokens
+    active: ActiveBundle
+    core: Core
+    sealer: Sealer
+    backends: Mapping[str, Backend]
+    store: Store
+    tasks: TaskStore
+    leases: LeaseStore
+    log: RecordLog
+    journal: Journal
+    revoker: Revoker
+    sweeper: Sweeper
+    signer: CheckpointSigner
+    receiving: ReceivingClock
+    locks: TaskLocks = field(default_factory=lambda: TaskLocks())
+    faults: FaultCounts = field(default_factory=lambda: FaultCounts())
+
+
+class TaskLocks:
+    """One short lock a task, striped, so that no table of locks grows without end.
+
+    Never held across a call to a target or to the network.
+    """
+
+    def __init__(self, stripes: int = 64) -> None:
+        self._locks = tuple(threading.Lock() for _ in range(stripes))
+
+    def of(self, task: str) -> threading.Lock:
+        """The lock that this task shares with a few others."""
+        return self._locks[hash(task) % len(self._locks)]
+
+
+class FaultCounts:
+    """Counts of refusals for faults of our own, for `status` and the gap record."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[str, int] = {}
+
+    def add(self, reason: str) -> None:
+        """Count one."""
+        with self._lock:
+            self._counts[reason] = self._counts.get(reason, 0) + 1
+
+    def take(self) -> dict[str, int]:
+        """The counts since the last take."""
+        with self._lock:
+            counts, self._counts = self._counts, {}
+            return counts

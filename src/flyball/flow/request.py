@@ -1,0 +1,345 @@
+"""One request's one way through the house.
+
+What holds when privilege leaves here, in this order, and the numbers are the rooms':
+
+1. identity      the caller proved who it is, and which key or peer the proof is bound to;
+2. task          there is a live task, opened from a reviewed profile, whose token the caller holds;
+3. policy        the decision plane allowed this very action, on this bundle, and its record is durable;
+4. credential    the intent to touch the target is durable before the target is touched;
+5. enforcement   what is handed out is no wider than the profile, and lasts no longer than the task;
+6. audit         each of these facts is a record in the chain, written before its effect is answered;
+7. revocation    from the first durable intent on, something is due to take it back.
+
+A step that cannot be taken refuses; nothing here falls through to allow.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from dataclasses import replace
+
+from flyball.audit.record import Kind, Record
+from flyball.credential import issue
+from flyball.credential.backend import TargetRefused, TargetUnavailable
+from flyball.credential.lease import Delivery, Lease, LeaseState
+from flyball.flow import agents, end
+from flyball.flow.asks import Ended, OpenAsk, Opened, Proof, Released, Renewed
+from flyball.flow.gate import TaskHolder, caller, task_holder
+from flyball.flow.house import House
+from flyball.kernel import ids
+from flyball.kernel.errors import Conflict, Denied, Gone, NotFound, Unavailable
+from flyball.kernel.faults import fault_point
+from flyball.kernel.json import Json, canonical
+from flyball.policy.engine import CoreError, Verdict
+from flyball.task import lifecycle
+from flyball.task.profile import Profile, validate_inputs
+from flyball.task.task import LIVE, Cause, Task, TaskState
+
+PEP = "flyball"
+"""The name under which the control plane itself asks the decision plane."""
+
+_OUR_FAULTS = frozenset(
+    {"record_failed", "queue_full", "engine_error", "bundle_not_loaded", "policy_error", "quota_exceeded"}
+)
+
+
+def open_task(house: House, proof: Proof, ask: OpenAsk) -> Opened:
+    """Open a task of a profile.
+
+    Raises:
+        Unauthenticated: the caller's proof does not hold.
+        Denied: the agent, the profile or the policy says no.
+        InvalidInput: an input is unknown, missing or out of its bounds.
+        Unavailable: a fault of our own.
+    """
+    # 1 identity
+    who = caller(house, proof)
+    agent = who.agent
+    agents.require_active(house, agent.name)
+
+    # 2 task
+    bundle, digest = house.active.bundle, house.active.digest
+    profile = bundle.profiles.get(ask.profile)
+    if profile is None or agent.name not in profile.agents:
+        raise Denied(
+            f"agent {agent.name!r} may not run a profile of that name",
+            code="profile_not_for_agent",
+            hint="a profile names its agents; ask its author to add this one",
+        )
+    inputs = validate_inputs(profile, ask.inputs, ask.vouchers, house.resolver.vouch)
+    now = house.clock.wall_ms()
+    task = lifecycle.open_task(
+        id=ids.task_id(house.settings.cell, now),
+        principal=who.principal.id,
+        agent=agent.name,
+        owner=agent.owner,
+        profile=profile,
+        bundle=digest,
+        inputs=inputs,
+        binding=who.binding,
+        now_ms=now,
+        cell=house.settings.cell,
+        home=house.settings.node,
+        epoch=house.settings.epoch,
+    )
+
+    # 6 audit: no task without its record
+    data_key = secrets.token_bytes(32)
+    unit = house.store.unit()
+    unit.save_data_key(task.id, house.sealer.wrap(task.id, data_key))
+    unit.save_task(task)
+    unit.record(Record(Kind.TASK_OPENED, now, task.id, _opened_members(task, profile), _sealed_inputs(house, task, data_key)))
+    unit.commit()
+    fault_point("open.after_record")
+    house.core.open(task_spec(task, data_key))
+
+    # 3 policy: whether this agent may open this profile now
+    verdict = _check(house, task.id, "task.open", "profile", profile.name)
+    if verdict.effect != "allow":
+        end.finish(house, [task], Cause.REVOKED, by=PEP, detail=f"not opened: {','.join(verdict.reasons)}")
+        raise _refusal(verdict, f"the policy does not let {agent.name!r} open {profile.name!r} now")
+
+    token, life = house.tokens.mint(task, now)
+    return Opened(
+        task=task.id,
+        token=token,
+        token_type=_token_type(task),
+        expires_in=life,
+        heartbeat_ms=task.heartbeat_ms,
+        hard_end_ms=task.hard_end_ms,
+        state=task.state.value,
+        credentials=tuple(profile.credentials),
+        check_endpoints=house.settings.check_endpoints,
+    )
+
+
+def heartbeat(house: House, proof: Proof, task: str) -> Renewed:
+    """Say that the task's holder is alive; answers with a fresh token.
+
+    Raises:
+        Unauthenticated: the token or its binding does not hold.
+        Gone: the task is fenced or closed; nothing brings it back.
+    """
+    holder = task_holder(house, proof, task)
+    row = _live(house, holder)
+    try:
+        next_ms = house.core.heartbeat(row.id)
+    except CoreError as fault:
+        raise Gone("the task has ended", code="task_fenced") from fault
+    token, life = house.tokens.mint(row, house.clock.wall_ms())
+    return Renewed(token, _token_type(row), life, row.state.value, next_ms)
+
+
+def credential(house: House, proof: Proof, task: str, name: str) -> Released:
+    """Issue one of the profile's credentials to the task's holder.
+
+    Raises:
+        Denied: the profile or the policy says no; the reason's code and the decision's id are in it.
+        Gone: the task ended meanwhile; what was made at the target is being taken back.
+        Unavailable: the target or the store could not; what may have been made is being taken back.
+    """
+    # 1 identity, 2 task
+    holder = task_holder(house, proof, task)
+    row = _live(house, holder)
+    agents.require_active(house, row.agent)
+    profile = _profile(house, row)
+
+    # 3 policy: decided, charged and recorded, like any other privileged action
+    verdict = _check(house, row.id, "credential.issue", "credential", name)
+    if verdict.effect != "allow":
+        raise _refusal(verdict, f"this task may not have a credential {name!r}")
+
+    # 4 credential: intent first
+    grant = profile.credentials[name]
+    backend = house.backends.get(grant.target)
+    if backend is None:
+        raise Unavailable(f"target {grant.target!r} is not configured here", code="target_unknown")
+    now = house.clock.wall_ms()
+    lease, secret = issue.plan_lease(
+        backend,
+        id=ids.lease_id(house.settings.cell, now),
+        task=row,
+        credential=name,
+        target=grant.target,
+        access=grant.access,
+        ttl_ms=grant.ttl_ms,
+        issuer=house.settings.issuer,
+        now_ms=now,
+        epoch=house.settings.epoch,
+    )
+    unit = house.store.unit()
+    unit.save_lease(lease)
+    unit.save_secret(lease.id, house.sealer.seal(lease.id, secret.reveal().encode()))
+    unit.record(Record(Kind.LEASE_INTENT, now, row.id, _intent_members(lease, verdict.decision)))
+    unit.commit()
+    fault_point("issue.after_intent")
+    _stop_if_fenced(house, lease)
+    try:
+        issued = issue.at_target(backend, lease, secret)
+    except (TargetUnavailable, TargetRefused):
+        end.take_back(house, [lease], Cause.UNDELIVERED)
+        raise
+    fault_point("issue.after_target")
+
+    # 5 enforcement: no longer than the task; 6 audit: active is on record before it is handed out
+    active = issue.activated(lease, issued)
+    now = house.clock.wall_ms()
+    unit = house.store.unit()
+    unit.save_lease(active, expect=frozenset({LeaseState.INTENT}))
+    unit.record(Record(Kind.LEASE_ACTIVE, now, row.id, {"lease": lease.id, "native_expiry_ms": issued.native_expiry_ms}))
+    try:
+        unit.commit()
+    except (Conflict, Unavailable):
+        end.take_back(house, [active], Cause.UNDELIVERED)
+        raise
+    fault_point("issue.after_active")
+    # 7 revocation: a fence that came between is answered by taking back, never by handing out
+    _stop_if_fenced(house, active)
+    return Released(active.id, active.target, issued.connection, secret, active.expires_ms, Delivery.RELEASED.value)
+
+
+def delivered(house: House, proof: Proof, lease: str) -> None:
+    """The holder says that it has the credential. What nobody acknowledges is taken back."""
+    row = house.leases.get(lease)
+    if row is None:
+        raise NotFound("no such lease", code="lease_unknown")
+    task_holder(house, proof, row.task)
+    if row.state is LeaseState.DELIVERED:
+        return
+    if row.state is not LeaseState.ACTIVE:
+        raise Gone("the lease is being taken back", code="lease_gone")
+    now = house.clock.wall_ms()
+    unit = house.store.unit()
+    unit.save_lease(replace(row, state=LeaseState.DELIVERED), expect=frozenset({LeaseState.ACTIVE}))
+    unit.record(Record(Kind.LEASE_DELIVERED, now, row.task, {"lease": lease, "delivery": row.delivery.value}))
+    unit.commit()
+    fault_point("issue.after_delivered")
+
+
+def report_result(house: House, proof: Proof, task: str, decision: str, result: dict[str, Json]) -> None:
+    """A result of an allowed call, told under the task's own token: `self_reported`, it satisfies no origin rule."""
+    holder = task_holder(house, proof, task)
+    try:
+        house.core.report_result(holder.task, "self", decision, canonical(result))
+    except CoreError as fault:
+        raise Denied("that result was not taken", code=_code(fault), hint="report a result once, for an allowed call") from fault
+
+
+def end_task(house: House, proof: Proof, task: str, wait_ms: int = 5000) -> Ended:
+    """The holder ends its task. Ending twice answers with the same receipts."""
+    holder = task_holder(house, proof, task, ended_too=True)
+    row = house.tasks.get(holder.task)
+    if row is None:
+        raise NotFound("no such task", code="task_unknown")
+    return end.finish(house, [row], Cause.ENDED, by=row.agent, wait_ms=wait_ms)
+
+
+def task_spec(task: Task, data_key: bytes) -> bytes:
+    """The task as the decision plane takes it."""
+    inputs: dict[str, Json] = {
+        name: {"value": given.value, "type": given.type, "vouched_by": given.vouched_by}
+        for name, given in task.inputs.items()
+    }
+    return canonical(
+        {
+            "id": task.id,
+            "principal": task.principal,
+            "agent": task.agent,
+            "owner": task.owner,
+            "profile": task.profile,
+            "profile_digest": task.profile_digest,
+            "inputs": inputs,
+            "opened_ms": task.opened_ms,
+            "hard_end_ms": task.hard_end_ms,
+            "heartbeat_ms": task.heartbeat_ms,
+            "data_key": base64.b64encode(data_key).decode(),
+            "state": task.state.value,
+            "binding": task.binding,
+        }
+    )
+
+
+def _live(house: House, holder: TaskHolder) -> Task:
+    row = house.tasks.get(holder.task)
+    if row is None:
+        raise NotFound("no such task", code="task_unknown")
+    if row.state not in LIVE:
+        raise Gone("the task has ended", code="task_fenced", hint="open a new task")
+    return row
+
+
+def _profile(house: House, task: Task) -> Profile:
+    profile = house.active.bundle.profiles.get(task.profile)
+    if profile is None or profile.digest != task.profile_digest:
+        raise Denied(
+            f"profile {task.profile!r} has changed since this task was opened",
+            code="profile_changed",
+            hint="credentials are issued under the profile that the task pinned; open a new task",
+        )
+    return profile
+
+
+def _check(house: House, task: str, action: str, resource_type: str, resource: str) -> Verdict:
+    return house.core.check(task, PEP, action, resource_type, resource, b"{}")
+
+
+def _refusal(verdict: Verdict, detail: str) -> Denied | Unavailable:
+    reason = verdict.reasons[0] if verdict.reasons else "denied"
+    hint = f"decision {verdict.decision}" if verdict.decision else ""
+    if reason in _OUR_FAULTS:
+        return Unavailable(detail, code=reason, hint=hint or "try again")
+    return Denied(detail, code=reason, hint=hint)
+
+
+def _stop_if_fenced(house: House, lease: Lease) -> None:
+    row = house.tasks.get(lease.task)
+    state = house.core.state(lease.task)
+    if row is not None and row.state is TaskState.OPEN and state in {"open", "frozen"}:
+        return
+    end.take_back(house, [lease], Cause.REVOKED)
+    raise Gone("the task ended while its credential was being made", code="task_fenced")
+
+
+def _token_type(task: Task) -> str:
+    return "DPoP" if task.binding.startswith("jkt:") else "Bearer"
+
+
+def _code(fault: CoreError) -> str:
+    return str(fault.args[0]) if fault.args else "denied"
+
+
+def _opened_members(task: Task, profile: Profile) -> dict[str, Json]:
+    return {
+        "principal": task.principal,
+        "agent": task.agent,
+        "owner": task.owner,
+        "profile": task.profile,
+        "profile_digest": task.profile_digest,
+        "bundle": task.bundle,
+        "purpose": profile.purpose,
+        "inputs": {name: {"type": given.type, "vouched_by": given.vouched_by} for name, given in task.inputs.items()},
+        "heartbeat_ms": task.heartbeat_ms,
+        "hard_end_ms": task.hard_end_ms,
+        "binding": task.binding.partition(":")[0],
+        "home": task.home,
+        "epoch": task.epoch,
+    }
+
+
+def _intent_members(lease: Lease, decision: str) -> dict[str, Json]:
+    return {
+        "lease": lease.id,
+        "target": lease.target,
+        "access": lease.access,
+        "credential": lease.credential,
+        "name": lease.name,
+        "expires_ms": lease.expires_ms,
+        "decision": decision,
+        "delivery": lease.delivery.value,
+    }
+
+
+def _sealed_inputs(house: House, task: Task, data_key: bytes) -> bytes:
+    values: dict[str, Json] = {name: given.value for name, given in task.inputs.items()}
+    return house.sealer.seal_record(data_key, task.id, Kind.TASK_OPENED.value, canonical(values))

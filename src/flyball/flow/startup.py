@@ -1,0 +1,62 @@
+"""Coming up: nothing that was fenced is revived, nothing that was made is forgotten.
+
+1. the anchor is compared: a store that is older than what was acknowledged starts fenced;
+2. the journal is replayed: fences, revocation checkpoints and receipts that the store had not taken;
+3. the live tasks are rebuilt as a fold of their records, each with one heartbeat interval to show
+   itself and never past its hard end; a fenced or unreadable task is not;
+4. leases that nobody acknowledged, or that were being revoked, are revoked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from flyball.audit.anchor import Standing
+from flyball.flow import end
+from flyball.flow.house import House
+from flyball.flow.request import task_spec
+from flyball.kernel.errors import FlyballError
+from flyball.policy.engine import CoreError
+from flyball.task.task import LIVE, Cause
+
+log = structlog.get_logger("flyball.startup")
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What coming up found: tasks that go on, tasks that were fenced, leases that are being taken back."""
+
+    restored: int
+    fenced: int
+    leases: int
+    standing: str
+
+
+def recover(house: House, standing: Standing) -> Recovered:
+    """Rebuild the live state. Nothing is served before this returns."""
+    house.journal.replay(house.store, house.tasks, house.leases)
+    restored = fenced = 0
+    tasks = house.tasks.select(states=LIVE, limit=1_000_000)
+    if standing is not Standing.OK:
+        log.error("the store is older than its anchor: every task starts fenced", standing=standing.value)
+        end.finish(house, tasks, Cause.RECOVERED, by="flyball", detail=f"store {standing.value}")
+        house.sweeper.observe_only()
+        leases = house.revoker.recover()
+        return Recovered(0, len(tasks), leases, standing.value)
+    house.core.set_counters(house.log.counters())
+    for task in tasks:
+        wrapped = house.tasks.data_key(task.id)
+        try:
+            if wrapped is None:
+                raise FlyballError("the task's data key is gone")
+            bodies = [stored.body for stored in house.log.of_task(task.id)]
+            house.core.restore(task_spec(task, house.sealer.unwrap(task.id, wrapped)), bodies)
+            restored += 1
+        except (CoreError, FlyballError) as fault:
+            log.error("a task could not be rebuilt and is fenced", task=task.id, error=str(fault))
+            end.finish(house, [task], Cause.RECOVERED, by="flyball", detail="could not be rebuilt")
+            fenced += 1
+    leases = house.revoker.recover()
+    return Recovered(restored, fenced, leases, standing.value)

@@ -1,0 +1,154 @@
+"""What nobody asks for and must happen: missed heartbeats, ends of time, deviations, sweeps.
+
+Two threads. One waits for the decision plane's events, so that a deviation is acted on within
+milliseconds; one ticks, and each tick is a query of what is due, not a timer per thing.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import structlog
+
+from flyball.audit.record import Kind, Record
+from flyball.credential.lease import LIVE as LIVE_LEASES
+from flyball.credential.lease import LeaseState
+from flyball.flow import end
+from flyball.flow.house import House
+from flyball.kernel.errors import FlyballError
+from flyball.policy.engine import CoreError
+from flyball.revocation.loop import Lane
+from flyball.task.task import LIVE, Cause, Task, TaskState
+
+log = structlog.get_logger("flyball.watch")
+TICK_S = 0.1
+
+
+class Watch:
+    """Runs the two threads until it is stopped."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(self.events_once, 0.0), name="flyball-events", daemon=True),
+            threading.Thread(target=self._guarded, args=(self.tick, TICK_S), name="flyball-tick", daemon=True),
+        ]
+        self._next_slow_ms = 0
+        self._next_sweep_ms = 0
+
+    def start(self) -> None:
+        """Start watching."""
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Stop watching; both threads have ended when this returns."""
+        self._stop.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=5)
+
+    def _guarded(self, step: object, pause_s: float) -> None:
+        assert callable(step)
+        while not self._stop.is_set():
+            try:
+                step()
+            except Exception as fault:  # noqa: BLE001 - the watch outlives any one failure, and says so
+                self._house.faults.add("watch")
+                log.error("the watch failed and goes on", error=type(fault).__name__, code=getattr(fault, "code", ""))
+                self._stop.wait(0.2)
+            if pause_s:
+                self._stop.wait(pause_s)
+
+    def events_once(self) -> None:
+        """Wait shortly for events of the decision plane, and act on each."""
+        for raw in self._house.core.drain_events(256, 200):
+            event = json.loads(raw)
+            if event.get("event") == "deviation":
+                self._deviation(event["task"], event["reaction"], event["decision"], ",".join(event["reasons"]))
+
+    def _deviation(self, task_id: str, reaction: str, decision: str, reasons: str) -> None:
+        house = self._house
+        task = house.tasks.get(task_id)
+        if task is None:
+            return
+        detail = f"{reasons} ({decision})"
+        if reaction == "freeze":
+            end.freeze_task(house, task_id, by="flyball", reason=detail)
+        elif reaction == "suspend":
+            end.suspend_task(house, task_id, by="flyball", reason=detail)
+        elif reaction in ("revoke", "quarantine"):
+            end.finish(house, [task], Cause.DEVIATION, by="flyball", detail=detail)
+            if reaction == "quarantine":
+                self._ask_for_quarantine(task, detail)
+
+    def _ask_for_quarantine(self, task: Task, detail: str) -> None:
+        # Content may end its own task; only a person reaches further (invariant 11).
+        unit = self._house.store.unit()
+        asked = {"agent": task.agent, "task": task.id, "detail": detail, "at_ms": self._house.clock.wall_ms()}
+        unit.save_row("quarantine_request", task.id, asked)
+        unit.commit()
+        log.warning("quarantine asked for", agent=task.agent, task=task.id)
+
+    def tick(self) -> None:
+        """One look at everything that may be due."""
+        house = self._house
+        deaf = house.receiving.tick()
+        if deaf:
+            house.core.deaf(deaf)
+        self._due_tasks()
+        self._due_leases()
+        now = house.clock.mono_ms()
+        if now >= self._next_slow_ms:
+            self._next_slow_ms = now + 1000
+            self._slow()
+        if now >= self._next_sweep_ms:
+            self._next_sweep_ms = now + house.settings.sweep_ms
+            threading.Thread(target=self._sweep, name="flyball-sweep", daemon=True).start()
+
+    def _due_tasks(self) -> None:
+        causes = {"heartbeat_missed": Cause.HEARTBEAT_MISSED, "hard_end": Cause.EXPIRED}
+        for task_id, why in self._house.core.due():
+            task = self._house.tasks.get(task_id)
+            if task is not None:
+                end.finish(self._house, [task], causes[why], by="flyball")
+
+    def _due_leases(self) -> None:
+        house = self._house
+        now = house.clock.wall_ms()
+        for lease in house.leases.due(now):
+            house.revoker.submit(lease, lease.cause or Cause.EXPIRED.value, Lane.EXPIRY)
+        for lease in house.leases.select(states=frozenset({LeaseState.INTENT, LeaseState.ACTIVE})):
+            if now - lease.created_ms > house.settings.undelivered_ms:
+                house.revoker.submit(lease, Cause.UNDELIVERED.value, Lane.KILL)
+
+    def _slow(self) -> None:
+        house = self._house
+        house.signer.maintain()
+        for task in house.tasks.select(states=frozenset({TaskState.FENCED})):
+            for lease in house.leases.select(task=task.id, states=LIVE_LEASES):
+                house.revoker.submit(lease, task.cause or Cause.RECOVERED.value, Lane.KILL)
+            end.close(house, task.id)
+        counts = house.faults.take()
+        if counts:
+            unit = house.store.unit()
+            for reason, count in sorted(counts.items()):
+                unit.record(Record(Kind.GAP, house.clock.wall_ms(), None, {"reason": reason, "count": count}))
+            try:
+                unit.commit()
+            except FlyballError:
+                for reason in counts:
+                    house.faults.add(reason)
+
+    def _sweep(self) -> None:
+        try:
+            self._house.sweeper.sweep()
+        except (FlyballError, CoreError) as fault:
+            log.warning("a sweep failed and comes again", error=str(fault))
+
+
+def live_tasks(house: House) -> int:
+    """How many tasks are live, for `status`."""
+    return len(house.tasks.select(states=LIVE, limit=1_000_000))
