@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# What only a system package gives: PostgreSQL 15 and PgBouncer, for the tests that need them.
+# Installed where this user may; else the tests that need them are skipped and named at the end.
+set -euo pipefail
+want=()
+[ -x /usr/lib/postgresql/15/bin/postgres ] || want+=(postgresql-15)
+command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || want+=(pgbouncer)
+if [ "${1:-}" = "--bench" ]; then command -v wrk >/dev/null || want+=(wrk); fi
+[ ${#want[@]} -eq 0 ] && exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "· installing ${want[*]} (Debian packages, for the tests that need them)"
+  export DEBIAN_FRONTEND=noninteractive
+  if apt-get update -qq >/dev/null && apt-get install -y -qq --no-install-recommends "${want[@]}" >/dev/null; then
+    # The packages start services of their own; the tests start what they need themselves.
+    pg_dropcluster --stop 15 main 2>/dev/null || true
+    service pgbouncer stop >/dev/null 2>&1 || true
+    exit 0
+  fi
+fi
+if [ "${CI:-}" = true ]; then
+  echo "error: missing and not installable here: ${want[*]}" >&2
+  exit 1
+fi
+echo "· not installed: ${want[*]}; tests that need them are skipped and named at the end"

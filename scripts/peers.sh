@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Peers that benchmarks compare with, built once into a cache folder outside the tree.
+set -euo pipefail
+cache="${CACHE:-$HOME/.cache/flyball}"
+mkdir -p "$cache/bin"
+if [ ! -x "$cache/bin/opa" ]; then
+  command -v go >/dev/null || { echo "error: Go is needed to build OPA" >&2; echo "hint: install Go 1.25 or later, or put an opa binary at $cache/bin/opa" >&2; exit 1; }
+  echo "· building OPA 1.22.2 into $cache/bin (about a minute)"
+  GOBIN="$cache/bin" go install github.com/open-policy-agent/opa@v1.22.2
+fi

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Set-up for every target: uv (from PyPI where it is missing), the locked environment, the extension.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+say() { printf '\033[2m· %s\033[0m\n' "$*"; }
+[ -t 1 ] || say() { printf '· %s\n' "$*"; }
+die() { printf 'error: %s\nhint: %s\n' "$1" "$2" >&2; exit 1; }
+
+python=""
+for candidate in python3.13 python3.12 python3.11 python3; do
+  if command -v "$candidate" >/dev/null && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    python=$(command -v "$candidate"); break
+  fi
+done
+[ -n "$python" ] || die "Python 3.11 or later is needed" "install python3.11 and try again"
+export PATH="$HOME/.cargo/bin:$PATH"
+command -v cargo >/dev/null || die "a Rust toolchain is needed (cargo was not found)" "see https://rustup.rs"
+command -v cc >/dev/null || die "a C compiler is needed to link the Rust extension" "install gcc or clang"
+
+if [ ! -x .venv/bin/python ]; then
+  say "making an environment in .venv ($("$python" --version))"
+  "$python" -m venv .venv
+fi
+. scripts/env.sh
+if ! command -v uv >/dev/null; then
+  say "installing uv into .venv/tools"
+  "$python" -m venv .venv/tools
+  .venv/tools/bin/pip install -q 'uv>=0.5' || die "uv could not be installed" "is PyPI reachable?"
+fi
+[ "${1:-}" = "--tools" ] && exit 0
+
+stamp() { cat pyproject.toml uv.lock Cargo.toml Cargo.lock crates/*/Cargo.toml $(find crates -name '*.rs' | sort) | sha256sum | cut -c1-32; }
+want="$(stamp) ${1:-}"
+if [ "$(cat .venv/.flyball-setup 2>/dev/null || true)" = "$want" ] || [ "$(cat .venv/.flyball-setup 2>/dev/null || true)" = "${want% *} " ]; then
+  exit 0
+fi
+say "building the decision plane (Rust; the first time takes some minutes on two cores) and the locked environment"
+start=$(date +%s)
+flags=(--frozen --all-extras --python "$python")
+[ "${1:-}" = "--no-dev" ] && flags+=(--no-dev --inexact)
+# The crates first and by cargo itself, so that the wait shows its progress.
+cargo build --release --locked -p flyball-python --features extension-module || die "the decision plane did not build" "the compiler's message stands above"
+uv sync -q "${flags[@]}" || die "the environment could not be set up" "the message stands above; is PyPI reachable?"
+printf '%s' "$want" > .venv/.flyball-setup
+say "ready after $(( $(date +%s) - start )) s"
