@@ -46,6 +46,16 @@ class Writer:
         A statement is (sql, parameters, expected changed rows or None); a record is
         (task, kind, at_ms, body, sealed).
         """
+    def query(
+        self, sql: str, parameters: Sequence[None | int | float | str | bytes], limit: int = 100_000
+    ) -> list[tuple[None | int | float | str | bytes, ...]]:
+        """Read with one statement, on one of a small pool of read-only connections of the writer's own SQLite.
+
+        Python's sqlite3 module must not open a store that this process has open: it is a second copy
+        of SQLite, POSIX locks are the process's, and the two copies do not see each other's. Measured:
+        readers that saw half of a transaction, a writer that failed with "locking protocol".
+        More than `limit` rows is an error (`StoreUnavailable`); lets other Python threads run.
+        """
     def head(self) -> tuple[int, bytes]:
         """The last durable sequence number and chain hash."""
     def stats_json(self) -> bytes: ...
