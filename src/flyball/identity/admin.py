@@ -1,0 +1,85 @@
+"""Operators, by a local token in a private file.
+
+Whoever can read the file is an operator: it is 0600 and owned by the user that runs Flyball, and
+it is read and checked again on every use, so that replacing it takes effect at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import InitVar, dataclass
+from pathlib import Path
+
+from flyball.identity.private_files import read_private, write_private
+from flyball.kernel.errors import ConfigError, Unauthenticated
+from flyball.kernel.secret import Secret
+
+_TOKEN = re.compile(r"fba_[A-Za-z0-9_-]{43}")
+_ROOM = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A proven operator; made only by `AdminToken.authenticate`. `name` stands in records."""
+
+    name: str
+    seal: InitVar[object]
+
+    def __post_init__(self, seal: object) -> None:
+        if seal is not _ROOM:
+            raise TypeError("an Operator is made only by flyball.identity.admin")
+
+
+class AdminToken:
+    """The admin token's file."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is read yet."""
+        self._path = path
+
+    def create(self) -> bool:
+        """Make the file with a fresh token of 256 random bits, unless it is there. True if it was made.
+
+        Raises:
+            ConfigError: `key_file` where a file is there and cannot be used.
+        """
+        if self._path.exists() or self._path.is_symlink():
+            self._read()
+            return False
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(self._path, f"fba_{secrets.token_urlsafe(32)}\n".encode())
+        return True
+
+    def reveal(self) -> Secret:
+        """The token, for the local CLI, which is the operator by being able to read the file.
+
+        Raises:
+            ConfigError: `key_file`.
+        """
+        return Secret(self._read())
+
+    def authenticate(self, token: str) -> Operator:
+        """The operator whom a token proves, compared in constant time.
+
+        Raises:
+            Unauthenticated: `operator_token`.
+            ConfigError: `key_file` where the file cannot be used.
+        """
+        own = hashlib.sha256(self._read().encode()).digest()
+        shown = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+        if not hmac.compare_digest(own, shown):
+            raise Unauthenticated(
+                "not the admin token", code="operator_token", hint="operators read it from the state directory"
+            )
+        return Operator("operator:local-admin", seal=_ROOM)
+
+    def _read(self) -> str:
+        text = read_private(self._path).decode("ascii", "replace").strip()
+        if _TOKEN.fullmatch(text) is None:
+            raise ConfigError(
+                f"{self._path} does not hold an admin token", code="key_file", hint="delete it to make a new one"
+            )
+        return text
