@@ -1,0 +1,246 @@
+//! The bounded queue to the writer's thread, in two lanes.
+//!
+//! Units of work of the control plane (which carry fences, revocations and receipts) have a lane of
+//! their own and stand first in every batch: a flood of decisions can fill its own lane only.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::draft::RecordDraft;
+use crate::fault::Fault;
+use crate::ledger::UnitOutcome;
+use crate::unit::Unit;
+
+/// Decisions in one batch. It bounds how long a unit waits for the batch before its own.
+const DRAFTS_PER_BATCH: usize = 4096;
+/// Units in one batch.
+const UNITS_PER_BATCH: usize = 256;
+/// Units that may wait. Each belongs to a waiting thread of the control plane.
+const UNITS_WAITING: usize = 4096;
+/// Bytes of decisions that may wait.
+const DRAFT_BYTES: usize = 64 << 20;
+
+/// Called once with what became of a decision's record.
+pub(crate) type DraftDone = Box<dyn FnOnce(Settled) + Send>;
+
+/// What became of a decision's record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// Durable.
+    Durable,
+    /// A counter across tasks would have passed its limit; nothing was written.
+    Conflict,
+    /// Surely not written.
+    Failed(Fault),
+    /// COMMIT failed: written or not, nobody can say.
+    Unknown(Fault),
+}
+
+/// A decision's record that waits to be written.
+pub(crate) struct DraftJob {
+    pub(crate) draft: RecordDraft,
+    /// Taken when called. Dropped uncalled, it reports that the writer is closed.
+    done: Option<DraftDone>,
+}
+
+impl DraftJob {
+    pub(crate) fn new(draft: RecordDraft, done: DraftDone) -> Self {
+        Self { draft, done: Some(done) }
+    }
+
+    pub(crate) fn settle(mut self, settled: Settled) {
+        if let Some(done) = self.done.take() {
+            done(settled);
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let sealed = self.draft.sealed.as_ref().map_or(0, Vec::len);
+        self.draft.body.len().saturating_add(sealed).saturating_add(128)
+    }
+}
+
+impl Drop for DraftJob {
+    fn drop(&mut self) {
+        if let Some(done) = self.done.take() {
+            done(Settled::Failed(Fault::Closed));
+        }
+    }
+}
+
+/// Where the thread that handed in a unit waits.
+#[derive(Default)]
+pub(crate) struct UnitWait {
+    outcome: Mutex<Option<UnitOutcome>>,
+    settled: Condvar,
+}
+
+impl UnitWait {
+    pub(crate) fn wait(&self) -> UnitOutcome {
+        let mut outcome = self.outcome.lock();
+        loop {
+            if let Some(outcome) = outcome.take() {
+                return outcome;
+            }
+            self.settled.wait(&mut outcome);
+        }
+    }
+
+    fn settle(&self, outcome: UnitOutcome) {
+        *self.outcome.lock() = Some(outcome);
+        self.settled.notify_one();
+    }
+}
+
+/// A unit of work that waits to be written.
+pub(crate) struct UnitJob {
+    pub(crate) unit: Unit,
+    wait: Option<Arc<UnitWait>>,
+}
+
+impl UnitJob {
+    pub(crate) fn new(unit: Unit) -> (Self, Arc<UnitWait>) {
+        let wait = Arc::new(UnitWait::default());
+        (Self { unit, wait: Some(Arc::clone(&wait)) }, wait)
+    }
+
+    pub(crate) fn settle(mut self, outcome: UnitOutcome) {
+        if let Some(wait) = self.wait.take() {
+            wait.settle(outcome);
+        }
+    }
+}
+
+impl Drop for UnitJob {
+    fn drop(&mut self) {
+        if let Some(wait) = self.wait.take() {
+            wait.settle(UnitOutcome::Failed(Fault::Closed));
+        }
+    }
+}
+
+#[derive(Default)]
+struct Waiting {
+    units: VecDeque<UnitJob>,
+    drafts: VecDeque<DraftJob>,
+    draft_bytes: usize,
+    closed: bool,
+    asleep: bool,
+}
+
+/// The queue.
+pub(crate) struct Queue {
+    waiting: Mutex<Waiting>,
+    arrived: Condvar,
+    draft_limit: usize,
+}
+
+/// What `take` found.
+pub(crate) enum Taken {
+    /// Something to write.
+    Batch,
+    /// Nothing for as long as was asked.
+    Quiet,
+    /// Closed, and everything has been taken.
+    Closed,
+}
+
+impl Queue {
+    pub(crate) fn new(draft_limit: usize) -> Self {
+        Self { waiting: Mutex::default(), arrived: Condvar::new(), draft_limit }
+    }
+
+    /// Queue a decision's record, or give it back at once: full or closed.
+    pub(crate) fn push_draft(&self, job: DraftJob) -> Result<(), (DraftJob, Fault)> {
+        let bytes = job.bytes();
+        let mut waiting = self.waiting.lock();
+        if waiting.closed {
+            return Err((job, Fault::Closed));
+        }
+        let would_hold = waiting.draft_bytes.saturating_add(bytes);
+        if waiting.drafts.len() >= self.draft_limit || would_hold > DRAFT_BYTES {
+            return Err((job, Fault::QueueFull));
+        }
+        waiting.draft_bytes = would_hold;
+        waiting.drafts.push_back(job);
+        self.wake(waiting);
+        Ok(())
+    }
+
+    /// Queue a unit of work, or refuse it at once.
+    pub(crate) fn push_unit(&self, job: UnitJob) -> Result<(), Fault> {
+        let mut waiting = self.waiting.lock();
+        if waiting.closed {
+            return Err(Fault::Closed);
+        }
+        if waiting.units.len() >= UNITS_WAITING {
+            return Err(Fault::QueueFull);
+        }
+        waiting.units.push_back(job);
+        self.wake(waiting);
+        Ok(())
+    }
+
+    fn wake(&self, mut waiting: parking_lot::MutexGuard<'_, Waiting>) {
+        let asleep = std::mem::take(&mut waiting.asleep);
+        drop(waiting);
+        if asleep {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Take the next batch: units first, then decisions, each lane in its order.
+    pub(crate) fn take(
+        &self,
+        units: &mut Vec<UnitJob>,
+        drafts: &mut Vec<DraftJob>,
+        quiet: Duration,
+    ) -> Taken {
+        let mut waiting = self.waiting.lock();
+        while waiting.units.is_empty() && waiting.drafts.is_empty() {
+            if waiting.closed {
+                return Taken::Closed;
+            }
+            waiting.asleep = true;
+            if self.arrived.wait_for(&mut waiting, quiet).timed_out() {
+                waiting.asleep = false;
+                if waiting.units.is_empty() && waiting.drafts.is_empty() && !waiting.closed {
+                    return Taken::Quiet;
+                }
+            }
+        }
+        let some = waiting.units.len().min(UNITS_PER_BATCH);
+        units.extend(waiting.units.drain(..some));
+        let some = waiting.drafts.len().min(DRAFTS_PER_BATCH);
+        drafts.extend(waiting.drafts.drain(..some));
+        let taken: usize = drafts.iter().map(DraftJob::bytes).sum();
+        waiting.draft_bytes = waiting.draft_bytes.saturating_sub(taken);
+        Taken::Batch
+    }
+
+    /// Take nothing more in. What is queued is still written.
+    pub(crate) fn close(&self) {
+        self.waiting.lock().closed = true;
+        self.arrived.notify_one();
+    }
+
+    /// Drop what is left, so that everyone who waits is told.
+    pub(crate) fn abandon(&self) {
+        let mut waiting = self.waiting.lock();
+        waiting.closed = true;
+        let units = std::mem::take(&mut waiting.units);
+        let drafts = std::mem::take(&mut waiting.drafts);
+        waiting.draft_bytes = 0;
+        drop(waiting);
+        drop((units, drafts));
+    }
+
+    /// Decisions waiting, and their bytes.
+    pub(crate) fn depth(&self) -> (usize, usize) {
+        let waiting = self.waiting.lock();
+        (waiting.drafts.len(), waiting.draft_bytes)
+    }
+}

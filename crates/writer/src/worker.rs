@@ -1,0 +1,156 @@
+//! The writer's thread: take a batch, write it, tell everyone.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rusqlite::Connection;
+
+use crate::chain::Head;
+use crate::fault::Fault;
+use crate::ledger::{Broken, Ledger, UnitOutcome, Written};
+use crate::queue::{DraftJob, Queue, Settled, Taken, UnitJob};
+use crate::stats::Stats;
+use crate::unit::{Home, Unit};
+
+/// After this long without work the write-ahead log is moved into the database, off the path of
+/// any decision.
+const QUIET: Duration = Duration::from_millis(250);
+
+/// What the thread shares with the writer's handles.
+pub(crate) struct Shared {
+    pub(crate) queue: Queue,
+    pub(crate) stats: Stats,
+    /// The last durable head.
+    pub(crate) head: Mutex<Head>,
+    pub(crate) home: Mutex<Home>,
+}
+
+/// Tells everyone who waits, however the thread ends.
+struct Ended(Arc<Shared>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.queue.abandon();
+    }
+}
+
+/// The thread's body. `opened` is told whether the store can be used, and then dropped.
+pub(crate) fn run(
+    conn: &Connection,
+    shared: &Arc<Shared>,
+    opened: std::sync::mpsc::SyncSender<Result<(), Fault>>,
+) {
+    let ended = Ended(Arc::clone(shared));
+    let mut ledger = match Ledger::open(conn) {
+        Ok(ledger) => ledger,
+        Err(fault) => {
+            drop(opened.send(Err(fault)));
+            return;
+        }
+    };
+    if let Ok(head) = ledger.known_head() {
+        *shared.head.lock() = head;
+    }
+    drop(opened.send(Ok(())));
+    drop(opened);
+    let mut units = Vec::new();
+    let mut drafts = Vec::new();
+    let mut to_checkpoint = false;
+    loop {
+        match shared.queue.take(&mut units, &mut drafts, QUIET) {
+            Taken::Closed => break,
+            Taken::Quiet => {
+                if std::mem::take(&mut to_checkpoint) {
+                    // A log that cannot be moved now is moved later; nothing waits on it.
+                    drop(conn.execute_batch("PRAGMA wal_checkpoint(PASSIVE)"));
+                }
+            }
+            Taken::Batch => {
+                to_checkpoint = true;
+                write_batch(&mut ledger, shared, &mut units, &mut drafts);
+            }
+        }
+    }
+    drop(ended);
+}
+
+/// Write one batch and settle all that was in it. The lists are empty afterwards.
+fn write_batch(
+    ledger: &mut Ledger<'_>,
+    shared: &Shared,
+    units: &mut Vec<UnitJob>,
+    drafts: &mut Vec<DraftJob>,
+) {
+    let broken = match attempt(ledger, shared, units, drafts) {
+        Ok(written) => return settle(written, units, drafts),
+        Err(broken) => broken,
+    };
+    match broken {
+        // A decision that cannot be written must not take a step of a revocation down with it.
+        Broken::RolledBack { fault, by_drafts: true } if !units.is_empty() => {
+            for job in drafts.drain(..) {
+                job.settle(Settled::Failed(fault.clone()));
+            }
+            match attempt(ledger, shared, units, drafts) {
+                Ok(written) => settle(written, units, drafts),
+                Err(broken) => fail(broken, units, drafts),
+            }
+        }
+        broken => fail(broken, units, drafts),
+    }
+}
+
+fn attempt(
+    ledger: &mut Ledger<'_>,
+    shared: &Shared,
+    units: &[UnitJob],
+    drafts: &[DraftJob],
+) -> Result<Written, Broken> {
+    let start = Instant::now();
+    let home = shared.home.lock().clone();
+    let only: Vec<&Unit> = units.iter().map(|job| &job.unit).collect();
+    let result = ledger.write(&only, drafts.iter().map(|job| &job.draft), &home);
+    match &result {
+        Ok(written) => {
+            if let Ok(head) = ledger.known_head() {
+                *shared.head.lock() = head;
+            }
+            let conflicts = written.drafts.iter().filter(|written| !**written).count()
+                + written.units.iter().filter(|one| matches!(one, UnitOutcome::Conflict(_))).count();
+            let counted = (units.len() as u64, drafts.len() as u64, conflicts as u64);
+            shared.stats.committed(counted.0, counted.1, counted.2, start.elapsed());
+        }
+        Err(Broken::RolledBack { fault, .. }) => shared.stats.failed(fault.code(), false),
+        Err(Broken::Unknown(fault)) => {
+            shared.stats.failed(fault.code(), true);
+            // The outcome is unknown: what the database says now is the head we build on.
+            if let Ok(head) = ledger.known_head() {
+                *shared.head.lock() = head;
+            }
+        }
+    }
+    result
+}
+
+fn settle(written: Written, units: &mut Vec<UnitJob>, drafts: &mut Vec<DraftJob>) {
+    for (job, outcome) in units.drain(..).zip(written.units) {
+        job.settle(outcome);
+    }
+    for (job, written) in drafts.drain(..).zip(written.drafts) {
+        job.settle(if written { Settled::Durable } else { Settled::Conflict });
+    }
+}
+
+fn fail(broken: Broken, units: &mut Vec<UnitJob>, drafts: &mut Vec<DraftJob>) {
+    let (fault, settled) = match broken {
+        Broken::RolledBack { fault, .. } => (fault.clone(), Settled::Failed(fault)),
+        Broken::Unknown(fault) => (fault.clone(), Settled::Unknown(fault)),
+    };
+    for job in units.drain(..) {
+        job.settle(UnitOutcome::Failed(fault.clone()));
+    }
+    for job in drafts.drain(..) {
+        job.settle(settled.clone());
+    }
+}
