@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from flyball.flow.asks import Proof
 from flyball.flow.house import House
+from flyball.identity import dpop, task_token
+from flyball.identity.agents import AgentDecl, match_agent
 from flyball.identity.principal import Principal
-from flyball.identity.resolve import AgentDecl, match_agent
 from flyball.kernel.errors import Denied, Unauthenticated
 
 
@@ -50,7 +51,9 @@ def caller(house: House, proof: Proof) -> Caller:
     principal = house.resolver.authenticate(token)
     agent = match_agent(principal, house.active.bundle.agents.values())
     if proof.dpop:
-        shown = house.dpop.verify(proof.dpop, method=proof.method, url=proof.url)
+        shown = dpop.verify_proof(
+            proof.dpop, method=proof.method, url=proof.url, clock=house.clock, replay=house.replay
+        )
         return Caller(principal, agent, f"jkt:{shown.thumbprint}")
     if proof.peer_uid is None:
         raise Unauthenticated(
@@ -63,7 +66,7 @@ def caller(house: House, proof: Proof) -> Caller:
     return Caller(principal, agent, f"uid:{proof.peer_uid}")
 
 
-def task_holder(house: House, proof: Proof, task: str, *, ended_too: bool = False) -> TaskHolder:
+def task_holder(house: House, proof: Proof, task: str) -> TaskHolder:
     """Authenticate the holder of `task` by its token and the token's binding.
 
     Raises:
@@ -73,16 +76,23 @@ def task_holder(house: House, proof: Proof, task: str, *, ended_too: bool = Fals
     kind = scheme.lower()
     if kind not in {"dpop", "bearer"} or not raw:
         raise Unauthenticated("show the task token", code="token_missing")
-    token = house.tokens.verify(raw, now_ms=house.clock.wall_ms(), grace_ms=600_000 if ended_too else 0)
+    token = task_token.verify(raw, keys=house.keys, issuer=house.settings.issuer, clock=house.clock)
     if token.task != task:
         raise Unauthenticated("the token is another task's", code="task_mismatch")
-    bound, _, value = token.binding.partition(":")
-    if bound == "jkt":
+    thumbprint = None
+    if token.jkt is not None:
+        # RFC 9449 section 7.1: a bound token that comes as a bearer token is refused
         if kind != "dpop":
-            raise Unauthenticated("a DPoP-bound token came without its proof", code="not_bound")
-        shown = house.dpop.verify(proof.dpop, method=proof.method, url=proof.url, token=raw)
-        if shown.thumbprint != value:
-            raise Unauthenticated("the proof is by another key than the token's", code="not_bound")
-    elif kind != "bearer" or proof.peer_uid is None or str(proof.peer_uid) != value:
-        raise Unauthenticated("the token is bound to another user of this machine", code="not_bound")
+            raise Unauthenticated("a DPoP-bound token came without its proof", code="task_token_unproved")
+        shown = dpop.verify_proof(
+            proof.dpop,
+            method=proof.method,
+            url=proof.url,
+            clock=house.clock,
+            replay=house.replay,
+            access_token=raw,
+            thumbprint=token.jkt,
+        )
+        thumbprint = shown.thumbprint
+    task_token.require_binding(token, proof=thumbprint, peer_uid=proof.peer_uid)
     return TaskHolder(token.task)

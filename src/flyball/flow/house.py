@@ -17,9 +17,9 @@ from flyball.credential.backend import Backend
 from flyball.credential.ports import LeaseStore
 from flyball.credential.seal import Sealer
 from flyball.identity.admin import AdminTokens
-from flyball.identity.dpop import DpopVerifier
+from flyball.identity.replay import ReplayCache
 from flyball.identity.resolve import Resolver
-from flyball.identity.task_token import TaskTokens
+from flyball.identity.token_keys import TokenKeys
 from flyball.kernel.clock import Clock
 from flyball.policy.bundle import Bundle
 from flyball.policy.engine import Core
@@ -73,8 +73,8 @@ class House:
     settings: Settings
     clock: Clock
     resolver: Resolver
-    dpop: DpopVerifier
-    tokens: TaskTokens
+    replay: ReplayCache
+    keys: TokenKeys
     admins: AdminTokens
     active: ActiveBundle
     core: Core

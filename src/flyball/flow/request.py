@@ -30,7 +30,9 @@ from flyball.flow.house import House
 from flyball.kernel import ids
 from flyball.kernel.errors import Conflict, Denied, Gone, NotFound, Unavailable
 from flyball.kernel.faults import fault_point
+from flyball.identity import task_token
 from flyball.kernel.json import Json, canonical
+from flyball.kernel.secret import Secret
 from flyball.policy.engine import CoreError, Verdict
 from flyball.task import lifecycle
 from flyball.task.profile import Profile, validate_inputs
@@ -100,7 +102,7 @@ def open_task(house: House, proof: Proof, ask: OpenAsk) -> Opened:
         end.finish(house, [task], Cause.REVOKED, by=PEP, detail=f"not opened: {','.join(verdict.reasons)}")
         raise _refusal(verdict, f"the policy does not let {agent.name!r} open {profile.name!r} now")
 
-    token, life = house.tokens.mint(task, now)
+    token, life = _token(house, task)
     return Opened(
         task=task.id,
         token=token,
@@ -127,7 +129,7 @@ def heartbeat(house: House, proof: Proof, task: str) -> Renewed:
         next_ms = house.core.heartbeat(row.id)
     except CoreError as fault:
         raise Gone("the task has ended", code="task_fenced") from fault
-    token, life = house.tokens.mint(row, house.clock.wall_ms())
+    token, life = _token(house, row)
     return Renewed(token, _token_type(row), life, row.state.value, next_ms)
 
 
@@ -228,7 +230,7 @@ def report_result(house: House, proof: Proof, task: str, decision: str, result: 
 
 def end_task(house: House, proof: Proof, task: str, wait_ms: int = 5000) -> Ended:
     """The holder ends its task. Ending twice answers with the same receipts."""
-    holder = task_holder(house, proof, task, ended_too=True)
+    holder = task_holder(house, proof, task)
     row = house.tasks.get(holder.task)
     if row is None:
         raise NotFound("no such task", code="task_unknown")
@@ -299,6 +301,21 @@ def _stop_if_fenced(house: House, lease: Lease) -> None:
         return
     end.take_back(house, [lease], Cause.REVOKED)
     raise Gone("the task ended while its credential was being made", code="task_fenced")
+
+
+def _token(house: House, task: Task) -> tuple[Secret, int]:
+    now = house.clock.wall_ms()
+    expires = task_token.expiry_ms(now_ms=now, heartbeat_ms=task.heartbeat_ms, hard_end_ms=task.hard_end_ms)
+    token = task_token.mint(
+        house.keys,
+        issuer=house.settings.issuer,
+        task=task.id,
+        principal=task.principal,
+        binding=task.binding,
+        now_ms=now,
+        expires_ms=expires,
+    )
+    return Secret(token), max(0, expires - now) // 1000
 
 
 def _token_type(task: Task) -> str:

@@ -1,0 +1,84 @@
+"""What needs no running server: a bundle's checks, and the verification of evidence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from flyball.audit import verify as audit_verify
+from flyball.kernel.errors import ConfigError, InvalidInput
+from flyball.kernel.json import Json
+from flyball.policy import bundle_tests
+from flyball.policy.compile import compile_bundle
+from flyball.policy.diagnostics import BundleRefused, Diagnostic
+from flyball.revocation import receipts
+
+
+@dataclass(frozen=True, slots=True)
+class BundleReport:
+    """What `flyball validate` found. `cooperative` lists, by profile, what rests on the agent's cooperation."""
+
+    ok: bool
+    name: str
+    digest: str
+    diagnostics: tuple[Diagnostic, ...]
+    cooperative: Mapping[str, tuple[str, ...]]
+
+    def as_json(self) -> dict[str, Json]:
+        """The same for a machine."""
+        return {
+            "ok": self.ok,
+            "name": self.name,
+            "digest": self.digest,
+            "diagnostics": [found.as_json() for found in self.diagnostics],
+            "cooperative": {profile: list(names) for profile, names in self.cooperative.items()},
+        }
+
+
+def validate_bundle(path: Path) -> BundleReport:
+    """Read, compile and lint a bundle. Every problem is in the report, not only the first.
+
+    Raises:
+        ConfigError: there is no such folder, or it cannot be read.
+    """
+    try:
+        compiled = compile_bundle(path)
+    except BundleRefused as refused:
+        return BundleReport(False, path.name, "", refused.diagnostics, {})
+    return BundleReport(
+        True, compiled.bundle.name, compiled.digest, compiled.warnings, compiled.cooperative
+    )
+
+
+def test_bundle(path: Path) -> dict[str, Json]:
+    """Run a bundle's own cases on the real decision plane."""
+    return bundle_tests.run(compile_bundle(path)).as_json()
+
+
+def verify_audit(store: Path, *, anchor: Path | None, keys: Path | None) -> dict[str, Json]:
+    """Verify a store's chain, its checkpoints and, where an anchor is named, that nothing was cut or rewritten.
+
+    Raises:
+        ConfigError: the store or a key file cannot be read.
+    """
+    return audit_verify.verify_store(store, anchor=anchor, keys=keys).as_json()
+
+
+def verify_receipt(file: Path, keys: Path) -> dict[str, Json]:
+    """Verify a receipt (DSSE) against a file of public keys (JWK Set); its payload.
+
+    Raises:
+        InvalidInput: the signature does not hold, or it is no receipt.
+    """
+    try:
+        envelope = json.loads(file.read_text())
+        jwks = json.loads(keys.read_text())
+    except OSError as fault:
+        raise ConfigError(f"cannot read {fault.filename}: {fault.strerror}") from fault
+    except ValueError as fault:
+        raise InvalidInput("that file is not JSON", hint="export one with `flyball receipts show ID --json`") from fault
+    if isinstance(envelope, dict) and "envelope" in envelope:
+        envelope = envelope["envelope"]
+    return receipts.verify(envelope, jwks)
