@@ -1,7 +1,7 @@
 //! Sends one prepared load to one server and prints what it measured as one JSON object.
 //!
-//! The plan (a JSON file) names the address and, for each connection, the headers of its first
-//! request (a DPoP proof, say), the headers of every request, and the bodies it sends in turn.
+//! The plan (a JSON file) names the address and, for each connection, the requests that it sends in
+//! turn: headers, body, and headers for the first time only (the DPoP proof of a token, say).
 //! One thread, so that it can be pinned to one core; closed loop, one request in flight a connection.
 
 use std::time::{Duration, Instant};
@@ -24,9 +24,16 @@ struct Plan {
 
 #[derive(Deserialize)]
 struct Connection {
+    requests: Vec<Request>,
+}
+
+#[derive(Deserialize)]
+struct Request {
+    /// Sent besides `headers` in the first round only.
+    #[serde(default)]
     first: Vec<String>,
-    always: Vec<String>,
-    bodies: Vec<String>,
+    headers: Vec<String>,
+    body: String,
 }
 
 #[derive(Default)]
@@ -38,7 +45,7 @@ struct Tally {
     first_error: String,
 }
 
-fn request(plan: &Plan, headers: &[String], body: &str) -> Vec<u8> {
+fn bytes_of(plan: &Plan, headers: &[&String], body: &str) -> Vec<u8> {
     let mut text = format!(
         "POST {} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n",
         plan.path,
@@ -86,9 +93,16 @@ async fn response(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Result<(u16, 
 
 async fn run(plan: &'static Plan, which: &'static Connection, from: Instant, until: Instant) -> Tally {
     let mut tally = Tally { latencies_ns: Vec::with_capacity(1 << 16), ..Tally::default() };
-    let first: Vec<String> = which.always.iter().chain(&which.first).cloned().collect();
-    let requests: Vec<Vec<u8>> = which.bodies.iter().map(|body| request(plan, &which.always, body)).collect();
-    let opening = which.bodies.first().map(|body| request(plan, &first, body)).unwrap_or_default();
+    let opening: Vec<Vec<u8>> = which
+        .requests
+        .iter()
+        .map(|one| bytes_of(plan, &one.headers.iter().chain(&one.first).collect::<Vec<_>>(), &one.body))
+        .collect();
+    let requests: Vec<Vec<u8>> = which
+        .requests
+        .iter()
+        .map(|one| bytes_of(plan, &one.headers.iter().collect::<Vec<_>>(), &one.body))
+        .collect();
     let mut stream = match TcpStream::connect(&plan.addr).await {
         Ok(stream) => stream,
         Err(error) => {
@@ -101,7 +115,7 @@ async fn run(plan: &'static Plan, which: &'static Connection, from: Instant, unt
     let mut buffer = Vec::with_capacity(8192);
     let mut turn = 0usize;
     loop {
-        let bytes = if turn == 0 { &opening } else { &requests[turn % requests.len()] };
+        let bytes = if turn < opening.len() { &opening[turn] } else { &requests[turn % requests.len()] };
         turn += 1;
         let sent = Instant::now();
         if sent >= until {
