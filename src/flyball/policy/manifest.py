@@ -1,0 +1,261 @@
+"""Reading bundle.yaml: everything but the profiles, policies and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from flyball.identity.agents import AgentDecl, compile_pattern
+from flyball.kernel.errors import ConfigError
+from flyball.kernel.json import Json
+from flyball.policy.bundle import ARG_TYPES, Access, AccessClass, Action, Grant, Pep, Target
+from flyball.policy.cedar_text import entity_type, is_identifier
+from flyball.policy.diagnostics import Mark, Problems
+from flyball.policy.intent import read_resources
+from flyball.policy.reader import Fields, describe
+from flyball.policy.yaml import Kind, Node, Scalar, plain
+
+#: Always there, and not to be declared again. See ARCHITECTURE.md, "credential".
+BUILT_IN_ACTIONS = {
+    "task.open": Action("task.open", "profile", "write"),
+    "credential.issue": Action("credential.issue", "credential", "write"),
+}
+BUILT_IN_TYPES = {"profile": "Flyball::Profile", "credential": "Flyball::Credential"}
+#: The control plane's own name as an enforcement point.
+CONTROL_PLANE = "flyball"
+
+
+@dataclass(slots=True)
+class Manifest:
+    """What bundle.yaml says."""
+
+    name: str = ""
+    version: str = ""
+    owners: dict[str, str] = field(default_factory=dict)
+    agents: dict[str, AgentDecl] = field(default_factory=dict)
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    resource_types: dict[str, str] = field(default_factory=lambda: dict(BUILT_IN_TYPES))
+    subject_types: dict[str, str] = field(default_factory=dict)
+    generated: set[str] = field(default_factory=set)
+    actions: dict[str, Action] = field(default_factory=lambda: dict(BUILT_IN_ACTIONS))
+    classes: dict[str, AccessClass] = field(default_factory=lambda: {"default": AccessClass("default")})
+    peps: dict[str, Pep] = field(default_factory=dict)
+    targets: dict[str, Target] = field(default_factory=dict)
+    identity: Mapping[str, Json] = field(default_factory=dict)
+    places: dict[str, Mark] = field(default_factory=dict)
+
+
+def read_manifest(node: Node, problems: Problems) -> Manifest:
+    """What bundle.yaml says; every fault goes to `problems`, and what is sound is kept."""
+    out = Manifest()
+    top = Fields("bundle.yaml", node, problems)
+    out.name = top.text("name", required=True)
+    out.version = top.text("version", required=True)
+    top.choice("mode", ("enforce",), "enforce", later=("observe", "warn"))
+    _owners(top, out)
+    _agents(top, out)
+    _types(top, "resource_types", "resource type", out.resource_types, out)
+    _types(top, "subject_types", "subject type", out.subject_types, out)
+    _classes(top, out)
+    _actions(top, out, problems)
+    _peps(top, out, problems)
+    _targets(top, out, problems)
+    _identity(top, out)
+    top.done()
+    return out
+
+
+def _owners(top: Fields, out: Manifest) -> None:
+    for name, mark, fields in top.tables("owners", "owner"):
+        out.owners[name] = fields.text("contact")
+        out.places[f"owner:{name}"] = mark
+        fields.done()
+
+
+def _agents(top: Fields, out: Manifest) -> None:
+    for name, mark, fields in top.tables("agents", "agent"):
+        out.places[f"agent:{name}"] = mark
+        ids: list[str] = []
+        for pattern, at in fields.texts("ids"):
+            try:
+                compile_pattern(pattern)
+                ids.append(pattern)
+            except ConfigError as error:
+                fields.problems.error("agent_pattern", at, error.detail, error.hint, len(pattern))
+        uid = fields.whole("uid", most=2**32 - 2)
+        out.agents[name] = AgentDecl(name, tuple(ids), fields.text("owner", required=True), uid)
+        out.groups[name] = tuple(value for value, _ in fields.texts("groups"))
+        if "ids" not in fields and uid is None:
+            fields.problems.error(
+                "agent_without_identity", mark, f"agent `{name}` has no identity", "give it `ids` or a `uid`", len(name)
+            )
+        fields.done()
+
+
+def _types(top: Fields, key: str, what: str, types: dict[str, str], out: Manifest) -> None:
+    for name, mark, node in top.named(key, what):
+        out.places[f"{key}:{name}"] = mark
+        if isinstance(node, Scalar) and node.kind is Kind.NULL:
+            if not is_identifier(name):
+                top.problems.error(
+                    "wrong_name",
+                    mark,
+                    f"`{name}` is no Cedar type name",
+                    f"say which: `{name}: Shop::Thing`",
+                    len(name),
+                )
+                continue
+            types[name] = f"Flyball::{name}"
+            out.generated.add(types[name])
+        elif isinstance(node, Scalar) and entity_type(node.text):
+            if name in BUILT_IN_TYPES and types is out.resource_types:
+                top.problems.error("built_in", mark, f"`{name}` is built in", width=len(name))
+                continue
+            types[name] = node.text
+        else:
+            top.problems.error(
+                "wrong_type",
+                node.mark,
+                f"{what} `{name}` must be nothing, or a Cedar entity type of schema.cedarschema, not {describe(node)}",
+            )
+
+
+def _classes(top: Fields, out: Manifest) -> None:
+    for name, mark, fields in top.tables("access_classes", "access class"):
+        out.places[f"class:{name}"] = mark
+        out.classes[name] = AccessClass(
+            name,
+            risk=fields.choice("risk", ("low", "medium", "high"), "high"),
+            mode=fields.choice("mode", ("enforce",), "enforce", later=("observe", "warn")),
+            record=fields.choice("record", ("durable", "buffered"), "durable"),
+        )
+        fields.done()
+
+
+def _actions(top: Fields, out: Manifest, problems: Problems) -> None:
+    for name, mark, fields in top.tables("actions", "action"):
+        out.places[f"action:{name}"] = mark
+        if name in BUILT_IN_ACTIONS:
+            problems.error("built_in", mark, f"action `{name}` is built in", "leave it out", len(name))
+        args: dict[str, str] = {}
+        for arg, arg_mark, node in fields.named("args", "argument"):
+            kind = node.text if isinstance(node, Scalar) else ""
+            if kind not in ARG_TYPES:
+                problems.error(
+                    "wrong_choice",
+                    node.mark,
+                    f"argument `{arg}` of action `{name}` must have a type, not {kind or describe(node)}",
+                    f"one of {', '.join(ARG_TYPES)}",
+                )
+                continue
+            if not is_identifier(arg):
+                problems.error(
+                    "wrong_name", arg_mark, f"`{arg}` cannot name an argument", "use letters, digits and `_`"
+                )
+                continue
+            args[arg] = kind
+        action = Action(
+            name,
+            resource_type=fields.text("resource", required=True),
+            effect=fields.choice("effect", ("read", "write"), "write"),
+            access_class=fields.text("class", default="default"),
+            args=args,
+            taskless=fields.flag("taskless"),
+        )
+        out.places[f"action:{name}/resource"] = fields.place("resource")
+        out.places[f"action:{name}/class"] = fields.place("class")
+        fields.done()
+        if name not in BUILT_IN_ACTIONS:
+            out.actions[name] = action
+
+
+def _peps(top: Fields, out: Manifest, problems: Problems) -> None:
+    for name, mark, fields in top.tables("peps", "enforcement point"):
+        out.places[f"pep:{name}"] = mark
+        if name == CONTROL_PLANE:
+            problems.error("built_in", mark, f"`{name}` is the control plane's own name", "choose another", len(name))
+            continue
+        out.peps[name] = Pep(
+            name,
+            identity=_pep_identity(name, fields, problems),
+            actions=tuple(value for value, _ in fields.texts("actions")),
+            may_report=fields.flag("may_report"),
+            may_assert_subject=tuple(value for value, _ in fields.texts("may_assert_subject")),
+            trust_properties=tuple(
+                value
+                for value, at in fields.texts("trust_properties")
+                if _one_of(value, at, ("subject", "resource", "action"), "trust_properties", problems)
+            ),
+        )
+        for key in ("actions", "may_assert_subject"):
+            out.places[f"pep:{name}/{key}"] = fields.place(key)
+        fields.done()
+
+
+def _pep_identity(name: str, fields: Fields, problems: Problems) -> dict[str, Json]:
+    node = fields.node("identity")
+    if node is None:
+        fields.missing("identity")
+        return {}
+    inner = Fields(f"identity of enforcement point `{name}`", node, problems)
+    found: dict[str, Json] = {}
+    if inner.flag("self"):
+        found["self"] = True
+    for key in ("spiffe", "x5t"):
+        if value := inner.text(key):
+            found[key] = value
+    if (uid := inner.whole("uid", most=2**32 - 2)) is not None:
+        found["uid"] = uid
+    inner.done()
+    if len(found) != 1:
+        problems.error(
+            "pep_identity",
+            node.mark,
+            f"enforcement point `{name}` needs one identity, not {len(found)}",
+            "one of `self: true` (the agent itself), `spiffe`, `x5t` (SHA-256 of its certificate) or `uid`",
+        )
+    return found
+
+
+def _one_of(value: str, mark: Mark, choices: tuple[str, ...], what: str, problems: Problems) -> bool:
+    if value not in choices:
+        problems.error("wrong_choice", mark, f"`{value}` is no `{what}`", f"one of {', '.join(choices)}", len(value))
+        return False
+    return True
+
+
+def _targets(top: Fields, out: Manifest, problems: Problems) -> None:
+    for name, mark, fields in top.tables("targets", "target"):
+        out.places[f"target:{name}"] = mark
+        kind = fields.text("kind", required=True)
+        accesses: dict[str, Access] = {}
+        for access, access_mark, inner in fields.tables("accesses", "access"):
+            out.places[f"access:{name}/{access}"] = access_mark
+            grants: list[Grant] = []
+            for item in inner.items("grants"):
+                grant = Fields(f"a grant of access `{access}`", item, problems)
+                action = grant.text("action", required=True)
+                grants += [Grant(action, resource, at) for resource, at in read_resources(grant)]
+                grant.done()
+            delivery = inner.choice("delivery", ("released",), "released", later=("brokered",))
+            accesses[access] = Access(access, delivery, tuple(grants))
+            for _ in inner.rest():
+                """The connector's own fields, which it checks itself."""
+        config: dict[str, Json] = {key: plain(node) for key, _, node in fields.rest()}
+        if (node := fields.node("accesses")) is not None:
+            config["accesses"] = plain(node)
+        else:
+            fields.missing("accesses")
+        out.targets[name] = Target(name, kind, config, accesses)
+
+
+def _identity(top: Fields, out: Manifest) -> None:
+    node = top.node("identity")
+    if node is None:
+        return
+    fields = Fields("`identity`", node, top.problems)
+    found: dict[str, Json] = {}
+    for key, what in (("trust_domains", "trust domain"), ("oidc", "OIDC provider"), ("vouchers", "voucher issuer")):
+        found[key] = {name: plain(value) for name, _, value in fields.named(key, what)}
+    fields.done()
+    out.identity = found
