@@ -2,11 +2,11 @@
 
 Enters: a token as text, a DPoP proof, a peer's user id, files of trusted keys, and a clock.
 Leaves: a `Principal` (principal.py), an `AgentDecl` it was matched to (agents.py), a verified
-`TaskToken` (task_token.py), an `Operator` (admin.py).
+`TaskToken` (task_token.py), an operator's name (admin.py).
 
 What always holds:
 
-- A `Principal`, `TaskToken` or `Operator` is made only here, after every check has passed.
+- A `Principal` or `TaskToken` is made only here, after every check has passed.
 - A check that may not be ignored raises (`Unauthenticated`, `Denied`, `ConfigError`,
   `Unavailable`), with a stable code; it never returns a bool. No refusal repeats the token.
 - The algorithm comes from an allow-list of the verifier, never from the token; keys come from

@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import re
 import secrets
-from dataclasses import InitVar, dataclass
 from pathlib import Path
 
 from flyball.identity.private_files import read_private, write_private
@@ -18,22 +17,11 @@ from flyball.kernel.errors import ConfigError, Unauthenticated
 from flyball.kernel.secret import Secret
 
 _TOKEN = re.compile(r"fba_[A-Za-z0-9_-]{43}")
-_ROOM = object()
+OPERATOR = "operator:local-admin"
+"""The name of the one local operator, as it stands in records."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """A proven operator; made only by `AdminToken.authenticate`. `name` stands in records."""
-
-    name: str
-    seal: InitVar[object]
-
-    def __post_init__(self, seal: object) -> None:
-        if seal is not _ROOM:
-            raise TypeError("an Operator is made only by flyball.identity.admin")
-
-
-class AdminToken:
+class AdminTokens:
     """The admin token's file."""
 
     def __init__(self, path: Path) -> None:
@@ -61,20 +49,23 @@ class AdminToken:
         """
         return Secret(self._read())
 
-    def authenticate(self, token: str) -> Operator:
-        """The operator whom a token proves, compared in constant time.
+    def authenticate(self, authorization: str) -> str:
+        """The operator's name behind an `Authorization` header, its token compared in constant time.
 
         Raises:
             Unauthenticated: `operator_token`.
             ConfigError: `key_file` where the file cannot be used.
         """
+        scheme, _, token = authorization.partition(" ")
         own = hashlib.sha256(self._read().encode()).digest()
         shown = hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
-        if not hmac.compare_digest(own, shown):
+        if not hmac.compare_digest(own, shown) or scheme.lower() != "bearer":
             raise Unauthenticated(
-                "not the admin token", code="operator_token", hint="operators read it from the state directory"
+                "not the admin token",
+                code="operator_token",
+                hint="send `Authorization: Bearer` with the admin token from the state directory",
             )
-        return Operator("operator:local-admin", seal=_ROOM)
+        return OPERATOR
 
     def _read(self) -> str:
         text = read_private(self._path).decode("ascii", "replace").strip()

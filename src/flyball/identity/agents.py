@@ -87,9 +87,7 @@ def compile_pattern(pattern: str) -> re.Pattern[str]:
         pieces = re.split(r"(\*\*|\*)", pattern)
         text = "".join({"**": ".+", "*": "[^/]*"}.get(piece, re.escape(piece)) for piece in pieces)
         known = re.compile(text)
-        if (
-            len(_COMPILED) < 65_536
-        ):  # a bound for long lives with many reloads
+        if len(_COMPILED) < 65_536:  # a bound for long lives with many reloads
             _COMPILED[pattern] = known
     return known
 

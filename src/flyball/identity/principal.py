@@ -7,7 +7,7 @@ The guard stops mistakes, not hostile code: whoever runs in this process can do 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass
+from dataclasses import InitVar, dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
@@ -44,7 +44,7 @@ class Principal:
     kind: Kind
     subject: str
     issuer: str
-    claims: Mapping[str, Json]
+    claims: Mapping[str, Json] = field(repr=False)
     expires_ms: int
     key_thumbprint: str | None
     seal: InitVar[object]

@@ -1,1 +1,85 @@
-"""Client for Flyball."""
+"""Client for Flyball: open a task, hold its privilege, give it back.
+
+::
+
+    import flyball_sdk
+
+    with flyball_sdk.task("settle-refund", inputs={"ticket": "T-1042", "limit": "120.00"}) as task:
+        task.check("tool.refund", "order", "1042", amount=Decimal("80.00"))
+        with psycopg.connect(task.credential("orders").dsn()) as connection:
+            ...
+
+Leaving the block ends the task, and with it every credential it was given. `flyball_sdk.aio` is
+the same for asyncio.
+
+A check made here, inside the agent's own process, is cooperation: it keeps an honest agent within
+its intent. What holds a dishonest one is enforced at the target, the gateway and the broker.
+
+Environment: FLYBALL_ADDR (http://127.0.0.1:7611, https://…, or unix:/path), FLYBALL_SVID_FILE or
+FLYBALL_SVID (who we are), FLYBALL_CA_FILE (further TLS authorities).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flyball_sdk import aio
+from flyball_sdk._settings import Identity
+from flyball_sdk._task import Task
+from flyball_sdk.credential import Credential
+from flyball_sdk.errors import (
+    ConfigError,
+    Denied,
+    FlyballError,
+    InvalidRequest,
+    Refused,
+    TaskLost,
+    Unauthenticated,
+    Unavailable,
+)
+from flyball_sdk.model import Decision, Secret
+
+__all__ = [
+    "ConfigError",
+    "Credential",
+    "Decision",
+    "Denied",
+    "FlyballError",
+    "Identity",
+    "InvalidRequest",
+    "Refused",
+    "Secret",
+    "Task",
+    "TaskLost",
+    "Unauthenticated",
+    "Unavailable",
+    "aio",
+    "task",
+]
+
+
+def task(
+    profile: str,
+    *,
+    inputs: Mapping[str, object] | None = None,
+    plan: object = None,
+    vouchers: object = None,
+    addr: str | None = None,
+    identity: Identity | None = None,
+    timeout_s: float = 10.0,
+) -> Task:
+    """A task of `profile`, to be used in a `with` statement, which opens and ends it.
+
+    Args:
+        profile: the profile's name in the bundle.
+        inputs: its inputs. What we say here is our own word unless a voucher stands for it.
+        plan: the steps that we mean to take, where the profile asks for a plan.
+        vouchers: signed statements that vouch for inputs.
+        addr: where Flyball is; the environment's FLYBALL_ADDR when None.
+        identity: a JWT-SVID or OIDC token, or a function that fetches one; the environment's when None.
+        timeout_s: seconds that one request may take.
+
+    Raises:
+        ConfigError: the address cannot be used.
+    """
+    return Task(profile, inputs=inputs, plan=plan, vouchers=vouchers, addr=addr, identity=identity, timeout_s=timeout_s)

@@ -1,0 +1,325 @@
+"""A task, synchronously: opened on entry, kept alive by a thread, ended on exit."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar
+
+import httpx
+
+from flyball_sdk import _settings
+from flyball_sdk._guard import Asked, Resource
+from flyball_sdk._json import Json
+from flyball_sdk._session import MAX_ANSWER, Answer, Request, Session, keeps_trying
+from flyball_sdk.credential import Credential
+from flyball_sdk.errors import Denied, FlyballError, TaskLost, Unavailable
+from flyball_sdk.model import Decision
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_log = logging.getLogger("flyball_sdk")
+DELIVERY_TRIES = 3
+
+
+class Task:
+    """One run of a profile. Use it as a context manager; make it with `flyball_sdk.task`.
+
+    Safe for many threads; not for a forked child, where every use raises `TaskLost`.
+
+    Attributes:
+        end_error: why ending on exit failed, if it did; the server then ends the task by its heartbeat.
+    """
+
+    def __init__(
+        self,
+        profile: str,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        plan: object = None,
+        vouchers: object = None,
+        addr: str | None = None,
+        identity: _settings.Identity | None = None,
+        timeout_s: float = 10.0,
+    ) -> None:
+        """Nothing is sent yet; see `flyball_sdk.task` for the arguments."""
+        self._lost = threading.Event()
+        self.end_error: FlyballError | None = None
+        self._body: dict[str, object] = {"profile": profile, "inputs": dict(inputs or {})}
+        self._body.update({name: value for name, value in (("plan", plan), ("vouchers", vouchers)) if value})
+        self._identity = identity
+        self._session = Session(_settings.control_endpoint(addr))
+        self._timeout_s = timeout_s
+        self._why_lost: FlyballError | None = None
+        self._pid = 0
+        self._stop = threading.Event()
+        self._ended = False
+        self._thread: threading.Thread | None = None
+        self._control = _client(self._session.control, timeout_s)
+        self._check = self._control
+        self._check_lock = threading.Lock()
+        self._held: dict[str, Credential] = {}
+        self._held_lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"Task({self.id or 'not open'}, {self.state or 'new'})"
+
+    @property
+    def id(self) -> str:
+        """The task's id, empty before it is open."""
+        return self._session.task
+
+    @property
+    def state(self) -> str:
+        """The task's state as the last heartbeat told it: open, frozen, suspended, parked; `ended`, `lost`."""
+        if self._ended:
+            return "ended"
+        return "lost" if self._lost.is_set() else self._session.state
+
+    @property
+    def lost(self) -> bool:
+        """Whether the task is over without our doing, or can no longer be kept alive."""
+        return self._lost.is_set()
+
+    def wait_lost(self, timeout_s: float | None = None) -> bool:
+        """Wait until the task is lost, at most `timeout_s`; whether it is."""
+        return self._lost.wait(timeout_s)
+
+    def open(self) -> Self:
+        """Open the task and start to keep it alive.
+
+        Raises:
+            ConfigError, Unauthenticated, Refused, InvalidRequest, Unavailable.
+        """
+        if self._pid or self._ended:
+            raise TaskLost("a task is opened once", code="reopened", hint="make a new one")
+        session = self._session
+        token = _settings.identity_token(self._identity, over_unix=bool(session.control.uds))
+        session.opened(self._send(lambda: session.open(self._body, token)))
+        self._pid = os.getpid()
+        if session.check != session.control:
+            self._check = _client(session.check, self._timeout_s, connections=1)
+        self._thread = threading.Thread(target=self._beat, name=f"flyball {self.id}", daemon=True)
+        self._thread.start()
+        return self
+
+    def check(
+        self,
+        action: str,
+        resource_type: str,
+        resource_id: str,
+        /,
+        *,
+        raise_on_deny: bool = True,
+        **args: object,
+    ) -> Decision:
+        """Ask whether the task may do one action now.
+
+        A check inside the agent's own process is *cooperation*: it keeps an honest agent within its
+        intent and writes down what it did. What holds a dishonest one is enforced elsewhere: at the
+        target by the lease's grants, at the gateway, at the broker.
+
+        Args:
+            action: for example `tool.refund`.
+            resource_type, resource_id: what it is done to.
+            raise_on_deny: raise `Denied` (the default), or return the decision, which is then false.
+            args: the action's arguments, as the bundle declares them. Use `Decimal` for money.
+
+        Raises:
+            Denied: the answer was no, or one that asks for more than yes or no.
+            TaskLost: the task is over.
+            Unavailable: there was no answer; do not act. The check may have been charged.
+        """
+        return self._ask(action, resource_type, resource_id, args, raise_on_deny=raise_on_deny)
+
+    def _ask(
+        self, action: str, kind: str, which: str, args: Mapping[str, object], *, raise_on_deny: bool = True
+    ) -> Decision:
+        self.ensure_live()
+        session = self._session
+        with self._check_lock:  # one connection, which has seen our proof
+            request = session.evaluate(action, kind, which, args)
+            answer = self._exchange(request)
+            if answer.status == 401:  # a new connection, or a clock that is off; nothing was decided
+                session.learn_time(answer)
+                request = session.evaluate(action, kind, which, args, proof=True)
+                answer = self._exchange(request)
+            decision = session.checked(request, answer)
+        if not decision and raise_on_deny:
+            raise denied(action, decision)
+        return decision
+
+    def guard(
+        self, action: str, *, resource: Resource, args: Collection[str] | None = None
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
+        """Decorate a function so that each call is checked first, with the call's own arguments.
+
+        Like `check`, this is cooperation. It raises what `check` raises, before the function runs.
+
+        Args:
+            action: the action that a call is.
+            resource: `(type, id)`, where `{name}` in the id is replaced by that argument, or a function
+                that is given the arguments (a mapping by name) and returns such a pair.
+            args: names of the arguments to send; all of them when None.
+        """
+
+        def decorate(function: Callable[P, R]) -> Callable[P, R]:
+            asked = Asked(function, action, resource, args)
+
+            @functools.wraps(function)
+            def guarded(*positional: P.args, **named: P.kwargs) -> R:
+                self._ask(*asked.question(positional, named))
+                return function(*positional, **named)
+
+            return guarded
+
+        return decorate
+
+    def credential(self, name: str) -> Credential:
+        """The credential `name` of the profile: the one in hand, or a new one past two thirds of its life.
+
+        Its receipt is acknowledged to the server; one that is not acknowledged is revoked there.
+
+        Raises:
+            TaskLost, Refused, InvalidRequest, Unavailable.
+        """
+        self.ensure_live()
+        with self._held_lock:
+            held = self._held.get(name)
+            if held is not None and not held.due:
+                return held
+            session = self._session
+            path = f"/v1/tasks/{session.task}/credentials/{segment(name)}"
+            issued = session.issued(name, self._send(lambda: session.post(path)))
+            self._acknowledge(issued.lease)
+            self._held[name] = Credential(issued, self)
+            return self._held[name]
+
+    def end(self) -> tuple[dict[str, Json], ...]:
+        """End the task and give its privilege back; returns the receipts (DSSE envelopes). Twice is once.
+
+        Raises:
+            Unavailable: the server could not be told; the missing heartbeat will end the task.
+        """
+        if self._ended or not self._pid or self._pid != os.getpid():
+            return ()
+        self._ended = True
+        self._stop.set()
+        session = self._session
+        try:
+            return session.ended(self._send(lambda: session.post(f"/v1/tasks/{session.task}/end")))
+        finally:
+            if self._thread is not None and self._thread is not threading.current_thread():
+                self._thread.join(timeout=self._timeout_s)
+            self._held.clear()
+            self._control.close()
+            self._check.close()
+
+    def ensure_live(self) -> None:
+        """Raise `TaskLost` if the task is over. Long work does well to call it between its steps."""
+        if not self._pid or self._ended:
+            raise TaskLost("the task is not open", code="not_open")
+        if self._pid != os.getpid():
+            raise TaskLost("a forked child has no task", code="forked", hint="open one in the child")
+        if self._lost.is_set():
+            why = self._why_lost
+            raise TaskLost(why.detail if why else "the task is over", code=why.code if why else "lost") from why
+
+    def __enter__(self) -> Self:
+        return self.open()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.end()
+        except FlyballError as failed:  # the work's own outcome is not to be hidden by this
+            self.end_error = failed
+            _log.warning("task %s could not be ended (%s); its heartbeat will end it", self.id, failed.code)
+
+    # --- inside -------------------------------------------------------------------------------
+
+    def _acknowledge(self, lease: str) -> None:
+        for attempt in range(DELIVERY_TRIES):
+            try:
+                self._session.delivered(self._send(lambda: self._session.post(f"/v1/leases/{lease}/delivered")))
+                return
+            except Unavailable:
+                if attempt == DELIVERY_TRIES - 1:
+                    raise
+
+    def _beat(self) -> None:
+        """The heartbeat's thread: renews the token, and notices when the task is over."""
+        session = self._session
+        path = f"/v1/tasks/{session.task}/heartbeat"
+        while not self._stop.wait(session.beat_s):
+            try:
+                session.heartbeaten(self._send(lambda: session.post(path)))
+            except FlyballError as error:
+                if self._stop.is_set():
+                    return
+                late = time.monotonic() >= session.token_until_s
+                if keeps_trying(error) and not late:
+                    continue
+                self._why_lost = error
+                self._lost.set()
+                return
+
+    def _send(self, make: Callable[[], Request]) -> Answer:
+        """Send a request to the control API; once more with a fresh proof where the first was refused."""
+        answer = self._exchange(make())
+        if answer.status == 401:
+            self._session.learn_time(answer)
+            answer = self._exchange(make())
+        return answer
+
+    def _exchange(self, request: Request) -> Answer:
+        client = self._check if request.check else self._control
+        try:
+            with client.stream(
+                request.method, request.url, headers=dict(request.headers), content=request.content
+            ) as response:
+                content = bytearray()
+                for chunk in response.iter_bytes():
+                    content += chunk
+                    if len(content) > MAX_ANSWER:
+                        raise Unavailable("the server's answer is too large", code="answer")
+                return Answer(response.status_code, bytes(content), response.headers.get("Date", ""))
+        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:  # RuntimeError: the client is closed
+            raise Unavailable(f"Flyball cannot be reached ({type(error).__name__})", code="unreachable") from error
+
+
+def denied(action: str, decision: Decision) -> Denied:
+    """The error for a decision that is not allow."""
+    why = ", ".join(decision.reasons) or decision.effect
+    where = f"; decision {decision.id}" if decision.id else ""
+    return Denied(decision, f"{action} was not allowed: {why}{where}")
+
+
+def _client(place: _settings.Endpoint, timeout_s: float, *, connections: int = 8) -> httpx.Client:
+    transport = httpx.HTTPTransport(
+        uds=place.uds or None, verify=_settings.tls(place), limits=limits(connections), trust_env=False
+    )
+    return httpx.Client(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)
+
+
+def limits(connections: int) -> httpx.Limits:
+    """A pool that keeps its connections: the decision plane has seen our proof on them."""
+    return httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=90)
+
+
+def segment(name: str) -> str:
+    """`name` as one segment of a path.
+
+    Raises:
+        ValueError: it could be anything else.
+    """
+    if not name or not all((one.isascii() and one.isalnum()) or one in "-_." for one in name) or name.strip(".") == "":
+        raise ValueError("a credential's name is letters, digits, `-`, `_` and `.`")
+    return name

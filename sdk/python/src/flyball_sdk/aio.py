@@ -1,0 +1,278 @@
+"""The same client for asyncio: `async with flyball_sdk.aio.task(...) as task:`.
+
+What the classes and methods mean stands in `flyball_sdk`; here they are awaited. A task belongs to
+the event loop that opened it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from types import TracebackType
+from typing import ParamSpec, Self, TypeVar
+
+import httpx
+
+from flyball_sdk import _settings
+from flyball_sdk._guard import Asked, Resource
+from flyball_sdk._json import Json
+from flyball_sdk._session import MAX_ANSWER, Answer, Issued, Request, Session, keeps_trying
+from flyball_sdk._task import DELIVERY_TRIES, denied, limits, segment
+from flyball_sdk.credential import CredentialData
+from flyball_sdk.errors import FlyballError, TaskLost, Unavailable
+from flyball_sdk.model import Decision
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_log = logging.getLogger("flyball_sdk")
+
+
+class Credential(CredentialData):
+    """A credential of an asynchronous task."""
+
+    def __init__(self, issued: Issued, owner: Task) -> None:
+        super().__init__(issued)
+        self._task = owner
+
+    async def fresh(self) -> Credential:
+        """This credential, or the next one once two thirds of its life are over; see `flyball_sdk.Credential`."""
+        return await self._task.credential(self.name)
+
+
+class Task:
+    """One run of a profile; see `flyball_sdk.Task`."""
+
+    def __init__(
+        self,
+        profile: str,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        plan: object = None,
+        vouchers: object = None,
+        addr: str | None = None,
+        identity: _settings.Identity | None = None,
+        timeout_s: float = 10.0,
+    ) -> None:
+        """Nothing is sent yet; see `flyball_sdk.task` for the arguments."""
+        self._lost = asyncio.Event()
+        self.end_error: FlyballError | None = None
+        self._body: dict[str, object] = {"profile": profile, "inputs": dict(inputs or {})}
+        self._body.update({name: value for name, value in (("plan", plan), ("vouchers", vouchers)) if value})
+        self._identity = identity
+        self._session = Session(_settings.control_endpoint(addr))
+        self._timeout_s = timeout_s
+        self._why_lost: FlyballError | None = None
+        self._pid = 0
+        self._ended = False
+        self._beating: asyncio.Task[None] | None = None
+        self._control = _client(self._session.control, timeout_s)
+        self._check = self._control
+        self._check_lock = asyncio.Lock()
+        self._held: dict[str, Credential] = {}
+        self._held_lock = asyncio.Lock()
+
+    def __repr__(self) -> str:
+        return f"Task({self.id or 'not open'}, {self.state or 'new'})"
+
+    @property
+    def id(self) -> str:
+        """The task's id, empty before it is open."""
+        return self._session.task
+
+    @property
+    def state(self) -> str:
+        """The task's state as the last heartbeat told it; see `flyball_sdk.Task.state`."""
+        if self._ended:
+            return "ended"
+        return "lost" if self._lost.is_set() else self._session.state
+
+    @property
+    def lost(self) -> bool:
+        """Whether the task is over without our doing, or can no longer be kept alive."""
+        return self._lost.is_set()
+
+    async def wait_lost(self) -> None:
+        """Wait until the task is lost."""
+        await self._lost.wait()
+
+    async def open(self) -> Self:
+        """Open the task and start to keep it alive; see `flyball_sdk.Task.open`."""
+        if self._pid or self._ended:
+            raise TaskLost("a task is opened once", code="reopened", hint="make a new one")
+        session = self._session
+        # The identity may come from a file or a blocking call: not on the event loop.
+        over_unix = bool(session.control.uds)
+        token = await asyncio.to_thread(_settings.identity_token, self._identity, over_unix=over_unix)
+        session.opened(await self._send(lambda: session.open(self._body, token)))
+        self._pid = os.getpid()
+        if session.check != session.control:
+            self._check = _client(session.check, self._timeout_s, connections=1)
+        self._beating = asyncio.create_task(self._beat(), name=f"flyball {self.id}")
+        return self
+
+    async def check(
+        self, action: str, resource_type: str, resource_id: str, /, *, raise_on_deny: bool = True, **args: object
+    ) -> Decision:
+        """Ask whether the task may do one action now: cooperation, not enforcement; see `flyball_sdk.Task.check`."""
+        return await self._ask(action, resource_type, resource_id, args, raise_on_deny=raise_on_deny)
+
+    async def _ask(
+        self, action: str, kind: str, which: str, args: Mapping[str, object], *, raise_on_deny: bool = True
+    ) -> Decision:
+        self.ensure_live()
+        session = self._session
+        async with self._check_lock:  # one connection, which has seen our proof
+            request = session.evaluate(action, kind, which, args)
+            answer = await self._exchange(request)
+            if answer.status == 401:  # a new connection, or a clock that is off; nothing was decided
+                session.learn_time(answer)
+                request = session.evaluate(action, kind, which, args, proof=True)
+                answer = await self._exchange(request)
+            decision = session.checked(request, answer)
+        if not decision and raise_on_deny:
+            raise denied(action, decision)
+        return decision
+
+    def guard(
+        self, action: str, *, resource: Resource, args: Collection[str] | None = None
+    ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+        """Decorate a coroutine function so that each call is checked first; see `flyball_sdk.Task.guard`."""
+
+        def decorate(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+            asked = Asked(function, action, resource, args)
+
+            @functools.wraps(function)
+            async def guarded(*positional: P.args, **named: P.kwargs) -> R:
+                await self._ask(*asked.question(positional, named))
+                return await function(*positional, **named)
+
+            return guarded
+
+        return decorate
+
+    async def credential(self, name: str) -> Credential:
+        """The credential `name` of the profile; see `flyball_sdk.Task.credential`."""
+        self.ensure_live()
+        async with self._held_lock:
+            held = self._held.get(name)
+            if held is not None and not held.due:
+                return held
+            session = self._session
+            path = f"/v1/tasks/{session.task}/credentials/{segment(name)}"
+            issued = session.issued(name, await self._send(lambda: session.post(path)))
+            await self._acknowledge(issued.lease)
+            self._held[name] = Credential(issued, self)
+            return self._held[name]
+
+    async def end(self) -> tuple[dict[str, Json], ...]:
+        """End the task and give its privilege back; see `flyball_sdk.Task.end`."""
+        if self._ended or not self._pid or self._pid != os.getpid():
+            return ()
+        self._ended = True
+        session = self._session
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.gather(self._beating, return_exceptions=True)
+        try:
+            return session.ended(await self._send(lambda: session.post(f"/v1/tasks/{session.task}/end")))
+        finally:
+            self._held.clear()
+            await self._control.aclose()
+            await self._check.aclose()
+
+    def ensure_live(self) -> None:
+        """Raise `TaskLost` if the task is over. Long work does well to call it between its steps."""
+        if not self._pid or self._ended:
+            raise TaskLost("the task is not open", code="not_open")
+        if self._pid != os.getpid():
+            raise TaskLost("a forked child has no task", code="forked", hint="open one in the child")
+        if self._lost.is_set():
+            why = self._why_lost
+            raise TaskLost(why.detail if why else "the task is over", code=why.code if why else "lost") from why
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await asyncio.shield(self.end())  # a cancelled block still gives its privilege back
+        except FlyballError as failed:
+            self.end_error = failed
+            _log.warning("task %s could not be ended (%s); its heartbeat will end it", self.id, failed.code)
+
+    # --- inside -------------------------------------------------------------------------------
+
+    async def _acknowledge(self, lease: str) -> None:
+        for attempt in range(DELIVERY_TRIES):
+            try:
+                self._session.delivered(await self._send(lambda: self._session.post(f"/v1/leases/{lease}/delivered")))
+                return
+            except Unavailable:
+                if attempt == DELIVERY_TRIES - 1:
+                    raise
+
+    async def _beat(self) -> None:
+        """The heartbeat: renews the token, and notices when the task is over."""
+        session = self._session
+        path = f"/v1/tasks/{session.task}/heartbeat"
+        while True:
+            await asyncio.sleep(session.beat_s)
+            try:
+                session.heartbeaten(await self._send(lambda: session.post(path)))
+            except FlyballError as error:
+                if keeps_trying(error) and time.monotonic() < session.token_until_s:
+                    continue
+                self._why_lost = error
+                self._lost.set()
+                return
+
+    async def _send(self, make: Callable[[], Request]) -> Answer:
+        """Send a request to the control API; once more with a fresh proof where the first was refused."""
+        answer = await self._exchange(make())
+        if answer.status == 401:
+            self._session.learn_time(answer)
+            answer = await self._exchange(make())
+        return answer
+
+    async def _exchange(self, request: Request) -> Answer:
+        client = self._check if request.check else self._control
+        try:
+            async with client.stream(
+                request.method, request.url, headers=dict(request.headers), content=request.content
+            ) as response:
+                content = bytearray()
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) > MAX_ANSWER:
+                        raise Unavailable("the server's answer is too large", code="answer")
+                return Answer(response.status_code, bytes(content), response.headers.get("Date", ""))
+        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:  # RuntimeError: the client is closed
+            raise Unavailable(f"Flyball cannot be reached ({type(error).__name__})", code="unreachable") from error
+
+
+def _client(place: _settings.Endpoint, timeout_s: float, *, connections: int = 8) -> httpx.AsyncClient:
+    transport = httpx.AsyncHTTPTransport(
+        uds=place.uds or None, verify=_settings.tls(place), limits=limits(connections), trust_env=False
+    )
+    return httpx.AsyncClient(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)
+
+
+def task(
+    profile: str,
+    *,
+    inputs: Mapping[str, object] | None = None,
+    plan: object = None,
+    vouchers: object = None,
+    addr: str | None = None,
+    identity: _settings.Identity | None = None,
+    timeout_s: float = 10.0,
+) -> Task:
+    """A task of `profile`, to be used in an `async with` statement; the arguments are `flyball_sdk.task`'s."""
+    return Task(profile, inputs=inputs, plan=plan, vouchers=vouchers, addr=addr, identity=identity, timeout_s=timeout_s)
