@@ -1,0 +1,99 @@
+"""What an engine answers, how several answers combine, and what each reason means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Effect(StrEnum):
+    """What may happen. Only `allow` lets an action through as it stands."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+    MODIFY = "modify"
+    REQUIRE_APPROVAL = "require_approval"
+    STEP_UP = "step_up"
+    DEFER = "defer"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One engine's answer: the effect, reason codes, and the ids of the policies that decided."""
+
+    effect: Effect
+    reasons: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+
+
+def combine(answers: Iterable[Answer]) -> Answer:
+    """Deny overrides, and whatever is not plainly allowed by all is not allowed.
+
+    No answer at all is a deny. The first effect that is neither `allow` nor `deny` stands where
+    nothing denies. Reasons and policies of the answers that decided are kept.
+    """
+    given = tuple(answers)
+    for effect in (
+        Effect.DENY,
+        *(answer.effect for answer in given if answer.effect is not Effect.ALLOW),
+        Effect.ALLOW,
+    ):
+        deciding = [answer for answer in given if answer.effect is effect]
+        if deciding:
+            return Answer(
+                effect,
+                tuple(dict.fromkeys(reason for answer in deciding for reason in answer.reasons)),
+                tuple(dict.fromkeys(policy for answer in deciding for policy in answer.policies)),
+            )
+    return Answer(Effect.DENY, ("policy_no_permit",))
+
+
+#: Every reason code of the decision plane, for operators. See crates/decision/src/reason.rs.
+REASONS: Mapping[str, str] = {
+    "allowed": "the profile allows it and no policy forbids it",
+    "task_unknown": "no live task has this id on this node",
+    "task_fenced": "the task had been fenced",
+    "task_suspended": "the task was suspended",
+    "task_parked": "the task was parked, waiting without privilege",
+    "task_frozen": "the task was frozen: reads go on, effects are refused",
+    "task_expired": "the task had reached its hard end",
+    "heartbeat_missed": "the task's heartbeat was overdue",
+    "action_unknown": "the bundle declares no such action",
+    "resource_type_unknown": "the action is not for resources of this type, or the bundle declares no such type",
+    "action_not_in_profile": "no rule of the profile allows this action",
+    "resource_not_in_profile": "the profile allows this action, but not on this resource",
+    "argument_unknown": "an argument is not declared for this action",
+    "argument_missing": "an argument that the rule bounds was not sent",
+    "argument_type": "an argument is not of its declared type",
+    "argument_out_of_bounds": "an argument is outside the rule's bounds",
+    "budget_spent": "the task's budget for this is spent",
+    "once_per_spent": "this was done once already for this value, or the limit across tasks is reached",
+    "quota_exceeded": "more checks per second were asked than the profile provides for",
+    "policy_forbids": "a hand-written policy forbids it",
+    "policy_no_permit": "no policy permits it",
+    "policy_error": "a policy erred while it was evaluated, and an erring policy refuses",
+    "pep_not_registered": "the enforcement point is not declared in the bundle",
+    "pep_action_not_registered": "the enforcement point may not ask for this action",
+    "pep_task_proof": "the enforcement point did not prove which task it asked for",
+    "task_mismatch": "the task named in the request is not the one that was proved",
+    "not_bound": "the task token was shown without the key or connection that it is bound to",
+    "record_failed": "the decision's record could not be made durable: no record, no privilege",
+    "queue_full": "the queue of records was full",
+    "overtaken_by_fence": "it was decided allow, and the task was fenced before the answer left",
+    "bundle_not_loaded": "no bundle is in force",
+    "engine_error": "the decision plane failed",
+    "malformed": "the request could not be read",
+}
+
+#: Faults of our own: they refuse, and are never a deviation of the agent.
+OUR_FAULTS = frozenset(
+    {
+        "record_failed",
+        "queue_full",
+        "bundle_not_loaded",
+        "engine_error",
+        "policy_error",
+        "quota_exceeded",
+    }
+)
