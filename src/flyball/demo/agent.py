@@ -47,6 +47,7 @@ class Agent:
             "long_read_state": self.long_read_state,
             "obey": self.obey,
             "alive": self.alive,
+            "tell_secret": self.tell_secret,
             "select_one": self.select_one,
             "end": self.end,
         }
@@ -86,7 +87,7 @@ class Agent:
     def refund(self, order: Order) -> Answer:
         """Ask whether the refund may be made, then write it."""
         amount = Decimal(order["amount"])
-        decision = self.task().check("tool.refund", "tool", "refund", order_id=int(order["order"]), amount=amount)
+        decision = self.task().check("tool.refund", "tool", "refund", order_id=order["order"], amount=amount)
         insert = "INSERT INTO public.refunds (order_id, amount) VALUES (%s, %s)"
         self.database().execute(insert, (int(order["order"]), amount))
         return {"decision": decision.id}
@@ -149,6 +150,10 @@ class Agent:
     def alive(self, order: Order) -> Answer:
         """Whether the task still is."""
         return {"lost": self.task().lost}
+
+    def tell_secret(self, order: Order) -> Answer:
+        """Tell the password: it is in the hands of the agent, as with every `released` credential."""
+        return {"secret": "" if self._credential is None else self._credential.secret.reveal()}
 
     def select_one(self, order: Order) -> Answer:
         """Whether the connection still works."""

@@ -69,7 +69,9 @@ class Narrator:
         if self._json:
             self._emit(event, text=text, **facts)
         else:
-            self._console.print(Text.assemble("   ", (mark, style or "dim"), " ", (text, style if style == "dim" else "")))
+            self._console.print(
+                Text.assemble("   ", (mark, style or "dim"), " ", (text, style if style == "dim" else ""))
+            )
 
     def try_it(self, text: str, command: str) -> None:
         """A line for the viewer to paste. It is shown whole, on a line of its own."""
@@ -85,7 +87,9 @@ class Narrator:
             listed: list[Json] = [dict(zip(columns, row, strict=True)) for row in rows]
             self._emit("table", title=title, rows=listed)
             return
-        table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+        table = Table(
+            title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False
+        )
         for column in columns:
             table.add_column(column)
         for row in rows:

@@ -65,7 +65,9 @@ class Story:
         refused, said = stage.login("postgres", "a-wrong-password")
         tell.saw(f"a wrong password is refused: {said}", good=not refused)
         seconds = stage.start_flyball()
-        tell.did(f"Flyball started in {seconds:.1f} s: embedded store, dev trust domain, bundle {stage.bundle_digest()}")
+        tell.did(
+            f"Flyball started in {seconds:.1f} s: embedded store, dev trust domain, bundle {stage.bundle_digest()}"
+        )
         before = stage.roles()
         self._must(f"roles of Flyball's in the database before: {len(before)}", not before, count=len(before))
         agent = stage.agent("refund-agent")
@@ -109,8 +111,7 @@ class Story:
         answer = agent.ask("obey", to=ATTACKER)
         self._tally.denied += 1
         self._must(
-            f"the agent obeys and asks for tool.send_mail: denied ({answer.get('reason')}); "
-            "the profile says: revoke",
+            f"the agent obeys and asks for tool.send_mail: denied ({answer.get('reason')}); the profile says: revoke",
             answer.get("allowed") is False,
             decision=answer.get("decision"),
         )
@@ -123,7 +124,9 @@ class Story:
         self._tally.leases.append((opened_at, asked_at))
         self._tally.gone_after_s.append(gone_at - asked_at)
         left = [r for r in stage.roles() if r.name == role]
-        self._must(f"the role is gone; sessions of it left: {stage.sessions(role)}", not left and not stage.sessions(role))
+        self._must(
+            f"the role is gone; sessions of it left: {stage.sessions(role)}", not left and not stage.sessions(role)
+        )
         payload = receipt["payload"]
         assert isinstance(payload, dict)
         tell.did(f"receipt {payload['receipt']} ({payload['outcome']}), signed and verified offline, lists the steps:")
@@ -131,8 +134,12 @@ class Story:
             tell.note(line)
         good, said_good = stage.login(stage.control_user, stage.control_password)
         bad, said_bad = stage.login(role, stage.seen_secret(agent))
-        self._must(f"control login as {stage.control_user}: {said_good}; with the revoked one: {said_bad}", good and not bad)
-        tell.try_it("try it yourself while this runs, or later with KEEP=1:", stage.psql_line(role, stage.seen_secret(agent)))
+        self._must(
+            f"control login as {stage.control_user}: {said_good}; with the revoked one: {said_bad}", good and not bad
+        )
+        tell.try_it(
+            "try it yourself while this runs, or later with KEEP=1:", stage.psql_line(role, stage.seen_secret(agent))
+        )
         agent.stop()
 
     def _four_ends(self) -> None:
@@ -147,7 +154,10 @@ class Story:
         line = stage.cli("revoke", "--agent", "refund-agent", "--reason", "operator's drill")
         after = self._gone(role, since, within_s=10)
         answer = third.ask("select_one")
-        self._must(f"a third is stopped by `{line}`: gone {after:.2f} s after; its session says: {answer.get('said')}", answer.get("works") is False)
+        self._must(
+            f"a third is stopped by `{line}`: gone {after:.2f} s after; its session says: {answer.get('said')}",
+            answer.get("works") is False,
+        )
         third.stop()
         fourth, since, role = self._working("T-1052")
         pid = stage.kill_flyball(signal.SIGKILL)
@@ -166,7 +176,10 @@ class Story:
         self._must(f"orphans after the crash: {len(orphans)}", not orphans)
         ended = fourth.ask("end")
         after = self._gone(role, since, within_s=10)
-        tell.saw(f"the fourth ends as it should: {ended['receipts']} receipt, role gone {after:.2f} s after", good=ended["receipts"] == 1)
+        tell.saw(
+            f"the fourth ends as it should: {ended['receipts']} receipt, role gone {after:.2f} s after",
+            good=ended["receipts"] == 1,
+        )
         fourth.stop()
 
     def _working(self, ticket: str) -> tuple[AgentProcess, float, str]:
@@ -218,11 +231,17 @@ class Story:
             ("privilege-seconds, with tasks", f"{held:.0f} ({count} leases)"),
             ("privilege-seconds, static credential", f"{lasted:.0f} here so far, 86,400 a day, and it stays"),
             ("slowest end of privilege", f"{max(tally.gone_after_s):.2f} s (the missed heartbeat)"),
-            ("decisions; p50 in the decision plane", f"{decisions.get('decided', 0)}; {decisions.get('p50_us', '?')} µs"),
+            (
+                "decisions; p50 in the decision plane",
+                f"{decisions.get('decided', 0)}; {decisions.get('p50_us', '?')} µs",
+            ),
         ]
         tell.table("Figures", ("what", "observed"), rows)
         cooperative = stage.cooperative()
-        tell.note("not enforced here, cooperative (the agent's own process was asked): " + ("; ".join(cooperative) or "nothing"))
+        tell.note(
+            "not enforced here, cooperative (the agent's own process was asked): "
+            + ("; ".join(cooperative) or "nothing")
+        )
         tell.note("leases here are `released`: the agent held its password for minutes. Receipts say so.")
         for line in stage.look_around():
             tell.note(line)
@@ -242,7 +261,9 @@ def main(*, as_json: bool = False, keep: bool = False, home: Path | None = None)
     try:
         stage.set_up()
         Story(stage, tell).play()
-        tell.note(f"the story took {time.monotonic() - began:.0f} s; its store stays in {stage.home} until the next run")
+        tell.note(
+            f"the story took {time.monotonic() - began:.0f} s; its store stays in {stage.home} until the next run"
+        )
         if keep:
             tell.did("KEEP=1: everything is left running until Ctrl-C")
             for line in stage.keep_lines():

@@ -48,6 +48,8 @@ def change(house: House, agent: str, state: str, *, by: str, reason: str) -> str
     now = house.clock.wall_ms()
     unit = house.store.unit()
     unit.save_row("agent", agent, {"state": state, "since_ms": now, "by": by, "reason": reason})
-    unit.record(Record(Kind.AGENT_STATE, now, None, {"agent": agent, "from": old, "to": state, "by": by, "reason": reason}))
+    unit.record(
+        Record(Kind.AGENT_STATE, now, None, {"agent": agent, "from": old, "to": state, "by": by, "reason": reason})
+    )
     unit.commit()
     return old

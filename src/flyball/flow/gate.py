@@ -48,13 +48,16 @@ def caller(house: House, proof: Proof) -> Caller:
             code="token_missing",
             hint="a JWT-SVID or an OIDC token whose audience is this Flyball's issuer",
         )
-    principal = house.resolver.authenticate(token)
-    agent = match_agent(principal, house.active.bundle.agents.values())
+    thumbprint = None
     if proof.dpop:
         shown = dpop.verify_proof(
             proof.dpop, method=proof.method, url=proof.url, clock=house.clock, replay=house.replay
         )
-        return Caller(principal, agent, f"jkt:{shown.thumbprint}")
+        thumbprint = shown.thumbprint
+    principal = house.resolver.authenticate(token, proof=thumbprint)
+    agent = match_agent(principal, house.active.bundle.agents.values())
+    if thumbprint is not None:
+        return Caller(principal, agent, f"jkt:{thumbprint}")
     if proof.peer_uid is None:
         raise Unauthenticated(
             "the task token would be bound to nothing",

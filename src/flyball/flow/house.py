@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from flyball.audit.checkpoint import CheckpointSigner
 from flyball.audit.ports import RecordLog, Store
@@ -21,8 +22,10 @@ from flyball.identity.replay import ReplayCache
 from flyball.identity.resolve import Resolver
 from flyball.identity.token_keys import TokenKeys
 from flyball.kernel.clock import Clock
+from flyball.kernel.json import Json
 from flyball.policy.bundle import Bundle
-from flyball.policy.engine import Core
+from flyball.policy.compile import Compiled
+from flyball.policy.engine import Core, Writer
 from flyball.revocation.journal import Journal
 from flyball.revocation.loop import Revoker
 from flyball.revocation.sweep import Sweeper
@@ -48,22 +51,28 @@ class Settings:
 class ActiveBundle:
     """The bundle that is in force. Replaced whole, and only by one that was loaded."""
 
-    def __init__(self, bundle: Bundle, digest: str) -> None:
-        self._pair = (bundle, digest)
+    def __init__(self, compiled: Compiled, path: Path) -> None:
+        self._compiled = compiled
+        self.path = path
+
+    @property
+    def compiled(self) -> Compiled:
+        """As it was compiled."""
+        return self._compiled
 
     @property
     def bundle(self) -> Bundle:
         """The bundle itself."""
-        return self._pair[0]
+        return self._compiled.bundle
 
     @property
     def digest(self) -> str:
         """`sha256:…` over its content."""
-        return self._pair[1]
+        return self._compiled.digest
 
-    def replace(self, bundle: Bundle, digest: str) -> None:
+    def replace(self, compiled: Compiled, path: Path) -> None:
         """Put a loaded bundle in force."""
-        self._pair = (bundle, digest)
+        self._compiled, self.path = compiled, path
 
 
 @dataclass(slots=True)
@@ -89,6 +98,8 @@ class House:
     sweeper: Sweeper
     signer: CheckpointSigner
     receiving: ReceivingClock
+    writer: Writer
+    receipt_keys: Mapping[str, Json]
     locks: TaskLocks = field(default_factory=lambda: TaskLocks())
     faults: FaultCounts = field(default_factory=lambda: FaultCounts())
 

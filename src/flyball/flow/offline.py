@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from flyball.audit import verify as audit_verify
 from flyball.kernel.errors import ConfigError, InvalidInput
-from flyball.kernel.json import Json
+from flyball.kernel.json import Json, parse_object
 from flyball.policy import bundle_tests
-from flyball.policy.compile import compile_bundle
+from flyball.policy.compile import load_bundle
 from flyball.policy.diagnostics import BundleRefused, Diagnostic
+from flyball.policy.lint import Cooperative
 from flyball.revocation import receipts
 
 
@@ -24,7 +24,7 @@ class BundleReport:
     name: str
     digest: str
     diagnostics: tuple[Diagnostic, ...]
-    cooperative: Mapping[str, tuple[str, ...]]
+    cooperative: Mapping[str, tuple[Cooperative, ...]]
 
     def as_json(self) -> dict[str, Json]:
         """The same for a machine."""
@@ -33,7 +33,7 @@ class BundleReport:
             "name": self.name,
             "digest": self.digest,
             "diagnostics": [found.as_json() for found in self.diagnostics],
-            "cooperative": {profile: list(names) for profile, names in self.cooperative.items()},
+            "cooperative": {name: [one.as_json() for one in found] for name, found in self.cooperative.items()},
         }
 
 
@@ -44,17 +44,15 @@ def validate_bundle(path: Path) -> BundleReport:
         ConfigError: there is no such folder, or it cannot be read.
     """
     try:
-        compiled = compile_bundle(path)
+        compiled = load_bundle(path)
     except BundleRefused as refused:
         return BundleReport(False, path.name, "", refused.diagnostics, {})
-    return BundleReport(
-        True, compiled.bundle.name, compiled.digest, compiled.warnings, compiled.cooperative
-    )
+    return BundleReport(True, compiled.bundle.name, compiled.digest, compiled.diagnostics, compiled.cooperative)
 
 
 def test_bundle(path: Path) -> dict[str, Json]:
     """Run a bundle's own cases on the real decision plane."""
-    return bundle_tests.run(compile_bundle(path)).as_json()
+    return bundle_tests.run(load_bundle(path)).as_json()
 
 
 def verify_audit(store: Path, *, anchor: Path | None, keys: Path | None) -> dict[str, Json]:
@@ -73,12 +71,11 @@ def verify_receipt(file: Path, keys: Path) -> dict[str, Json]:
         InvalidInput: the signature does not hold, or it is no receipt.
     """
     try:
-        envelope = json.loads(file.read_text())
-        jwks = json.loads(keys.read_text())
+        envelope = parse_object(file.read_text())
+        public = verification_keys(parse_object(keys.read_text()))
     except OSError as fault:
         raise ConfigError(f"cannot read {fault.filename}: {fault.strerror}") from fault
     except ValueError as fault:
         raise InvalidInput("that file is not JSON", hint="export one with `flyball receipts show ID --json`") from fault
-    if isinstance(envelope, dict) and "envelope" in envelope:
-        envelope = envelope["envelope"]
-    return receipts.verify(envelope, jwks)
+    inner = envelope.get("envelope")
+    return receipts.verify(inner if isinstance(inner, dict) else envelope, public)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +13,10 @@ from flyball.flow import agents
 from flyball.flow.asks import RecordFilter
 from flyball.flow.house import House
 from flyball.kernel.errors import ConfigError, FlyballError, InvalidInput, NotFound
-from flyball.kernel.json import Json
-from flyball.policy import explain
-from flyball.policy.compile import compile_bundle
+from flyball.kernel.json import Json, parse, parse_object
+from flyball.policy.compile import load_bundle
 from flyball.policy.engine import PolicyLoadError
+from flyball.policy.explain import explain
 from flyball.task.task import Task, TaskState
 
 
@@ -56,9 +55,11 @@ def task(house: House, task_id: str) -> dict[str, Json]:
     records = house.log.select(task=task_id, limit=50)
     return {
         **task_view(row),
-        "inputs": {name: {"value": i.value, "type": i.type, "vouched_by": i.vouched_by} for name, i in row.inputs.items()},
+        "inputs": {
+            name: {"value": i.value, "type": i.type, "vouched_by": i.vouched_by} for name, i in row.inputs.items()
+        },
         "leases": [lease_view(lease) for lease in house.leases.select(task=task_id)],
-        "live": None if live is None else json.loads(live),
+        "live": None if live is None else parse(live),
         "records": [record_view(stored) for stored in records],
         "cooperative": _cooperative(house, row.profile),
     }
@@ -112,15 +113,23 @@ def why(house: House, decision: str) -> dict[str, Json]:
         NotFound: no such decision on record (denials for a fault of our own are only counted).
     """
     stored = find_decision(house, decision)
-    body = json.loads(stored.body)
+    body = parse_object(stored.body)
     arguments: dict[str, Json] | None = None
     row = None if stored.task is None else house.tasks.get(stored.task)
     if stored.task is not None and stored.sealed is not None:
         wrapped = house.tasks.data_key(stored.task)
         if wrapped is not None:
             key = house.sealer.unwrap(stored.task, wrapped)
-            arguments = json.loads(house.sealer.open_record(key, stored.task, decision, stored.sealed))
-    return explain.why(body, arguments, row, house.active.bundle)
+            arguments = parse_object(house.sealer.open_record(key, stored.task, decision, stored.sealed))
+    found = explain(
+        body,
+        house.active.compiled,
+        profile="" if row is None else row.profile,
+        inputs=None if row is None else row.inputs,
+        args=arguments,
+    )
+    rendered = found.render().splitlines()
+    return {**found.as_json(), "text": list(rendered), "record": record_view(stored)}
 
 
 def find_decision(house: House, decision: str) -> Stored:
@@ -138,16 +147,14 @@ def find_decision(house: House, decision: str) -> Stored:
     else:
         candidates = house.log.of_task(task_id)
     for stored in candidates:
-        if stored.kind == Kind.DECIDED.value and json.loads(stored.body).get("decision") == decision:
+        if stored.kind == Kind.DECIDED.value and parse_object(stored.body).get("decision") == decision:
             return stored
     raise NotFound(f"no decision {decision!r} is on record", code="decision_unknown")
 
 
 def records(house: House, wanted: RecordFilter) -> list[dict[str, Json]]:
     """Records, newest last."""
-    rows = house.log.select(
-        kinds=wanted.kinds or None, task=wanted.task, since_ms=wanted.since_ms, limit=wanted.limit
-    )
+    rows = house.log.select(kinds=wanted.kinds or None, task=wanted.task, since_ms=wanted.since_ms, limit=wanted.limit)
     return [record_view(row) for row in rows]
 
 
@@ -175,9 +182,9 @@ def status(house: House) -> dict[str, Json]:
         "quarantine_requests": asked,
         "agents": {name: state for name, state in inactive.items() if state != "active"},
         "targets": {name: target for name, target in targets.items()},
-        "store": {"seq": seq, "head": head.hex(), **house.writer_stats()},
+        "store": {"seq": seq, "head": head.hex(), "writer": parse(house.writer.stats_json())},
         "journal": house.journal.stats(),
-        "decisions": json.loads(house.core.stats_json()),
+        "decisions": parse_object(house.core.stats_json()),
         "revocations": house.revoker.stats(),
         "cooperative": _all_cooperative(house),
     }
@@ -198,7 +205,7 @@ def metrics(house: House) -> str:
     gauge("leases", "Leases by state.", Counter(row.state.value for row in rows), "state")
     gauge("leases_quarantined", "Leases not proved gone.", {"": sum(r.state is LeaseState.QUARANTINED for r in rows)})
     gauge("records", "Last durable sequence number.", {"": house.log.head()[0]})
-    for name, value in json.loads(house.core.stats_json()).items():
+    for name, value in parse_object(house.core.stats_json()).items():
         if isinstance(value, int) and not isinstance(value, bool):
             gauge(f"plane_{name}", f"Decision plane: {name}.", {"": value})
     return "\n".join(lines) + "\n"
@@ -210,12 +217,17 @@ def activate_bundle(house: House, path: str | None, *, by: str) -> dict[str, Jso
     Raises:
         ConfigError: the bundle cannot be used; its diagnostics are in the detail.
     """
-    compiled = compile_bundle(Path(path) if path else house.active.bundle.path)
-    if set(compiled.bundle.targets) - set(house.backends):
-        missing = ", ".join(sorted(set(compiled.bundle.targets) - set(house.backends)))
-        raise ConfigError(f"the bundle names targets that this server was not started with: {missing}", hint="restart")
+    folder = Path(path) if path else house.active.path
+    compiled = load_bundle(folder)
+    unknown = sorted(set(compiled.bundle.targets) - set(house.backends))
+    if unknown:
+        raise ConfigError(
+            f"the bundle names targets that this server was not started with: {', '.join(unknown)}",
+            code="target_unknown",
+            hint="restart Flyball with this bundle",
+        )
     try:
-        report = house.core.load(compiled.json)
+        house.core.load(compiled.json)
     except PolicyLoadError as fault:
         raise ConfigError(str(fault.args[1]), code="bundle_refused", hint="run `flyball validate`") from fault
     now = house.clock.wall_ms()
@@ -225,16 +237,17 @@ def activate_bundle(house: House, path: str | None, *, by: str) -> dict[str, Jso
     unit.save_row("bundle", compiled.digest, {"name": compiled.bundle.name, "at_ms": now, "by": by})
     unit.record(Record(Kind.BUNDLE_ACTIVATED, now, None, members))
     unit.commit()
-    house.active.replace(compiled.bundle, compiled.digest)
-    return {"digest": compiled.digest, "name": compiled.bundle.name, "warnings": json.loads(report)}
+    house.active.replace(compiled, folder)
+    warnings: list[Json] = [found.as_json() for found in compiled.diagnostics]
+    return {"digest": compiled.digest, "name": compiled.bundle.name, "warnings": warnings}
 
 
 def discovery(house: House) -> dict[str, Json]:
     """What any client may know: the issuer, its public keys, where decisions are asked for."""
     return {
         "issuer": house.settings.issuer,
-        "jwks": house.tokens.jwks(),
-        "receipt_keys": house.signer.public_jwks(),
+        "jwks": house.keys.jwks(),
+        "receipt_keys": dict(house.receipt_keys),
         "check_endpoints": list(house.settings.check_endpoints),
     }
 
@@ -279,7 +292,7 @@ def lease_view(row: Lease) -> dict[str, Json]:
 
 def record_view(row: Stored) -> dict[str, Json]:
     """A record as operators see it: its body and its place; what is sealed stays sealed."""
-    body = json.loads(row.body)
+    body = parse_object(row.body)
     return {"seq": row.seq, "n": row.n, **body, "sealed": row.sealed is not None, "hash": row.hash.hex()}
 
 
@@ -292,12 +305,11 @@ def _target(house: House, name: str) -> dict[str, Json]:
 
 
 def _cooperative(house: House, profile: str) -> list[Json]:
-    found = house.active.bundle.profiles.get(profile)
-    return [] if found is None else list(found.cooperative)
+    return [found.as_json() for found in house.active.compiled.cooperative.get(profile, ())]
 
 
 def _all_cooperative(house: House) -> dict[str, Json]:
-    return {name: list(profile.cooperative) for name, profile in house.active.bundle.profiles.items()}
+    return {name: _cooperative(house, name) for name in house.active.bundle.profiles}
 
 
 def _task_state(text: str) -> TaskState:

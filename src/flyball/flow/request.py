@@ -23,7 +23,7 @@ from flyball.audit.record import Kind, Record
 from flyball.credential import issue
 from flyball.credential.backend import TargetRefused, TargetUnavailable
 from flyball.credential.lease import Delivery, Lease, LeaseState
-from flyball.flow import agents, end
+from flyball.flow import agents, end, vouch
 from flyball.flow.asks import Ended, OpenAsk, Opened, Proof, Released, Renewed
 from flyball.flow.gate import TaskHolder, caller, task_holder
 from flyball.flow.house import House
@@ -31,7 +31,7 @@ from flyball.kernel import ids
 from flyball.kernel.errors import Conflict, Denied, Gone, NotFound, Unavailable
 from flyball.kernel.faults import fault_point
 from flyball.identity import task_token
-from flyball.kernel.json import Json, canonical
+from flyball.kernel.json import Json, canonical, parse_object
 from flyball.kernel.secret import Secret
 from flyball.policy.engine import CoreError, Verdict
 from flyball.task import lifecycle
@@ -63,13 +63,13 @@ def open_task(house: House, proof: Proof, ask: OpenAsk) -> Opened:
     # 2 task
     bundle, digest = house.active.bundle, house.active.digest
     profile = bundle.profiles.get(ask.profile)
-    if profile is None or agent.name not in profile.agents:
+    if profile is None or not profile.may_open(agent.name, agent.name):
         raise Denied(
             f"agent {agent.name!r} may not run a profile of that name",
             code="profile_not_for_agent",
             hint="a profile names its agents; ask its author to add this one",
         )
-    inputs = validate_inputs(profile, ask.inputs, ask.vouchers, house.resolver.vouch)
+    inputs = validate_inputs(profile, ask.inputs, ask.vouchers, vouch.verifier(house, who.principal))
     now = house.clock.wall_ms()
     task = lifecycle.open_task(
         id=ids.task_id(house.settings.cell, now),
@@ -91,7 +91,9 @@ def open_task(house: House, proof: Proof, ask: OpenAsk) -> Opened:
     unit = house.store.unit()
     unit.save_data_key(task.id, house.sealer.wrap(task.id, data_key))
     unit.save_task(task)
-    unit.record(Record(Kind.TASK_OPENED, now, task.id, _opened_members(task, profile), _sealed_inputs(house, task, data_key)))
+    unit.record(
+        Record(Kind.TASK_OPENED, now, task.id, _opened_members(task, profile), _sealed_inputs(house, task, data_key))
+    )
     unit.commit()
     fault_point("open.after_record")
     house.core.open(task_spec(task, data_key))
@@ -189,7 +191,9 @@ def credential(house: House, proof: Proof, task: str, name: str) -> Released:
     now = house.clock.wall_ms()
     unit = house.store.unit()
     unit.save_lease(active, expect=frozenset({LeaseState.INTENT}))
-    unit.record(Record(Kind.LEASE_ACTIVE, now, row.id, {"lease": lease.id, "native_expiry_ms": issued.native_expiry_ms}))
+    unit.record(
+        Record(Kind.LEASE_ACTIVE, now, row.id, {"lease": lease.id, "native_expiry_ms": issued.native_expiry_ms})
+    )
     try:
         unit.commit()
     except (Conflict, Unavailable):
@@ -225,7 +229,9 @@ def report_result(house: House, proof: Proof, task: str, decision: str, result: 
     try:
         house.core.report_result(holder.task, "self", decision, canonical(result))
     except CoreError as fault:
-        raise Denied("that result was not taken", code=_code(fault), hint="report a result once, for an allowed call") from fault
+        raise Denied(
+            "that result was not taken", code=_code(fault), hint="report a result once, for an allowed call"
+        ) from fault
 
 
 def end_task(house: House, proof: Proof, task: str, wait_ms: int = 5000) -> Ended:
@@ -296,8 +302,9 @@ def _refusal(verdict: Verdict, detail: str) -> Denied | Unavailable:
 
 def _stop_if_fenced(house: House, lease: Lease) -> None:
     row = house.tasks.get(lease.task)
-    state = house.core.state(lease.task)
-    if row is not None and row.state is TaskState.OPEN and state in {"open", "frozen"}:
+    live = house.core.state_json(lease.task)
+    state = "" if live is None else parse_object(live).get("state")
+    if row is not None and row.state in (TaskState.OPEN, TaskState.FROZEN) and state in ("open", "frozen"):
         return
     end.take_back(house, [lease], Cause.REVOKED)
     raise Gone("the task ended while its credential was being made", code="task_fenced")

@@ -6,7 +6,6 @@ milliseconds; one ticks, and each tick is a query of what is due, not a timer pe
 
 from __future__ import annotations
 
-import json
 import threading
 
 import structlog
@@ -17,6 +16,7 @@ from flyball.credential.lease import LeaseState
 from flyball.flow import end
 from flyball.flow.house import House
 from flyball.kernel.errors import FlyballError
+from flyball.kernel.json import Json, parse_object
 from flyball.policy.engine import CoreError
 from flyball.revocation.loop import Lane
 from flyball.task.task import LIVE, Cause, Task, TaskState
@@ -65,9 +65,11 @@ class Watch:
     def events_once(self) -> None:
         """Wait shortly for events of the decision plane, and act on each."""
         for raw in self._house.core.drain_events(256, 200):
-            event = json.loads(raw)
+            event = parse_object(raw)
             if event.get("event") == "deviation":
-                self._deviation(event["task"], event["reaction"], event["decision"], ",".join(event["reasons"]))
+                reasons = event.get("reasons")
+                told = ",".join(str(one) for one in reasons) if isinstance(reasons, list) else ""
+                self._deviation(str(event["task"]), str(event["reaction"]), str(event["decision"]), told)
 
     def _deviation(self, task_id: str, reaction: str, decision: str, reasons: str) -> None:
         house = self._house
@@ -87,7 +89,12 @@ class Watch:
     def _ask_for_quarantine(self, task: Task, detail: str) -> None:
         # Content may end its own task; only a person reaches further (invariant 11).
         unit = self._house.store.unit()
-        asked = {"agent": task.agent, "task": task.id, "detail": detail, "at_ms": self._house.clock.wall_ms()}
+        asked: dict[str, Json] = {
+            "agent": task.agent,
+            "task": task.id,
+            "detail": detail,
+            "at_ms": self._house.clock.wall_ms(),
+        }
         unit.save_row("quarantine_request", task.id, asked)
         unit.commit()
         log.warning("quarantine asked for", agent=task.agent, task=task.id)

@@ -32,3 +32,25 @@ def _refuse_floats(value: Json) -> None:
     elif isinstance(value, list):
         for inner in value:
             _refuse_floats(inner)
+
+
+def parse(data: bytes | str) -> Json:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    value: Json = json.loads(data)
+    return value
+
+
+def parse_object(data: bytes | str) -> dict[str, Json]:
+    """The value of a JSON text that must be an object.
+
+    Raises:
+        ValueError: it is not JSON, or not an object.
+    """
+    value = parse(data)
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value

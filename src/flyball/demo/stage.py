@@ -1,0 +1,412 @@
+"""The scene of the demo: an embedded PostgreSQL, a dev trust domain, a Flyball server, agents.
+
+It looks at the database as its superuser, a login that Flyball does not have, so that what is
+said to be seen does not come from Flyball.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psycopg
+from psycopg import sql
+
+from flyball.demo import database
+from flyball.demo.postgres import EmbeddedPostgres
+from flyball.kernel.json import Json
+
+ISSUER = "https://flyball.demo.internal"
+BUNDLE = Path(__file__).with_name("bundle")
+
+
+class StageFault(Exception):
+    """The demo cannot go on; `hint` says what to do."""
+
+    def __init__(self, text: str, hint: str = "") -> None:
+        super().__init__(text)
+        self.hint = hint or "look at the logs in the demo's folder"
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A role of Flyball's as the database shows it."""
+
+    name: str
+    groups: tuple[str, ...]
+    minutes_left: float
+
+
+class AgentProcess:
+    """One agent: a process that takes orders on stdin."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self.secret = ""
+
+    def ask(self, do: str, **order: str) -> dict[str, Json]:
+        """Give one order; its answer.
+
+        Raises:
+            StageFault: the agent died, or could not do it.
+        """
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        stdin.write(json.dumps({"do": do, **order}) + "\n")
+        stdin.flush()
+        line = stdout.readline()
+        if not line:
+            raise StageFault("the agent's process ended", "look at agents.log in the demo's folder")
+        answer: dict[str, Json] = json.loads(line)
+        if not answer.pop("ok"):
+            raise StageFault(f"the agent could not {do}: {answer.get('error')}")
+        return answer
+
+    def kill(self) -> None:
+        """kill -9, as a crash would."""
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Let the process end."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout=5)
+
+
+class Stage:
+    """Sets the scene, looks at it, and clears it away."""
+
+    control_user = database.CONTROL_USER
+
+    def __init__(self, home: Path) -> None:
+        self.home = home.resolve()
+        self.control_password = secrets.token_urlsafe(18)
+        self._admin_password = secrets.token_urlsafe(24)
+        self._postgres: EmbeddedPostgres | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+        self._agents: list[AgentProcess] = []
+        self._control_port = _free_port()
+        self._roles_seen: set[str] = set()
+
+    # -- setting up ---------------------------------------------------------------------------
+
+    def set_up(self) -> None:
+        """Everything but the server itself. The folder of the last run is replaced."""
+        if self.home.exists():
+            shutil.rmtree(self.home)
+        self.home.mkdir(parents=True, mode=0o700)
+        self._postgres = EmbeddedPostgres(self.home / "postgres")
+        self._postgres.start()
+        database.prepare(self._postgres, admin_password=self._admin_password, control_password=self.control_password)
+        (self.home / "orders-admin.password").touch(mode=0o600)
+        (self.home / "orders-admin.password").write_text(self._admin_password + "\n")
+        self._write_bundle()
+        self._write_config()
+        self._flyball("dev", "init")
+
+    def _write_bundle(self) -> None:
+        shutil.copytree(BUNDLE, self.home / "bundle")
+        manifest = self.home / "bundle" / "bundle.yaml"
+        text = manifest.read_text()
+        text = text.replace("port: 5432", f"port: {self.pg_port}")
+        text = text.replace("password_file: orders-admin.password", f"password_file: {self.home}/orders-admin.password")
+        manifest.write_text(text)
+
+    def _write_config(self) -> None:
+        lines = [
+            "mode: dev",
+            f"issuer: {ISSUER}",
+            f"state_dir: {self.home}/state",
+            f"bundle: {self.home}/bundle",
+            "control:",
+            f"  listen: 127.0.0.1:{self._control_port}",
+            "decision:",
+            "  listen: 127.0.0.1:0",
+        ]
+        (self.home / "flyball.yaml").write_text("\n".join(lines) + "\n")
+
+    # -- the server ---------------------------------------------------------------------------
+
+    def start_flyball(self) -> float:
+        """Start the server and wait until it answers; seconds that took."""
+        began = time.monotonic()
+        with (self.home / "flyball.log").open("ab") as log:
+            self._server = subprocess.Popen(
+                [sys.executable, "-m", "flyball", "serve", "--config", str(self.home / "flyball.yaml")],
+                stdout=log,
+                stderr=log,
+                env=self._environment(),
+                start_new_session=True,
+            )
+        while time.monotonic() - began < 30:
+            if self._server.poll() is not None:
+                raise StageFault("Flyball did not start", f"look at {self.home}/flyball.log")
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"{self.control_url}/v1/health", timeout=1).status_code == 200:
+                    return time.monotonic() - began
+            time.sleep(0.02)
+        raise StageFault("Flyball did not answer within 30 s", f"look at {self.home}/flyball.log")
+
+    def kill_flyball(self, sign: signal.Signals) -> int:
+        """Send the server a signal and wait for its end; its pid."""
+        assert self._server is not None
+        self._server.send_signal(sign)
+        self._server.wait(timeout=20)
+        return self._server.pid
+
+    @property
+    def control_url(self) -> str:
+        """Where the control API listens."""
+        return f"http://127.0.0.1:{self._control_port}"
+
+    def _environment(self) -> dict[str, str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("FLYBALL_", "PG"))}
+        return {**kept, "FLYBALL_CONFIG": str(self.home / "flyball.yaml"), "PYTHONUNBUFFERED": "1"}
+
+    def _flyball(self, *words: str) -> str:
+        line = [sys.executable, "-m", "flyball", *words]
+        done = subprocess.run(line, env=self._environment(), capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode != 0:
+            said = (done.stderr or done.stdout).strip()
+            raise StageFault(f"flyball {' '.join(words)} failed: {said}")
+        return done.stdout
+
+    def cli(self, *words: str) -> str:
+        """Run a command of the CLI as an operator would; the line as typed."""
+        self._flyball(*words)
+        shown = " ".join(f'"{word}"' if " " in word else word for word in words)
+        return f"flyball {shown}"
+
+    # -- agents -------------------------------------------------------------------------------
+
+    def agent(self, name: str) -> AgentProcess:
+        """Start an agent with an identity of its own, issued by the dev trust domain."""
+        svid = self.home / f"{name}-{len(self._agents)}.svid"
+        text = self._flyball("dev", "svid", f"spiffe://flyball.dev/agent/{name}", "--audience", ISSUER)
+        svid.touch(mode=0o600)
+        svid.write_text(text.strip())
+        environment = self._environment()
+        environment |= {"FLYBALL_ADDR": self.control_url, "FLYBALL_SVID_FILE": str(svid)}
+        with (self.home / "agents.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "flyball.demo.agent"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=environment,
+                start_new_session=True,
+            )
+        agent = AgentProcess(process)
+        self._agents.append(agent)
+        return agent
+
+    def seen_secret(self, agent: AgentProcess) -> str:
+        """The agent's password, as the agent tells it: the story shows it once it is worth nothing."""
+        if not agent.secret:
+            agent.secret = str(agent.ask("tell_secret")["secret"])
+        return agent.secret
+
+    # -- looking at the database ----------------------------------------------------------------
+
+    @property
+    def postgres(self) -> EmbeddedPostgres:
+        """The embedded server."""
+        if self._postgres is None:
+            raise StageFault("PostgreSQL is not running")
+        return self._postgres
+
+    @property
+    def pg_port(self) -> int:
+        """Its port."""
+        return self.postgres.port
+
+    @property
+    def psql(self) -> Path:
+        """Its own psql."""
+        return self.postgres.bin / "psql"
+
+    def _look(self, query: str, *values: str) -> list[tuple[object, ...]]:
+        with psycopg.connect(self.postgres.dsn(dbname=database.DATABASE), autocommit=True) as connection:
+            return list(connection.execute(sql.SQL(query), values))  # type: ignore[arg-type]  # our own text
+
+    def pg_version(self) -> str:
+        """As the server says it."""
+        return str(self._look("SHOW server_version")[0][0])
+
+    def count(self, query: str) -> int:
+        """The one number that a query answers."""
+        return int(str(self._look(query)[0][0]))
+
+    def roles(self) -> list[Role]:
+        """All roles of Flyball's that the database has now."""
+        rows = self._look(
+            "SELECT r.rolname, coalesce(string_agg(g.rolname, ','), ''), "
+            "extract(epoch FROM r.rolvaliduntil - now()) / 60 "
+            "FROM pg_roles r LEFT JOIN pg_auth_members m ON m.member = r.oid LEFT JOIN pg_roles g ON g.oid = m.roleid "
+            "WHERE r.rolname LIKE 'fb\\_%' GROUP BY r.rolname, r.rolvaliduntil"
+        )
+        found = [
+            Role(str(n), tuple(str(g).split(",")), float(str(left if left is not None else 1e9))) for n, g, left in rows
+        ]
+        self._roles_seen |= {role.name for role in found}
+        return found
+
+    def all_lease_roles(self) -> Sequence[str]:
+        """Every role of Flyball's that was ever seen here."""
+        return sorted(self._roles_seen)
+
+    def sessions(self, role: str) -> int:
+        """Sessions that the database runs for a role, or for one that it can no longer name."""
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
+            "AND (usename = %s OR (usesysid IS NOT NULL AND usename IS NULL))"
+        )
+        return int(str(self._look(query, role)[0][0]))
+
+    def login(self, user: str, password: str) -> tuple[bool, str]:
+        """Try a login over TCP; whether it worked, and what the server said."""
+        try:
+            where = {"host": "127.0.0.1", "port": str(self.pg_port), "dbname": database.DATABASE}
+            with psycopg.connect(**where, user=user, password=password, connect_timeout=5) as connection:
+                connection.execute("SELECT 1")
+        except psycopg.OperationalError as fault:
+            text = str(fault).strip().splitlines()[-1]
+            return False, text.partition("FATAL:")[2].strip() or text
+        return True, "works"
+
+    def psql_line(self, role: str, password: str) -> str:
+        """What the viewer can paste."""
+        return f"PGPASSWORD={password} {self.psql} -h 127.0.0.1 -p {self.pg_port} -U {role} {database.DATABASE}"
+
+    # -- evidence -------------------------------------------------------------------------------
+
+    @property
+    def store(self) -> Path:
+        """The embedded store."""
+        return self.home / "state"
+
+    def bundle_digest(self) -> str:
+        """The bundle in force, shortened."""
+        bundle = self.status()["bundle"]
+        assert isinstance(bundle, dict)
+        return str(bundle["digest"])[:19]
+
+    def status(self) -> dict[str, Json]:
+        """`flyball status --json`."""
+        answer: dict[str, Json] = json.loads(self._flyball("status", "--json"))
+        return answer
+
+    def cooperative(self) -> list[str]:
+        """What rests on the agent's cooperation, by the bundle's own account."""
+        listed = self.status()["cooperative"]
+        assert isinstance(listed, dict)
+        return sorted({str(one) for names in listed.values() if isinstance(names, list) for one in names})
+
+    def receipt(self, lease: str, within_s: float = 10) -> dict[str, Json]:
+        """The receipt of a lease, once there is one, verified offline."""
+        began = time.monotonic()
+        while time.monotonic() - began < within_s:
+            listed: list[dict[str, Json]] = json.loads(self._flyball("receipts", "list", "--lease", lease, "--json"))
+            if listed:
+                file = self.home / "receipt.json"
+                file.write_text(json.dumps(listed[-1]["envelope"]))
+                self._flyball("receipts", "verify", str(file))
+                return listed[-1]
+            time.sleep(0.05)
+        raise StageFault(f"no receipt for {lease} within {within_s:.0f} s", "look at `flyball status`")
+
+    def receipt_lines(self, receipt: dict[str, Json]) -> list[str]:
+        """A receipt's steps, a line each, in milliseconds since the fence."""
+        payload = receipt["payload"]
+        assert isinstance(payload, dict)
+        fenced = int(str(payload["fenced_ms"]))
+        lines = []
+        steps = payload["steps"]
+        assert isinstance(steps, list)
+        for step in steps:
+            assert isinstance(step, dict)
+            observed = step.get("observed")
+            facts = ", ".join(f"{k} {v}" for k, v in observed.items()) if isinstance(observed, dict) else ""
+            lines.append(f"  +{int(str(step['at_ms'])) - fenced:>5} ms  {step['step']}  {facts}")
+        probe = payload["probe"]
+        assert isinstance(probe, dict)
+        doors = probe["doors"]
+        assert isinstance(doors, list)
+        for door in doors:
+            assert isinstance(door, dict)
+            lines.append(
+                f"  probe at {door['door']}: {door['verdict']}, control login {'works' if door['control'] else 'failed'}"
+            )
+        return lines
+
+    def copy_store(self, name: str) -> Path:
+        """A consistent copy of the store, to be spoiled."""
+        copy = self.home / "copies" / name.replace(" ", "-")
+        database.copy_sqlite(self.store, copy)
+        return copy
+
+    def verify_audit(self, store: Path) -> dict[str, Json]:
+        """`flyball audit verify --json` on a store, against the real anchor. It exits 1 where it finds something."""
+        line = [sys.executable, "-m", "flyball", "audit", "verify", "--json", "--store", str(store)]
+        done = subprocess.run(line, env=self._environment(), capture_output=True, text=True, timeout=60, check=False)
+        try:
+            report: dict[str, Json] = json.loads(done.stdout)
+        except ValueError as fault:
+            raise StageFault(f"audit verify failed: {done.stderr.strip()}") from fault
+        return report
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def look_around(self) -> list[str]:
+        """How to go on from here."""
+        config = f"FLYBALL_CONFIG={self.home}/flyball.yaml"
+        return [
+            "look around, with KEEP=1 while it runs, or in the store afterwards:",
+            f"  {config} flyball receipts list",
+            f"  {config} flyball audit show",
+            f"  {config} flyball why DECISION",
+        ]
+
+    def keep_lines(self) -> list[str]:
+        """Where things are while it is left running."""
+        return [f"control API {self.control_url}", f"psql: {self.psql} {self.postgres.dsn(dbname=database.DATABASE)}"]
+
+    def wait_for_interrupt(self) -> None:
+        """Until Ctrl-C."""
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.pause()
+
+    def tear_down(self) -> None:
+        """Stop every process. The store stays where it is."""
+        for agent in self._agents:
+            agent.stop()
+        if self._server is not None and self._server.poll() is None:
+            self._server.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._server.wait(timeout=15)
+            if self._server.poll() is None:
+                self._server.kill()
+        if self._postgres is not None:
+            self._postgres.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

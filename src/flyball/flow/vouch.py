@@ -1,0 +1,33 @@
+"""Whose word an input may be: a signed statement by somebody who is not the agent itself.
+
+A voucher is a JWT by an issuer that this Flyball already believes (an OIDC provider, a trust
+domain), whose claims hold `inputs` (an object) and perhaps `profile`. It says nothing of who may
+open the task; it only lifts those inputs from `declared` to vouched.
+"""
+
+from __future__ import annotations
+
+from flyball.flow.house import House
+from flyball.identity.principal import Principal
+from flyball.kernel.errors import InvalidInput
+from flyball.task.profile import VerifyVoucher, Voucher
+
+
+def verifier(house: House, caller: Principal) -> VerifyVoucher:
+    """A verifier of vouchers for inputs that `caller` declares.
+
+    The function it returns raises `InvalidInput` (`voucher_self`, `voucher_empty`), or what the
+    resolver raises for a token that does not hold.
+    """
+
+    def verify(token: str) -> Voucher:
+        voucher = house.resolver.authenticate(token)
+        if voucher.id == caller.id:
+            raise InvalidInput("nobody vouches for their own inputs", code="voucher_self")
+        inputs = voucher.claims.get("inputs")
+        if not isinstance(inputs, dict) or not inputs:
+            raise InvalidInput("the voucher speaks of no inputs", code="voucher_empty", hint="put them in `inputs`")
+        profile = voucher.claims.get("profile")
+        return Voucher(voucher.issuer, inputs, profile if isinstance(profile, str) else "")
+
+    return verify
