@@ -69,6 +69,10 @@ class Store(Protocol):
         """All small documents of a table, by key."""
         ...
 
+    def receipts(self, task: str) -> Sequence[Mapping[str, Json]]:
+        """The `receipt` documents of one task, oldest first."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -103,4 +107,8 @@ class RecordLog(Protocol):
         self, *, kinds: frozenset[str] | None = None, task: str | None = None, since_ms: int = 0, limit: int = 100
     ) -> Sequence[Stored]:
         """The newest records that match, in order."""
+        ...
+
+    def counters(self) -> Sequence[tuple[str, str, int]]:
+        """Counters across tasks, by their last committed record: (key, unit, used in 1/10000ths)."""
         ...
