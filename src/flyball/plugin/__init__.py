@@ -1,0 +1,1 @@
+"""What a connector may know of Flyball: `plugin.v1`, and nothing else."""
