@@ -3,7 +3,7 @@
 Every token that enters Flyball is read here, so that there is one place to be strict in:
 canonical base64url only, no duplicate JSON members, bounded sizes, the algorithm from the
 caller's allow-list. The cryptography is pyca/cryptography's. Why no JOSE library stands here:
-docs/adr/0010-jose.md; the tests check this file against joserfc in both directions.
+docs/adr/one-strict-jose-reader.md; the tests check this file against joserfc in both directions.
 """
 
 from __future__ import annotations
