@@ -8,7 +8,6 @@ knows Cedar's strings and comments and nothing else of the language.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from flyball.policy.bundle import Policy
 from flyball.policy.diagnostics import Mark, Problems, did_you_mean
@@ -63,32 +62,27 @@ def unquote(literal: str) -> str:
     return _UNESCAPE.sub(one, literal[1:-1])
 
 
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """Finds line and column of an offset in a file."""
-
-    file: str
-    text: str
-
-    def mark(self, offset: int) -> Mark:
-        """The place of the character at `offset`."""
-        before = self.text[:offset]
-        return Mark(self.file, before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1)
+def within(start: Mark, text: str, offset: int) -> Mark:
+    """The place of the character at `offset` of `text`, which itself begins at `start`."""
+    before = text[:offset]
+    lines = before.count("\n")
+    column = offset - (before.rfind("\n") + 1)
+    return Mark(start.file, start.line + lines, column + (1 if lines else start.column))
 
 
 def split_policies(file: str, text: str, problems: Problems) -> list[Policy]:
     """The policies of one file, in order; every fault goes to `problems`."""
-    lines = Lines(file, text)
+    head = Mark(file)
     stem = file.removeprefix("policies/").removesuffix(".cedar")
     found: list[Policy] = []
-    for number, (start, end) in enumerate(_statements(text, lines, problems)):
-        policy = _policy(stem, number, text[start:end], lines.mark(start), problems)
+    for number, (start, end) in enumerate(_statements(text, head, problems)):
+        policy = _policy(stem, number, text[start:end], within(head, text, start), problems)
         if policy is not None:
             found.append(policy)
     return found
 
 
-def _statements(text: str, lines: Lines, problems: Problems) -> list[tuple[int, int]]:
+def _statements(text: str, head: Mark, problems: Problems) -> list[tuple[int, int]]:
     """The spans of the statements: from the first character that counts up to and with the `;`."""
     spans: list[tuple[int, int]] = []
     blank = _BLANK.match(text)
@@ -101,7 +95,7 @@ def _statements(text: str, lines: Lines, problems: Problems) -> list[tuple[int, 
     if start < len(text):
         problems.error(
             "cedar_unfinished",
-            lines.mark(start),
+            within(head, text, start),
             "this policy does not end",
             "a policy ends with `;`; is a quote missing?",
         )
@@ -110,18 +104,21 @@ def _statements(text: str, lines: Lines, problems: Problems) -> list[tuple[int, 
 
 def _policy(stem: str, number: int, text: str, mark: Mark, problems: Problems) -> Policy | None:
     annotations: dict[str, str] = {}
+    marks: dict[str, Mark] = {}
     at = 0
     while match := _ANNOTATION.match(text, at):
         key, value = match.group(1), unquote(match.group(2)) if match.group(2) else ""
+        here = within(mark, text, text.index("@", match.start(), match.end()))
         if key in annotations:
-            problems.error("annotation_twice", mark, f"`@{key}` stands twice on one policy", "keep one of them")
-        annotations[key] = value
+            problems.error("annotation_twice", here, f"`@{key}` stands twice on one policy", "keep one of them")
+        annotations[key], marks[key] = value, here
         at = match.end()
     effect = _EFFECT.match(text, at)
     if effect is None:
-        problems.error("cedar_syntax", mark, "a policy begins with `permit` or `forbid`, after its annotations")
+        there = within(mark, text, at + len(text[at:]) - len(text[at:].lstrip()))
+        problems.error("cedar_syntax", there, "a policy begins with `permit` or `forbid`, after its annotations")
         return None
-    _check_annotations(effect.group(1), annotations, mark, problems)
+    _check_annotations(effect.group(1), annotations, marks, problems)
     condition = re.search(r"\b(?:when|unless)\b", text[effect.end() :])
     head = text[effect.end() : effect.end() + condition.start()] if condition else text[effect.end() :]
     return Policy(
@@ -134,9 +131,10 @@ def _policy(stem: str, number: int, text: str, mark: Mark, problems: Problems) -
     )
 
 
-def _check_annotations(effect: str, annotations: dict[str, str], mark: Mark, problems: Problems) -> None:
+def _check_annotations(effect: str, annotations: dict[str, str], marks: dict[str, Mark], problems: Problems) -> None:
     reactions = [reaction.value for reaction in Reaction]
     for key, value in annotations.items():
+        mark = marks[key]
         if key in _LATER_ANNOTATIONS:
             # An obligation that nobody carries out would turn a condition into a plain permission.
             problems.error(

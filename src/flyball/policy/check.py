@@ -57,7 +57,8 @@ class _Check:
         seen: dict[str | int, str] = {}
         for name, agent in self.bundle.agents.items():
             mark = self.bundle.place(f"agent:{name}")
-            self.known("owner", agent.owner, self.bundle.owners, mark, "unknown_owner")
+            place = self.bundle.place(f"agent:{name}/owner")
+            self.known("owner", agent.owner, self.bundle.owners, place, "unknown_owner")
             for proof in (*agent.ids, *(() if agent.uid is None else (agent.uid,))):
                 other = seen.setdefault(proof, name)
                 if other != name:
@@ -90,7 +91,8 @@ class _Check:
         for target in self.bundle.targets.values():
             for access in target.accesses.values():
                 for grant in access.grants:
-                    self.known("action", grant.action, self.bundle.actions, grant.mark, "unknown_action")
+                    place = self.bundle.place(f"grant:{target.name}/{access.name}/{grant.action}")
+                    self.known("action", grant.action, self.bundle.actions, place, "unknown_action")
 
     def pep(self, pep: Pep) -> None:
         place = self.bundle.place(f"pep:{pep.name}/actions")
@@ -153,6 +155,7 @@ class _Check:
         for bound in rule.where:
             mark = bundle.place(f"rule:{rule.id}/where:{bound.arg}")
             if self.known("argument", bound.arg, action.args, mark, "unknown_argument"):
+                mark = bundle.place(f"rule:{rule.id}/where:{bound.arg}/{bound.op.value}")
                 self.bound(profile, bound, action.args[bound.arg], mark)
         for total in (*rule.budget.sums, *(total for across in rule.across for total in across.sums)):
             self.total(profile, rule, total)
@@ -176,6 +179,7 @@ class _Check:
             return
         if args[total.arg] not in ("long", "decimal"):
             self.problems.error("wrong_bound", mark, f"`{total.arg}` is a {args[total.arg]} and cannot be summed")
+        mark = self.bundle.place(f"rule:{rule.id}/sum:{total.arg}/max")
         self.from_input(profile, total.maximum, "decimal", mark)
 
     def bound(self, profile: Profile, bound: Bound, kind: str, mark: Mark) -> None:

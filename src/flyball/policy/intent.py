@@ -157,7 +157,7 @@ def _inputs(top: Fields, profile: str, places: dict[str, Mark]) -> list[InputSpe
                 vouched_by=tuple(value for value, _ in fields.texts("vouched_by")),
             )
         )
-        places[f"input:{profile}/{name}/vouched_by"] = fields.place("vouched_by")
+        places[f"input:{profile}/{name}/vouched_by"] = fields.at("vouched_by")
         fields.done()
     return found
 
@@ -190,7 +190,7 @@ def _credentials(top: Fields, profile: str, ttl_ms: int, places: dict[str, Mark]
         access, target = fields.text("access", required=True), fields.text("target", default=name)
         found.append(CredentialSpec(name, target, access, fields.duration("ttl") or ttl_ms))
         for key in ("access", "target", "ttl"):
-            places[f"credential:{profile}/{name}/{key}"] = fields.place(key)
+            places[f"credential:{profile}/{name}/{key}"] = fields.at(key) if key in fields else mark
         fields.done()
     return found
 
@@ -217,7 +217,8 @@ def _rules(top: Fields, profile: str, places: dict[str, Mark]) -> list[Rule]:
                 cooperative=fields.flag("cooperative"),
             )
         )
-        for key in ("action", "cooperative", "budget"):
+        places[f"rule:{rule_id}/action"] = fields.at("action")
+        for key in ("cooperative", "budget"):
             places[f"rule:{rule_id}/{key}"] = fields.place(key)
         fields.done()
     return found
@@ -228,6 +229,7 @@ def _where(rule: Fields, rule_id: str, places: dict[str, Mark]) -> list[Bound]:
     for arg, mark, node in rule.named("where", "argument"):
         places[f"rule:{rule_id}/where:{arg}"] = mark
         if not isinstance(node, Table):
+            places[f"rule:{rule_id}/where:{arg}/eq"] = node.mark
             found.append(Bound(arg, Op.EQ, _value(node, rule.problems)))  # `arg: value` is short for `arg: {eq: value}`
             continue
         fields = Fields(f"`where` of {rule.what} on `{arg}`", node, rule.problems)
@@ -236,6 +238,7 @@ def _where(rule: Fields, rule_id: str, places: dict[str, Mark]) -> list[Bound]:
             if value is None:
                 continue
             bound = _value(value, rule.problems)
+            places[f"rule:{rule_id}/where:{arg}/{op.value}"] = value.mark
             if op is Op.PATTERN and isinstance(bound, str):
                 _check_pattern(bound, value.mark, rule.problems)
             found.append(Bound(arg, op, bound))
@@ -295,6 +298,7 @@ def _sums(fields: Fields, rule_id: str, places: dict[str, Mark]) -> tuple[Sum, .
     found: list[Sum] = []
     for arg, mark, node in fields.rest():
         places[f"rule:{rule_id}/sum:{arg}"] = mark
+        places[f"rule:{rule_id}/sum:{arg}/max"] = node.mark
         value = _value(node, fields.problems)
         amount = value if isinstance(value, FromInput) else canonical_value(InputType.DECIMAL, str(value))
         if amount is None or isinstance(node, Listing):

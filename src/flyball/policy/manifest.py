@@ -84,6 +84,7 @@ def _agents(top: Fields, out: Manifest) -> None:
                 fields.problems.error("agent_pattern", at, error.detail, error.hint, len(pattern))
         uid = fields.whole("uid", most=2**32 - 2)
         out.agents[name] = AgentDecl(name, tuple(ids), fields.text("owner", required=True), uid)
+        out.places[f"agent:{name}/owner"] = fields.at("owner")
         out.groups[name] = tuple(value for value, _ in fields.texts("groups"))
         if "ids" not in fields and uid is None:
             fields.problems.error(
@@ -162,8 +163,8 @@ def _actions(top: Fields, out: Manifest, problems: Problems) -> None:
             args=args,
             taskless=fields.flag("taskless"),
         )
-        out.places[f"action:{name}/resource"] = fields.place("resource")
-        out.places[f"action:{name}/class"] = fields.place("class")
+        out.places[f"action:{name}/resource"] = fields.at("resource")
+        out.places[f"action:{name}/class"] = fields.at("class")
         fields.done()
         if name not in BUILT_IN_ACTIONS:
             out.actions[name] = action
@@ -188,7 +189,7 @@ def _peps(top: Fields, out: Manifest, problems: Problems) -> None:
             ),
         )
         for key in ("actions", "may_assert_subject"):
-            out.places[f"pep:{name}/{key}"] = fields.place(key)
+            out.places[f"pep:{name}/{key}"] = fields.at(key) if key in fields else mark
         fields.done()
 
 
@@ -236,6 +237,7 @@ def _targets(top: Fields, out: Manifest, problems: Problems) -> None:
                 grant = Fields(f"a grant of access `{access}`", item, problems)
                 action = grant.text("action", required=True)
                 grants += [Grant(action, resource, at) for resource, at in read_resources(grant)]
+                out.places[f"grant:{name}/{access}/{action}"] = grant.at("action")
                 grant.done()
             delivery = inner.choice("delivery", ("released",), "released", later=("brokered",))
             accesses[access] = Access(access, delivery, tuple(grants))

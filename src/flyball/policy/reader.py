@@ -46,6 +46,10 @@ class Fields:
         """Where `key` stands, or where the map begins."""
         return self._entries[key][0] if key in self._entries else self.mark
 
+    def at(self, key: str) -> Mark:
+        """Where the value under `key` begins, or where the map does."""
+        return self._entries[key][1].mark if key in self._entries else self.mark
+
     def rest(self) -> Iterator[tuple[str, Mark, Node]]:
         """The entries not asked for yet, as (key, mark, value); they count as asked for from here on."""
         for key, (mark, node) in self._entries.items():
