@@ -47,7 +47,7 @@ REVOKE_POINTS = (
 )
 
 
-class FaultInjected(Exception):
+class FaultInjected(Exception):  # noqa: N818 - it is what happened, as in `FaultInjected("revoke.after_step")`
     """The error that an armed `raise` raises. Not a FlyballError: nothing may expect it."""
 
 
@@ -77,7 +77,10 @@ class _Plan:
             return wanted[0] if wanted is not None and wanted[1] == count else None
 
 
-_plan: _Plan | None = None
+class _Armed:
+    """What the process is armed with; one, since a fault is the process's."""
+
+    plan: _Plan | None = None
 
 
 def fault_point(name: str) -> None:
@@ -86,7 +89,7 @@ def fault_point(name: str) -> None:
     Raises:
         FaultInjected: `raise` is armed here.
     """
-    plan = _plan
+    plan = _Armed.plan
     if plan is None:
         return
     match plan.pass_by(name):
@@ -106,26 +109,22 @@ def arm_from_env(*, production: bool, environ: Mapping[str, str] | None = None) 
     Raises:
         ConfigError: a production process was asked to fail on purpose, or the plan is malformed.
     """
-    global _plan
     text = (os.environ if environ is None else environ).get(ENV, "")
     if not text:
         return False
     if production:
-        raise ConfigError(
-            f"{ENV} is set and the configuration is a production one", code="faults", hint=f"unset {ENV}"
-        )
-    _plan = _Plan(text)
+        raise ConfigError(f"{ENV} is set and the configuration is a production one", code="faults", hint=f"unset {ENV}")
+    _Armed.plan = _Plan(text)
     return True
 
 
 @contextmanager
 def armed(text: str) -> Iterator[Mapping[str, int]]:
     """Arm a plan for the length of a `with` block (tests). Yields the count of passings by point."""
-    global _plan
-    before, plan = _plan, _Plan(text)
-    _plan = plan
+    before, plan = _Armed.plan, _Plan(text)
+    _Armed.plan = plan
     try:
         yield plan.passed
     finally:
-        _plan = before
+        _Armed.plan = before
         plan.release.set()

@@ -67,8 +67,8 @@ class Revoker:
         epoch: int,
         cell: str,
         unseal: Callable[[Lease, bytes], Secret],
-        cooperative: Callable[[Lease], Sequence[str]] = lambda lease: (),
-        on_settled: Callable[[Lease], None] = lambda lease: None,
+        cooperative: Callable[[Lease], Sequence[str]] = lambda _: (),
+        on_settled: Callable[[Lease], None] = lambda _: None,
         pace: Pace | None = None,
         patience_s: float = 0.25,
     ) -> None:
@@ -96,7 +96,7 @@ class Revoker:
     def submit(
         self, lease: Lease, cause: str, lane: Lane, *, fenced_ms: int | None = None, orphan: Record | None = None
     ) -> None:
-        """Take a lease back. Submitting one that is under way moves it up to `lane`, if that is ahead, and tries it now.
+        """Take a lease back. Submitting one that is under way changes nothing but its lane, if `lane` is ahead.
 
         Never waits and never fails: what cannot be done now is done later.
         """
@@ -133,7 +133,7 @@ class Revoker:
         return len(found)
 
     def wait(self, task: str, timeout_s: float) -> bool:
-        """Wait until every lease of a task that was submitted is VERIFIED (True), or one is QUARANTINED or time is up."""
+        """Wait until every submitted lease of a task is VERIFIED (True), or stands in QUARANTINED, or time is up."""
         return self._wait(lambda: [job for job in self._jobs.values() if job.lease.task == task], timeout_s)
 
     def wait_lease(self, lease: str, timeout_s: float) -> bool:

@@ -184,10 +184,14 @@ def render(payload: Mapping[str, Json]) -> list[str]:
     start = _number(payload.get("fenced_ms"))
     lines = [
         f"receipt {escape(payload.get('receipt'), 60)}: {escape(payload.get('outcome'), 20).upper()}",
-        f"  lease {escape(payload.get('lease'), 60)} as {escape(payload.get('name'), 80)}"
-        f" at {escape(payload.get('target'), 60)} ({escape(payload.get('access'), 60)})",
-        f"  task {escape(payload.get('task'), 60)} of {escape(payload.get('agent'), 60)},"
-        f" because {escape(payload.get('cause'), 40)}; {escape(payload.get('delivery'), 20)}",
+        (
+            f"  lease {escape(payload.get('lease'), 60)} as {escape(payload.get('name'), 80)}"
+            f" at {escape(payload.get('target'), 60)} ({escape(payload.get('access'), 60)})"
+        ),
+        (
+            f"  task {escape(payload.get('task'), 60)} of {escape(payload.get('agent'), 60)},"
+            f" because {escape(payload.get('cause'), 40)}; {escape(payload.get('delivery'), 20)}"
+        ),
     ]
     for step in _objects(payload.get("steps")):
         seen = json.dumps(step.get("observed"), ensure_ascii=True, sort_keys=True)

@@ -96,7 +96,9 @@ class Sweeper:
                 before = self._running.get(target)
                 if before is not None and before.is_alive():
                     continue
-                thread = threading.Thread(target=self._guarded, args=(target,), name=f"flyball-sweep-{target}", daemon=True)
+                thread = threading.Thread(
+                    target=self._guarded, args=(target,), name=f"flyball-sweep-{target}", daemon=True
+                )
                 self._running[target] = thread
                 self._last[target] = Swept(target, 0, error="no answer yet")
             threads[target] = thread

@@ -83,10 +83,9 @@ def _apply(db: sqlite3.Connection, number: int, sql: str) -> None:
             "('generation', '0'), ('epoch', '0'), ('schema_version', '0');\n"
         )
     # executescript commits what came before it, so the transaction is in the script itself.
+    version = f"UPDATE meta SET value = '{number}' WHERE key = 'schema_version'"  # noqa: S608 - our own number
     try:
-        db.executescript(
-            f"BEGIN IMMEDIATE;\n{sql}\n{first}UPDATE meta SET value = '{number}' WHERE key = 'schema_version';\nCOMMIT;"
-        )
+        db.executescript(f"BEGIN IMMEDIATE;\n{sql}\n{first}{version};\nCOMMIT;")
     except sqlite3.Error:
         if db.in_transaction:
             db.execute("ROLLBACK")

@@ -13,7 +13,6 @@ from flyball.stores.sqlite.migrate import migrate
 from flyball.stores.sqlite.ports import InputSealer, NewRecord, Row, Statement, Value
 from flyball.stores.sqlite.store import SqliteStore
 
-
 # Every statement here carries its own LIMIT; this one only stops a mistake.
 _MOST_ROWS = 2_000_000
 

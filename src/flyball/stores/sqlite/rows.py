@@ -34,7 +34,7 @@ def mapping(value: Value) -> dict[str, Json]:
     """A column's JSON object."""
     loaded = cast("object", json.loads(_str(value)))
     if not isinstance(loaded, dict):
-        raise ValueError("a column that should hold a JSON object does not")
+        raise TypeError("a column that should hold a JSON object does not")
     return cast("dict[str, Json]", loaded)
 
 
@@ -100,7 +100,7 @@ def inputs_from(plain: bytes) -> dict[str, Input]:
     inputs = {}
     for name, value in loaded.items():
         if not isinstance(value, dict):
-            raise ValueError(f"input {name!r} is malformed")
+            raise TypeError(f"input {name!r} is malformed")
         inputs[name] = Input(str(value["value"]), str(value["type"]), str(value["vouched_by"]))
     return inputs
 

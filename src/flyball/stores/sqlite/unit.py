@@ -30,6 +30,10 @@ _LEASE_MARKS = ", ".join("?" * (LEASE_COLUMNS.count(",") + 3))
 # Conflicts are told by the count of rows, never by an error of SQLite's, so that every writer answers alike.
 _INSERT_TASK = f"INSERT INTO task({TASK_COLUMNS}, inputs) VALUES({_TASK_MARKS}) ON CONFLICT DO NOTHING"
 _INSERT_LEASE = f"INSERT INTO lease({LEASE_COLUMNS}, cell, home) VALUES({_LEASE_MARKS}) ON CONFLICT DO NOTHING"
+_PUT_SECRET = "INSERT INTO secret(lease, sealed) VALUES(?, ?) ON CONFLICT(lease) DO UPDATE SET sealed = excluded.sealed"
+_PUT_DOCUMENT = (
+    "INSERT INTO document(kind, key, value) VALUES(?, ?, ?) ON CONFLICT(kind, key) DO UPDATE SET value = excluded.value"
+)
 # Changes a row, and so fails the unit, exactly when another node has opened a later epoch. While
 # the epoch is ours it touches no page.
 _STILL_OURS = "UPDATE meta SET value = value WHERE key = 'epoch' AND value <> ?"
@@ -73,14 +77,11 @@ class SqliteUnit:
             self._refuse(f"no arrow leads from {_names(expect)} to {task.state.value}")
         parameters: list[Value] = [task.state.value, task.cause, task.home, task.epoch, text(task.attributes)]
         parameters += [task.hard_end_ms, task.id, task.hard_end_ms, self._epoch, *allowed]
-        self._statements.append(
-            (
-                "UPDATE task SET state = ?, cause = ?, home = ?, epoch = ?, attributes = ?, hard_end_ms = ?"  # noqa: S608
-                f" WHERE id = ? AND hard_end_ms >= ? AND epoch <= ? AND state IN ({_marks(allowed)})",
-                parameters,
-                1,
-            )
+        sql = (
+            "UPDATE task SET state = ?, cause = ?, home = ?, epoch = ?, attributes = ?, hard_end_ms = ?"  # noqa: S608
+            f" WHERE id = ? AND hard_end_ms >= ? AND epoch <= ? AND state IN ({_marks(allowed)})"
         )
+        self._statements.append((sql, parameters, 1))
 
     def save_lease(self, lease: Lease, expect: frozenset[LeaseState] | None = None) -> None:
         """Insert, or update a lease that stands in one of `expect`, of an epoch no later than this node's."""
@@ -96,29 +97,19 @@ class SqliteUnit:
         parameters: list[Value] = [lease.state.value, lease.delivery.value, lease.expires_ms, lease.cause, lease.step]
         parameters += [text(lease.progress), lease.attempt, lease.due_ms, self._home, lease.epoch]
         parameters += [lease.id, self._epoch, *allowed]
-        self._statements.append(
-            (
-                "UPDATE lease SET state = ?, delivery = ?, expires_ms = ?, cause = ?, step = ?, progress = ?,"  # noqa: S608
-                " attempt = ?, due_ms = ?, home = ?, epoch = ?"
-                f" WHERE id = ? AND epoch <= ? AND state IN ({_marks(allowed)})",
-                parameters,
-                1,
-            )
+        sql = (
+            "UPDATE lease SET state = ?, delivery = ?, expires_ms = ?, cause = ?, step = ?, progress = ?,"  # noqa: S608
+            " attempt = ?, due_ms = ?, home = ?, epoch = ?"
+            f" WHERE id = ? AND epoch <= ? AND state IN ({_marks(allowed)})"
         )
+        self._statements.append((sql, parameters, 1))
 
     def save_secret(self, lease: str, sealed: bytes | None) -> None:
         """Keep a lease's sealed secret, or forget it."""
         if sealed is None:
             self._statements.append(("DELETE FROM secret WHERE lease = ?", (lease,), None))
         else:
-            self._statements.append(
-                (
-                    "INSERT INTO secret(lease, sealed) VALUES(?, ?)"
-                    " ON CONFLICT(lease) DO UPDATE SET sealed = excluded.sealed",
-                    (lease, sealed),
-                    1,
-                )
-            )
+            self._statements.append((_PUT_SECRET, (lease, sealed), 1))
 
     def save_data_key(self, task: str, wrapped: bytes | None) -> None:
         """Keep a task's wrapped data key, or erase it, and the inputs it sealed with it."""
@@ -134,14 +125,7 @@ class SqliteUnit:
 
     def save_row(self, table: str, key: str, value: Mapping[str, Json]) -> None:
         """Upsert a small document."""
-        self._statements.append(
-            (
-                "INSERT INTO document(kind, key, value) VALUES(?, ?, ?)"
-                " ON CONFLICT(kind, key) DO UPDATE SET value = excluded.value",
-                (table, key, text(value)),
-                1,
-            )
-        )
+        self._statements.append((_PUT_DOCUMENT, (table, key, text(value)), 1))
 
     def commit(self) -> list[int]:
         """Make it durable; the sequence numbers of the records.
