@@ -14,7 +14,7 @@ None of it waits for a decision, a full queue or a full disk.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from flyball.audit.record import Kind, Record
@@ -65,7 +65,7 @@ def finish(
             house.revoker.submit(lease, cause.value, lane)
     # 5 close
     deadline = house.clock.mono_ms() + wait_ms
-    receipts: list[dict[str, Json]] = []
+    receipts: list[Mapping[str, Json]] = []
     pending: list[str] = []
     for task in tasks:
         if wait_ms:

@@ -45,7 +45,6 @@ class Settings:
     check_endpoints: tuple[str, ...] = ()
     undelivered_ms: int = 30_000
     sweep_ms: int = 60_000
-    sweep_grace_ms: int = 60_000
 
 
 class ActiveBundle:
@@ -99,7 +98,7 @@ class House:
     signer: CheckpointSigner
     receiving: ReceivingClock
     writer: Writer
-    receipt_keys: Mapping[str, Json]
+    public_keys: Mapping[str, Json]
     locks: TaskLocks = field(default_factory=lambda: TaskLocks())
     faults: FaultCounts = field(default_factory=lambda: FaultCounts())
 

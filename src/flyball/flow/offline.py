@@ -6,7 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from flyball.audit import verify as audit_verify
+from flyball.audit.anchor import Anchor
+from flyball.audit.checkpoint import NoteVerifier
+from flyball.identity import jose
 from flyball.kernel.errors import ConfigError, InvalidInput
 from flyball.kernel.json import Json, parse_object
 from flyball.policy import bundle_tests
@@ -52,30 +57,47 @@ def validate_bundle(path: Path) -> BundleReport:
 
 def test_bundle(path: Path) -> dict[str, Json]:
     """Run a bundle's own cases on the real decision plane."""
-    return bundle_tests.run(load_bundle(path)).as_json()
+    return bundle_tests.run_bundle_tests(load_bundle(path)).as_json()
 
 
-def verify_audit(store: Path, *, anchor: Path | None, keys: Path | None) -> dict[str, Json]:
+def verify_audit(store: Path, *, anchor: Path | None, keys: Path | None) -> audit_verify.Report:
     """Verify a store's chain, its checkpoints and, where an anchor is named, that nothing was cut or rewritten.
 
     Raises:
-        ConfigError: the store or a key file cannot be read.
+        ConfigError: the anchor or the file of public keys cannot be read.
     """
-    return audit_verify.verify_store(store, anchor=anchor, keys=keys).as_json()
+    anchored = None if anchor is None else Anchor(anchor).read()
+    verifiers = () if keys is None else tuple(NoteVerifier.parse(text) for text in _texts(keys, "checkpoint_keys"))
+    return audit_verify.verify_store(store, anchored, verifiers)
+
+
+def _texts(file: Path, member: str) -> list[str]:
+    try:
+        document = parse_object(file.read_text())
+    except (OSError, ValueError) as fault:
+        raise ConfigError(f"cannot read the public keys in {file}: {fault}", code="public_keys") from fault
+    listed = document.get(member)
+    return [str(one) for one in listed] if isinstance(listed, list) else []
 
 
 def verify_receipt(file: Path, keys: Path) -> dict[str, Json]:
-    """Verify a receipt (DSSE) against a file of public keys (JWK Set); its payload.
+    """Verify a receipt (DSSE) against a file of public keys; its payload.
 
     Raises:
         InvalidInput: the signature does not hold, or it is no receipt.
+        ConfigError: a file cannot be read.
     """
     try:
         envelope = parse_object(file.read_text())
-        public = verification_keys(parse_object(keys.read_text()))
+        document = parse_object(keys.read_text())
     except OSError as fault:
         raise ConfigError(f"cannot read {fault.filename}: {fault.strerror}") from fault
     except ValueError as fault:
         raise InvalidInput("that file is not JSON", hint="export one with `flyball receipts show ID --json`") from fault
+    listed = document.get("receipt_keys")
+    jwks = listed.get("keys") if isinstance(listed, dict) else None
+    public = [jose.read_jwk(one).key for one in jwks if isinstance(one, dict)] if isinstance(jwks, list) else []
     inner = envelope.get("envelope")
-    return receipts.verify(inner if isinstance(inner, dict) else envelope, public)
+    return receipts.verify(
+        inner if isinstance(inner, dict) else envelope, [key for key in public if isinstance(key, Ed25519PublicKey)]
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flyball.audit.ports import Stored
@@ -14,7 +14,7 @@ from flyball.flow.asks import RecordFilter
 from flyball.flow.house import House
 from flyball.kernel.errors import ConfigError, FlyballError, InvalidInput, NotFound
 from flyball.kernel.json import Json, parse, parse_object
-from flyball.policy.compile import load_bundle
+from flyball.policy.compile import Compiled, load_bundle
 from flyball.policy.engine import PolicyLoadError
 from flyball.policy.explain import explain
 from flyball.task.task import Task, TaskState
@@ -84,14 +84,13 @@ def receipts(
     house: House, *, task: str | None = None, lease: str | None = None, limit: int = 100
 ) -> list[dict[str, Json]]:
     """Signed receipts with their decoded payload, newest last."""
-    found = []
-    for _, row in house.store.rows("receipt"):
-        payload = row["payload"]
-        if not isinstance(payload, dict):
-            continue
-        if (task is None or payload.get("task") == task) and (lease is None or payload.get("lease") == lease):
-            found.append(dict(row))
-    return found[-limit:]
+    found = [_receipt(row) for _, row in house.store.rows("receipt")]
+    wanted = [
+        one
+        for one in found
+        if (task is None or one["payload"]["task"] == task) and (lease is None or one["payload"]["lease"] == lease)
+    ]
+    return [{"envelope": one["envelope"], "payload": one["payload"]} for one in wanted[-limit:]]
 
 
 def receipt(house: House, receipt_id: str) -> dict[str, Json]:
@@ -103,7 +102,14 @@ def receipt(house: House, receipt_id: str) -> dict[str, Json]:
     row = house.store.row("receipt", receipt_id)
     if row is None:
         raise NotFound(f"no receipt {receipt_id!r}", code="receipt_unknown", hint="see `flyball receipts`")
-    return dict(row)
+    one = _receipt(row)
+    return {"envelope": one["envelope"], "payload": one["payload"]}
+
+
+def _receipt(row: Mapping[str, Json]) -> dict[str, dict[str, Json]]:
+    envelope = row["envelope"]
+    assert isinstance(envelope, dict)
+    return {"envelope": envelope, "payload": {name: value for name, value in row.items() if name != "envelope"}}
 
 
 def why(house: House, decision: str) -> dict[str, Json]:
@@ -226,20 +232,30 @@ def activate_bundle(house: House, path: str | None, *, by: str) -> dict[str, Jso
             code="target_unknown",
             hint="restart Flyball with this bundle",
         )
+    put_in_force(house, compiled, folder, by=by)
+    warnings: list[Json] = [found.as_json() for found in compiled.diagnostics]
+    return {"digest": compiled.digest, "name": compiled.bundle.name, "warnings": warnings}
+
+
+def put_in_force(house: House, compiled: Compiled, folder: Path, *, by: str) -> None:
+    """Record a compiled bundle, then let the decision plane swap it in whole.
+
+    Raises:
+        ConfigError: the plane refused it; the running one stays.
+        Unavailable: it could not be recorded; the running one stays.
+    """
+    now = house.clock.wall_ms()
+    profiles: dict[str, Json] = {name: profile.digest for name, profile in compiled.bundle.profiles.items()}
+    members: dict[str, Json] = {"digest": compiled.digest, "name": compiled.bundle.name, "profiles": profiles, "by": by}
+    unit = house.store.unit()
+    unit.save_row("bundle", compiled.digest, {"name": compiled.bundle.name, "at_ms": now, "by": by})
+    unit.record(Record(Kind.BUNDLE_ACTIVATED, now, None, members))
+    unit.commit()
     try:
         house.core.load(compiled.json)
     except PolicyLoadError as fault:
         raise ConfigError(str(fault.args[1]), code="bundle_refused", hint="run `flyball validate`") from fault
-    now = house.clock.wall_ms()
-    unit = house.store.unit()
-    profiles: dict[str, Json] = {name: profile.digest for name, profile in compiled.bundle.profiles.items()}
-    members: dict[str, Json] = {"digest": compiled.digest, "name": compiled.bundle.name, "profiles": profiles, "by": by}
-    unit.save_row("bundle", compiled.digest, {"name": compiled.bundle.name, "at_ms": now, "by": by})
-    unit.record(Record(Kind.BUNDLE_ACTIVATED, now, None, members))
-    unit.commit()
     house.active.replace(compiled, folder)
-    warnings: list[Json] = [found.as_json() for found in compiled.diagnostics]
-    return {"digest": compiled.digest, "name": compiled.bundle.name, "warnings": warnings}
 
 
 def discovery(house: House) -> dict[str, Json]:
@@ -247,7 +263,7 @@ def discovery(house: House) -> dict[str, Json]:
     return {
         "issuer": house.settings.issuer,
         "jwks": house.keys.jwks(),
-        "receipt_keys": dict(house.receipt_keys),
+        **house.public_keys,
         "check_endpoints": list(house.settings.check_endpoints),
     }
 

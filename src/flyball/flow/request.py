@@ -27,10 +27,10 @@ from flyball.flow import agents, end, vouch
 from flyball.flow.asks import Ended, OpenAsk, Opened, Proof, Released, Renewed
 from flyball.flow.gate import TaskHolder, caller, task_holder
 from flyball.flow.house import House
+from flyball.identity import task_token
 from flyball.kernel import ids
 from flyball.kernel.errors import Conflict, Denied, Gone, NotFound, Unavailable
 from flyball.kernel.faults import fault_point
-from flyball.identity import task_token
 from flyball.kernel.json import Json, canonical, parse_object
 from flyball.kernel.secret import Secret
 from flyball.policy.engine import CoreError, Verdict

@@ -1,0 +1,146 @@
+"""`flyball serve`: build, recover, listen, and stop in order.
+
+Signals are taken by the main thread, which only waits: a call into Rust there would delay them.
+SIGTERM and SIGINT stop orderly (stop accepting, drain, sign the last head); a second one stops at
+once. SIGHUP activates the bundle folder anew; a bad bundle is refused and the running one stays.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+
+import structlog
+
+from flyball.assembly.build import Built, build
+from flyball.assembly.config import Config
+from flyball.assembly.logs import configure
+from flyball.edges.http.runner import ControlServer, run_control
+from flyball.flow import operate
+from flyball.flow.watch import Watch
+from flyball.kernel.errors import FlyballError
+from flyball.kernel.json import Json, canonical, parse
+from flyball.policy.engine import Edge
+
+log = structlog.get_logger("flyball.server")
+
+
+class Server:
+    """Everything that runs. `start` returns once it listens; `stop` once it has ended."""
+
+    def __init__(self, config: Config, *, env: Mapping[str, str] | None = None) -> None:
+        self.config = config
+        self.built: Built = build(config, env=env)
+        self.house = self.built.house
+        self.decision_addresses: list[Json] = []
+        self._watch = Watch(self.house)
+        self._edge: Edge | None = None
+        self._control: ControlServer | None = None
+
+    def start(self) -> None:
+        """Listen. The control API comes last: once it answers, all is there."""
+        self._edge = Edge(self.house.core, canonical(edge_config(self.config, self.built)))
+        bound = parse(self._edge.start())
+        self.decision_addresses = bound if isinstance(bound, list) else []
+        self.house.settings = replace(self.house.settings, check_endpoints=tuple(self._endpoints()))
+        self._watch.start()
+        self._control = run_control(self.house, self.config)
+
+    @property
+    def control(self) -> ControlServer:
+        """The running control API."""
+        assert self._control is not None
+        return self._control
+
+    def stop(self) -> None:
+        """Stop accepting, drain, stop watching, close. Live privilege stays as it is: the next start goes on with it."""
+        if self._control is not None:
+            self._control.stop()
+        if self._edge is not None:
+            self._edge.stop(2000)
+        self._watch.stop()
+        self.built.close()
+
+    def _endpoints(self) -> list[str]:
+        if self.config.decision.public_url:
+            return [self.config.decision.public_url]
+        found: list[str] = []
+        for one in self.decision_addresses:
+            if isinstance(one, dict):
+                for kind, address in one.items():
+                    scheme = {"tcp": "http://", "tls": "https://", "unix": "unix:"}.get(kind)
+                    if scheme is not None:
+                        found.append(f"{scheme}{address}")
+        return found
+
+
+def edge_config(config: Config, built: Built) -> dict[str, Json]:
+    """What the decision plane's edge is told."""
+    decision = config.decision
+    listen: list[Json] = []
+    if decision.listen and decision.tls_cert is not None:
+        client_ca = None if decision.client_ca is None else str(decision.client_ca)
+        tls: dict[str, Json] = {"addr": decision.listen, "cert_pem": str(decision.tls_cert)}
+        tls |= {"key_pem": str(decision.tls_key), "client_ca_pem": client_ca}
+        listen.append({"tls": tls})
+    elif decision.listen:
+        listen.append({"tcp": decision.listen})
+    if decision.unix is not None:
+        listen.append({"unix": str(decision.unix), "mode": decision.unix_mode})
+    return {
+        "issuer": config.issuer,
+        "listen": listen,
+        "token_keys": built.keys.tokens.edge_keys(),
+        "max_body": decision.max_body,
+        "max_connections": decision.max_connections,
+        "workers": decision.workers,
+        "public_url": decision.public_url or None,
+    }
+
+
+def serve(config: Config, env: Mapping[str, str]) -> int:
+    """Run until a signal; the exit code."""
+    configure(config.log.level, config.log.format)
+    stop, reload = threading.Event(), threading.Event()
+
+    def on_stop(number: int, frame: object) -> None:
+        if stop.is_set():
+            sys.exit(128 + number)
+        stop.set()
+
+    def on_reload(number: int, frame: object) -> None:
+        reload.set()
+
+    signal.signal(signal.SIGTERM, on_stop)
+    signal.signal(signal.SIGINT, on_stop)
+    signal.signal(signal.SIGHUP, on_reload)
+    server = Server(config, env=env)
+    try:
+        server.start()
+        log.info(
+            "flyball serves",
+            control=server.control.addresses,
+            decisions=[str(one) for one in server.house.settings.check_endpoints],
+            mode=config.mode,
+            epoch=server.house.settings.epoch,
+            restored=server.built.recovered.restored,
+            bundle=server.house.active.digest[:19],
+        )
+        while not stop.wait(0.25):
+            if reload.is_set():
+                reload.clear()
+                _reload(server)
+    finally:
+        server.stop()
+    return 0
+
+
+def _reload(server: Server) -> None:
+    try:
+        told = operate.activate_bundle(server.house, None, by="signal")
+        log.info("the bundle was activated", digest=told["digest"])
+    except FlyballError as fault:
+        log.error("the new bundle was refused; the running one stays", code=fault.code, detail=fault.detail)
