@@ -1,1 +1,29 @@
-//! See Cargo.toml.
+//! AuthZEN 1.0 over HTTP, for the decision plane.
+//!
+//! What enters: connections (TCP on loopback, Unix sockets, TLS) and AuthZEN requests. What leaves:
+//! decisions whose record is durable; problems where none could be made. What always holds: whose
+//! request it is comes from the connection and the task's token, never from the body; a stolen token
+//! is not enough; a fault of ours is a 503 and never a decision; no text of a caller makes the edge
+//! panic, block, or answer *allow*.
+
+mod answer;
+mod auth;
+mod authzen;
+mod config;
+mod decide;
+mod dpop;
+mod edge;
+mod inbox;
+mod json;
+mod jws;
+mod listen;
+mod peer;
+mod serve;
+mod tls;
+mod token;
+mod uri;
+mod worker;
+
+pub use config::{Config, Listen, StartError, Tls};
+pub use edge::{Edge, Parts};
+pub use listen::Bound;

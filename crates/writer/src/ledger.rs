@@ -6,7 +6,7 @@
 //! - W3: after any failure the head and the record numbers are read from the database again. The
 //!   outcome of a failed COMMIT is unknown, so nothing remembered may be built on.
 
-use crate::draft::{CounterCharge, RecordDraft};
+use flyball_decision::{CounterCharge, RecordDraft};
 use rusqlite::{Connection, Statement, params, params_from_iter};
 
 use crate::chain::Head;
@@ -36,7 +36,7 @@ pub(crate) enum Broken {
 
 /// What became of the members of a batch that committed. For drafts: whether each was written;
 /// false means that a counter would have gone past its limit.
-pub(crate) struct Written {
+pub(crate) struct Committed {
     pub(crate) units: Vec<UnitOutcome>,
     pub(crate) drafts: Vec<bool>,
 }
@@ -118,7 +118,7 @@ impl<'c> Ledger<'c> {
         units: &[&Unit],
         drafts: impl Iterator<Item = &'d RecordDraft>,
         home: &Home,
-    ) -> Result<Written, Broken> {
+    ) -> Result<Committed, Broken> {
         let rolled_back = |fault, by_drafts| Broken::RolledBack { fault, by_drafts };
         if let Err(error) = self.begin.execute([]) {
             self.roll_back();
@@ -128,7 +128,7 @@ impl<'c> Ledger<'c> {
             Err(fault) => Err(rolled_back(fault, false)),
             Ok((head, units)) => match self.stage_drafts(head, drafts, home) {
                 Err(fault) => Err(rolled_back(fault, true)),
-                Ok((head, drafts)) => Ok((head, Written { units, drafts })),
+                Ok((head, drafts)) => Ok((head, Committed { units, drafts })),
             },
         };
         let result = staged.and_then(|(head, written)| {
@@ -279,16 +279,25 @@ impl<'c> Ledger<'c> {
     fn charge_one(&mut self, charge: &CounterCharge, home: &Home) -> Result<bool, Fault> {
         let CounterCharge { key, unit, amount, limit } = charge;
         if *amount < 0 {
-            self.give_back.execute(params![&**key, &**unit, amount])?;
+            self.give_back.execute(params![key, unit, amount])?;
             return Ok(true);
         }
         if amount > limit {
             return Ok(false);
         }
         let changed = self.charge.execute(params![
-            &**key, &**unit, amount, home.cell, home.node, home.epoch, limit
+            key, unit, amount, home.cell, home.node, home.epoch, limit
         ])?;
         Ok(changed == 1)
+    }
+
+    /// The number of a task's last record, 0 where it has none.
+    fn last_number(&mut self, task: &str) -> rusqlite::Result<u64> {
+        if let Some(last) = self.numbers.get(task) {
+            return Ok(last);
+        }
+        let last: Option<i64> = self.last_n.query_row([task], |row| row.get(0))?;
+        Ok(u64::try_from(last.unwrap_or(0)).unwrap_or(0))
     }
 
     /// Insert one record after `head`; the head after it.
@@ -303,13 +312,7 @@ impl<'c> Ledger<'c> {
     ) -> rusqlite::Result<Head> {
         let n = match task {
             None => 0,
-            Some(task) => match self.numbers.get(task) {
-                Some(last) => last.saturating_add(1),
-                None => {
-                    let last: Option<i64> = self.last_n.query_row([task], |row| row.get(0))?;
-                    u64::try_from(last.unwrap_or(0)).unwrap_or(0).saturating_add(1)
-                }
-            },
+            Some(task) => self.last_number(task)?.saturating_add(1),
         };
         let next = head.next(n, task, body, sealed);
         let stored_n = task.map(|_| n.cast_signed());

@@ -7,8 +7,6 @@
 //! wrong, nothing is called durable that is not.
 
 mod chain;
-#[allow(missing_docs)]
-mod draft;
 mod fault;
 mod ledger;
 mod numbers;
@@ -20,10 +18,8 @@ mod worker;
 mod writer;
 
 pub use chain::Head;
-pub use draft::{CounterCharge, RecordDraft};
 pub use fault::Fault;
 pub use ledger::UnitOutcome;
-pub use queue::Settled;
 pub use rusqlite::types::Value;
 pub use unit::{Home, NewRecord, Statement, Unit};
 pub use writer::Writer;

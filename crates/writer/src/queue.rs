@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flyball_decision::{Done, NotTaken, RecordDraft, Written};
 use parking_lot::{Condvar, Mutex};
 
-use crate::draft::RecordDraft;
 use crate::fault::Fault;
 use crate::ledger::UnitOutcome;
 use crate::unit::Unit;
@@ -23,50 +23,31 @@ const UNITS_WAITING: usize = 4096;
 /// Bytes of decisions that may wait.
 const DRAFT_BYTES: usize = 64 << 20;
 
-/// Called once with what became of a decision's record.
-pub(crate) type DraftDone = Box<dyn FnOnce(Settled) + Send>;
-
-/// What became of a decision's record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Settled {
-    /// Durable.
-    Durable,
-    /// A counter across tasks would have passed its limit; nothing was written.
-    Conflict,
-    /// Surely not written.
-    Failed(Fault),
-    /// COMMIT failed: written or not, nobody can say.
-    Unknown(Fault),
-}
-
 /// A decision's record that waits to be written.
 pub(crate) struct DraftJob {
     pub(crate) draft: RecordDraft,
-    /// Taken when called. Dropped uncalled, it reports that the writer is closed.
-    done: Option<DraftDone>,
+    /// Taken when called. Once queued and dropped uncalled, it reports a failure.
+    done: Option<Done>,
 }
 
 impl DraftJob {
-    pub(crate) fn new(draft: RecordDraft, done: DraftDone) -> Self {
-        Self { draft, done: Some(done) }
-    }
-
-    pub(crate) fn settle(mut self, settled: Settled) {
+    pub(crate) fn settle(mut self, written: Written) {
         if let Some(done) = self.done.take() {
-            done(settled);
+            done(written);
         }
     }
+}
 
-    fn bytes(&self) -> usize {
-        let sealed = self.draft.sealed.as_ref().map_or(0, Vec::len);
-        self.draft.body.len().saturating_add(sealed).saturating_add(128)
-    }
+/// What a waiting record holds of memory, about.
+fn bytes_of(draft: &RecordDraft) -> usize {
+    let sealed = draft.sealed.as_ref().map_or(0, Vec::len);
+    draft.body.len().saturating_add(sealed).saturating_add(128)
 }
 
 impl Drop for DraftJob {
     fn drop(&mut self) {
         if let Some(done) = self.done.take() {
-            done(Settled::Failed(Fault::Closed));
+            done(Written::Failed);
         }
     }
 }
@@ -153,17 +134,18 @@ impl Queue {
         Self { waiting: Mutex::default(), arrived: Condvar::new(), draft_limit }
     }
 
-    /// Queue a decision's record, or give it back at once: full or closed.
-    pub(crate) fn push_draft(&self, job: DraftJob) -> Result<(), (DraftJob, Fault)> {
-        let bytes = job.bytes();
+    /// Queue a decision's record, or refuse it at once: full or closed. `done` is then not called.
+    pub(crate) fn push_draft(&self, draft: RecordDraft, done: Done) -> Result<(), NotTaken> {
         let mut waiting = self.waiting.lock();
         if waiting.closed {
-            return Err((job, Fault::Closed));
+            return Err(NotTaken::Closed);
         }
+        let bytes = bytes_of(&draft);
         let would_hold = waiting.draft_bytes.saturating_add(bytes);
         if waiting.drafts.len() >= self.draft_limit || would_hold > DRAFT_BYTES {
-            return Err((job, Fault::QueueFull));
+            return Err(NotTaken::Full);
         }
+        let job = DraftJob { draft, done: Some(done) };
         waiting.draft_bytes = would_hold;
         waiting.drafts.push_back(job);
         self.wake(waiting);
@@ -216,7 +198,7 @@ impl Queue {
         units.extend(waiting.units.drain(..some));
         let some = waiting.drafts.len().min(DRAFTS_PER_BATCH);
         drafts.extend(waiting.drafts.drain(..some));
-        let taken: usize = drafts.iter().map(DraftJob::bytes).sum();
+        let taken: usize = drafts.iter().map(|job| bytes_of(&job.draft)).sum();
         waiting.draft_bytes = waiting.draft_bytes.saturating_sub(taken);
         Taken::Batch
     }

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use flyball_decision::Written;
 use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use crate::chain::Head;
 use crate::fault::Fault;
-use crate::ledger::{Broken, Ledger, UnitOutcome, Written};
-use crate::queue::{DraftJob, Queue, Settled, Taken, UnitJob};
+use crate::ledger::{Broken, Committed, Ledger, UnitOutcome};
+use crate::queue::{DraftJob, Queue, Taken, UnitJob};
 use crate::stats::Stats;
 use crate::unit::{Home, Unit};
 
@@ -88,9 +89,9 @@ fn write_batch(
     };
     match broken {
         // A decision that cannot be written must not take a step of a revocation down with it.
-        Broken::RolledBack { fault, by_drafts: true } if !units.is_empty() => {
+        Broken::RolledBack { by_drafts: true, .. } if !units.is_empty() => {
             for job in drafts.drain(..) {
-                job.settle(Settled::Failed(fault.clone()));
+                job.settle(Written::Failed);
             }
             match attempt(ledger, shared, units, drafts) {
                 Ok(written) => settle(written, units, drafts),
@@ -106,7 +107,7 @@ fn attempt(
     shared: &Shared,
     units: &[UnitJob],
     drafts: &[DraftJob],
-) -> Result<Written, Broken> {
+) -> Result<Committed, Broken> {
     let start = Instant::now();
     let home = shared.home.lock().clone();
     let only: Vec<&Unit> = units.iter().map(|job| &job.unit).collect();
@@ -133,24 +134,24 @@ fn attempt(
     result
 }
 
-fn settle(written: Written, units: &mut Vec<UnitJob>, drafts: &mut Vec<DraftJob>) {
+fn settle(written: Committed, units: &mut Vec<UnitJob>, drafts: &mut Vec<DraftJob>) {
     for (job, outcome) in units.drain(..).zip(written.units) {
         job.settle(outcome);
     }
     for (job, written) in drafts.drain(..).zip(written.drafts) {
-        job.settle(if written { Settled::Durable } else { Settled::Conflict });
+        job.settle(if written { Written::Durable } else { Written::Conflict });
     }
 }
 
 fn fail(broken: Broken, units: &mut Vec<UnitJob>, drafts: &mut Vec<DraftJob>) {
-    let (fault, settled) = match broken {
-        Broken::RolledBack { fault, .. } => (fault.clone(), Settled::Failed(fault)),
-        Broken::Unknown(fault) => (fault.clone(), Settled::Unknown(fault)),
+    let (fault, written) = match broken {
+        Broken::RolledBack { fault, .. } => (fault, Written::Failed),
+        Broken::Unknown(fault) => (fault, Written::Unknown),
     };
     for job in units.drain(..) {
         job.settle(UnitOutcome::Failed(fault.clone()));
     }
     for job in drafts.drain(..) {
-        job.settle(settled.clone());
+        job.settle(written);
     }
 }

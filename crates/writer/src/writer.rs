@@ -6,15 +6,15 @@ use std::sync::mpsc::sync_channel;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use flyball_decision::{Done, NotTaken, RecordDraft, Sink};
 use parking_lot::Mutex;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::chain::Head;
-use crate::draft::RecordDraft;
 use crate::fault::Fault;
 use crate::ledger::UnitOutcome;
-use crate::queue::{DraftJob, Queue, Settled, UnitJob};
+use crate::queue::{Queue, UnitJob};
 use crate::reader::Readers;
 use crate::stats::{Stats, disk_sync};
 use crate::unit::{Home, Unit};
@@ -22,7 +22,7 @@ use crate::worker::{Shared, run};
 
 /// How long the write lock is waited for. Nobody else should ever hold it; one who does is not
 /// waited for longer than a caller would wait for an answer.
-const BUSY: Duration = Duration::from_millis(1000);
+const BUSY: Duration = Duration::from_secs(1);
 
 /// Pages of write-ahead log after which a commit moves it into the database. SQLite's default of
 /// 1000 would do it several times a second under load.
@@ -73,15 +73,6 @@ impl Writer {
         }
     }
 
-    /// Queue a decision's record. `done` is called exactly once, on the writer's thread, or here
-    /// and now where the queue is full or closed; it must not block.
-    pub fn submit(&self, draft: RecordDraft, done: Box<dyn FnOnce(Settled) + Send>) {
-        if let Err((job, fault)) = self.shared.queue.push_draft(DraftJob::new(draft, done)) {
-            self.shared.stats.refused();
-            job.settle(Settled::Failed(fault));
-        }
-    }
-
     /// Read with one statement, beside the writer. More than `limit` rows is an error.
     pub fn query(&self, sql: &str, params: &[Value], limit: usize) -> Result<Vec<Vec<Value>>, Fault> {
         self.readers.query(sql, params, limit)
@@ -106,6 +97,13 @@ impl Writer {
             drop(thread.join());
             self.readers.close();
         }
+    }
+}
+
+impl Sink for Writer {
+    /// Queue a decision's record. `done` is called on the writer's thread.
+    fn submit(&self, draft: RecordDraft, done: Done) -> Result<(), NotTaken> {
+        self.shared.queue.push_draft(draft, done).inspect_err(|_| self.shared.stats.refused())
     }
 }
 
