@@ -56,7 +56,7 @@ class Server:
         return self._control
 
     def stop(self) -> None:
-        """Stop accepting, drain, stop watching, close. Live privilege stays as it is: the next start goes on with it."""
+        """Stop accepting, drain, stop watching, close. Live privilege stays: the next start goes on with it."""
         if self._control is not None:
             self._control.stop()
         if self._edge is not None:
@@ -106,12 +106,12 @@ def serve(config: Config, env: Mapping[str, str]) -> int:
     configure(config.log.level, config.log.format)
     stop, reload = threading.Event(), threading.Event()
 
-    def on_stop(number: int, frame: object) -> None:
+    def on_stop(number: int, _frame: object) -> None:
         if stop.is_set():
             sys.exit(128 + number)
         stop.set()
 
-    def on_reload(number: int, frame: object) -> None:
+    def on_reload(_number: int, _frame: object) -> None:
         reload.set()
 
     signal.signal(signal.SIGTERM, on_stop)

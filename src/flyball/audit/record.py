@@ -33,6 +33,7 @@ class Kind(StrEnum):
     LEASE_INTENT = "lease_intent"  # lease, target, access, name, expires_ms
     LEASE_ACTIVE = "lease_active"  # lease, native_expiry_ms
     LEASE_DELIVERED = "lease_delivered"  # lease, delivery
+    LEASE_REVOKED = "lease_revoked"  # lease, by, reason: an operator took this one lease back
     LEASE_STEP = "lease_step"  # lease, step, attempt, outcome, observed
     LEASE_QUARANTINED = "lease_quarantined"  # lease, attempt, reason
     RECEIPT = "receipt"  # lease, receipt, digest

@@ -70,7 +70,7 @@ class Agent:
         self._task.open()
         return {"task": self._task.id}
 
-    def connect(self, order: Order) -> Answer:
+    def connect(self, _order: Order) -> Answer:
         """Ask for the credential and log in with it."""
         self._credential = self.task().credential("orders")
         self._connection = psycopg.connect(self._credential.dsn(), autocommit=True)
@@ -147,15 +147,15 @@ class Agent:
             return {"allowed": False, "reason": no.reason, "decision": no.decision or ""}
         return {"allowed": True}
 
-    def alive(self, order: Order) -> Answer:
+    def alive(self, _order: Order) -> Answer:
         """Whether the task still is."""
         return {"lost": self.task().lost}
 
-    def tell_secret(self, order: Order) -> Answer:
+    def tell_secret(self, _order: Order) -> Answer:
         """Tell the password: it is in the hands of the agent, as with every `released` credential."""
         return {"secret": "" if self._credential is None else self._credential.secret.reveal()}
 
-    def select_one(self, order: Order) -> Answer:
+    def select_one(self, _order: Order) -> Answer:
         """Whether the connection still works."""
         try:
             self.database().execute("SELECT count(*) FROM public.orders").fetchone()
@@ -163,7 +163,7 @@ class Agent:
             return {"works": False, "said": str(fault).strip().splitlines()[0]}
         return {"works": True}
 
-    def end(self, order: Order) -> Answer:
+    def end(self, _order: Order) -> Answer:
         """End the task."""
         receipts = self.task().end()
         return {"receipts": len(receipts)}

@@ -125,6 +125,13 @@ def revoke_lease(house: House, lease: str, *, by: str, reason: str, wait_ms: int
         raise NotFound(f"no lease {lease!r}", code="lease_unknown", hint="see `flyball status`")
     if row.state in LIVE_LEASES:
         house.revoker.submit(row, Cause.REVOKED.value, Lane.KILL)
+        unit = house.store.unit()
+        told: dict[str, Json] = {"lease": lease, "by": by, "reason": reason}
+        unit.record(Record(Kind.LEASE_REVOKED, house.clock.wall_ms(), row.task, told))
+        try:
+            unit.commit()
+        except Unavailable:
+            house.faults.add("lease_revoked_unstored")  # taking back never waits for the record
     if wait_ms:
         house.revoker.wait_lease(lease, wait_ms / 1000)
     after = house.leases.get(lease)

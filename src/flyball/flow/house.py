@@ -74,35 +74,6 @@ class ActiveBundle:
         self._compiled, self.path = compiled, path
 
 
-@dataclass(slots=True)
-class House:
-    """Everything the flow calls, by room."""
-
-    settings: Settings
-    clock: Clock
-    resolver: Resolver
-    replay: ReplayCache
-    keys: TokenKeys
-    admins: AdminTokens
-    active: ActiveBundle
-    core: Core
-    sealer: Sealer
-    backends: Mapping[str, Backend]
-    store: Store
-    tasks: TaskStore
-    leases: LeaseStore
-    log: RecordLog
-    journal: Journal
-    revoker: Revoker
-    sweeper: Sweeper
-    signer: CheckpointSigner
-    receiving: ReceivingClock
-    writer: Writer
-    public_keys: Mapping[str, Json]
-    locks: TaskLocks = field(default_factory=lambda: TaskLocks())
-    faults: FaultCounts = field(default_factory=lambda: FaultCounts())
-
-
 class TaskLocks:
     """One short lock a task, striped, so that no table of locks grows without end.
 
@@ -134,3 +105,32 @@ class FaultCounts:
         with self._lock:
             counts, self._counts = self._counts, {}
             return counts
+
+
+@dataclass(slots=True)
+class House:
+    """Everything the flow calls, by room."""
+
+    settings: Settings
+    clock: Clock
+    resolver: Resolver
+    replay: ReplayCache
+    keys: TokenKeys
+    admins: AdminTokens
+    active: ActiveBundle
+    core: Core
+    sealer: Sealer
+    backends: Mapping[str, Backend]
+    store: Store
+    tasks: TaskStore
+    leases: LeaseStore
+    log: RecordLog
+    journal: Journal
+    revoker: Revoker
+    sweeper: Sweeper
+    signer: CheckpointSigner
+    receiving: ReceivingClock
+    writer: Writer
+    public_keys: Mapping[str, Json]
+    locks: TaskLocks = field(default_factory=TaskLocks)
+    faults: FaultCounts = field(default_factory=FaultCounts)

@@ -187,7 +187,7 @@ def status(house: House) -> dict[str, Json]:
         "quarantined": quarantined,
         "quarantine_requests": asked,
         "agents": {name: state for name, state in inactive.items() if state != "active"},
-        "targets": {name: target for name, target in targets.items()},
+        "targets": dict(targets),
         "store": {"seq": seq, "head": head.hex(), "writer": parse(house.writer.stats_json())},
         "journal": house.journal.stats(),
         "decisions": parse_object(house.core.stats_json()),

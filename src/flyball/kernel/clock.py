@@ -26,9 +26,11 @@ class SystemClock:
     """The machine's clocks. CLOCK_BOOTTIME where there is one, so that sleep counts as time."""
 
     def wall_ms(self) -> int:
+        """See `Clock`."""
         return time.time_ns() // 1_000_000
 
     def mono_ms(self) -> int:
+        """See `Clock`."""
         return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
 
 
@@ -40,9 +42,11 @@ class FakeClock:
         self._mono = mono_ms
 
     def wall_ms(self) -> int:
+        """See `Clock`."""
         return self._wall
 
     def mono_ms(self) -> int:
+        """See `Clock`."""
         return self._mono
 
     def advance(self, ms: int) -> None:
