@@ -6,6 +6,7 @@
     schema.cedarschema     the bundle's own types (optional)
     entities.json          facts about entities, in Cedar's JSON (optional)
     tests/*.yaml           cases for `flyball test`
+    trust/*.json           trust bundles of SPIFFE trust domains (optional)
 
 Every field is described in docs/bundle.md. `read_bundle` reads it all and reports every problem at
 once; `flyball.policy.compile` makes of it what the decision plane loads.
@@ -27,7 +28,7 @@ from flyball.task.profile import Profile, Resource
 MAX_FILES = 20_000
 MAX_TOTAL_BYTES = 128 * 1024 * 1024
 PLACES = ("bundle.yaml", "schema.cedarschema", "entities.json", "README.md", "LICENSE")
-FOLDERS = {"profiles": ".yaml", "policies": ".cedar", "tests": ".yaml"}
+FOLDERS = {"profiles": ".yaml", "policies": ".cedar", "tests": ".yaml", "trust": ".json"}
 
 #: Types of an action's arguments. `strings` is a set of texts; `any` is sealed and shown to no policy.
 ARG_TYPES = ("string", "long", "decimal", "bool", "strings", "any")

@@ -31,6 +31,7 @@ def check_bundle(bundle: Bundle, problems: Problems) -> None:
     """Note every name that means nothing and every bound that does not fit."""
     check = _Check(bundle, problems)
     check.agents()
+    check.classes()
     check.actions()
     check.targets()
     for pep in bundle.peps.values():
@@ -65,6 +66,17 @@ class _Check:
                     self.problems.error(
                         "agent_ambiguous", mark, f"agents `{other}` and `{name}` share the identity {proof}"
                     )
+
+    def classes(self) -> None:
+        for name, one in self.bundle.classes.items():
+            if one.record == "buffered" and one.risk != "low":
+                self.problems.error(
+                    "buffered_risk",
+                    self.bundle.place(f"class:{name}"),
+                    f"access class `{name}` of {one.risk} risk may not be `buffered`",
+                    "an answer that leaves before its record is for `risk: low` only",
+                    len(name),
+                )
 
     def actions(self) -> None:
         bundle = self.bundle
@@ -152,6 +164,13 @@ class _Check:
             return
         if action.taskless:
             self.problems.error("taskless_action", place, f"action `{rule.action}` is decided without a task")
+        if action.args.get("columns") == "strings" and len({resource.columns for resource in rule.on}) > 1:
+            self.problems.error(
+                "columns_differ",
+                bundle.place(f"rule:{rule.id}"),
+                f"`{rule.action}` has an argument `columns`, and the entries of `on` name different ones",
+                "write a rule for each",
+            )
         for bound in rule.where:
             mark = bundle.place(f"rule:{rule.id}/where:{bound.arg}")
             if self.known("argument", bound.arg, action.args, mark, "unknown_argument"):

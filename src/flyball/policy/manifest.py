@@ -257,7 +257,8 @@ def _identity(top: Fields, out: Manifest) -> None:
         return
     fields = Fields("`identity`", node, top.problems)
     found: dict[str, Json] = {}
-    for key, what in (("trust_domains", "trust domain"), ("oidc", "OIDC provider"), ("vouchers", "voucher issuer")):
+    for key, what in (("trust_domains", "trust domain"), ("vouchers", "voucher issuer")):
         found[key] = {name: plain(value) for name, _, value in fields.named(key, what)}
+    found["oidc"] = [plain(item) for item in fields.items("oidc")]
     fields.done()
     out.identity = found
