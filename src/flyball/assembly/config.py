@@ -120,7 +120,6 @@ class Config:
         node: this process's name in records.
         issuer: our own identifier: `iss` and `aud` of task tokens, `aud` of workload tokens.
         bundle: the folder of profiles, policies and targets.
-        store: the embedded store's file.
         anchor: the file outside the store that remembers how far it had come.
         admin_token_file: the local operator's token, made at the first start.
         keys_dir: our signing keys (task tokens, receipts, checkpoints), made at the first start.
@@ -135,7 +134,6 @@ class Config:
     node: str
     issuer: str
     bundle: Path
-    store: Path
     anchor: Path
     admin_token_file: Path
     keys_dir: Path
@@ -147,6 +145,11 @@ class Config:
     dev: DevConfig
     timing: TimingConfig
     log: LogConfig
+
+    @property
+    def store(self) -> Path:
+        """The embedded store's file. It lies in the state directory, whose lock guards it."""
+        return self.state_dir / "store.db"
 
 
 SECTIONS: Mapping[str, type] = {
@@ -247,7 +250,6 @@ def _read(top: Reader, file: Path | None) -> Config:
         node=top.name("node", "node-1", _NODE),
         issuer=top.url("issuer", "" if mode == "production" else "https://flyball.localhost"),
         bundle=top.path("bundle", Path("bundle")),
-        store=top.path("store", state / "store.db"),
         anchor=top.path("anchor", state / "anchor" / "anchor.json"),
         admin_token_file=top.path("admin_token_file", state / "admin.token"),
         keys_dir=keys,

@@ -1,0 +1,107 @@
+"""What agents call: open a task, keep it alive, get its credentials, end it."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from flyball.edges.http import models
+from flyball.edges.http.deps import (
+    AgentPlaces,
+    Empty,
+    HouseDep,
+    LeaseId,
+    NamePath,
+    ProofDep,
+    StrictRoute,
+    TaskId,
+    answer,
+    ended_json,
+    nothing,
+)
+from flyball.flow import request
+from flyball.flow.asks import OpenAsk
+from flyball.kernel.errors import InvalidInput
+
+router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["tasks"])
+
+
+@router.post("/tasks", status_code=201, response_model=models.Opened, summary="Open a task")
+def open_task(house: HouseDep, proof: ProofDep, ask: models.OpenTask) -> Response:
+    """Show a workload's token (JWT-SVID or OIDC) and offer a key with a DPoP proof, or call over the Unix socket."""
+    if ask.plan:
+        raise InvalidInput("this version holds no plans", code="plan_unsupported", hint="leave `plan` out")
+    opened = request.open_task(house, proof, OpenAsk(ask.profile, ask.inputs, tuple(ask.vouchers)))
+    return answer(
+        {
+            "task": opened.task,
+            "token": opened.token.reveal(),
+            "token_type": opened.token_type,
+            "expires_in": opened.expires_in,
+            "heartbeat_ms": opened.heartbeat_ms,
+            "hard_end_ms": opened.hard_end_ms,
+            "state": opened.state,
+            "credentials": list(opened.credentials),
+            "check_endpoints": list(opened.check_endpoints),
+        },
+        201,
+    )
+
+
+@router.post("/tasks/{task}/heartbeat", response_model=models.Renewed, summary="Say that the task's holder is alive")
+def heartbeat(house: HouseDep, proof: ProofDep, task: TaskId, _: Empty = None) -> Response:
+    """Answers with a fresh token. A missed heartbeat ends the task."""
+    renewed = request.heartbeat(house, proof, task)
+    return answer(
+        {
+            "token": renewed.token.reveal(),
+            "token_type": renewed.token_type,
+            "expires_in": renewed.expires_in,
+            "state": renewed.state,
+            "next_ms": renewed.next_ms,
+        }
+    )
+
+
+@router.post(
+    "/tasks/{task}/credentials/{name}", status_code=201, response_model=models.Credential, summary="Get a credential"
+)
+def credential(
+    house: HouseDep, proof: ProofDep, places: AgentPlaces, task: TaskId, name: NamePath, _: Empty = None
+) -> Response:
+    """One of the profile's credentials. Acknowledge it with `delivered`, else it is taken back."""
+    with places.one():
+        released = request.credential(house, proof, task, name)
+    return answer(
+        {
+            "lease": released.lease,
+            "target": released.target,
+            "connection": dict(released.connection),
+            "secret": released.secret.reveal(),
+            "expires_ms": released.expires_ms,
+            "delivery": released.delivery,
+        },
+        201,
+    )
+
+
+@router.post("/leases/{lease}/delivered", status_code=204, summary="Acknowledge a credential")
+def delivered(house: HouseDep, proof: ProofDep, lease: LeaseId, _: Empty = None) -> Response:
+    """The holder has the credential."""
+    request.delivered(house, proof, lease)
+    return nothing()
+
+
+@router.post("/tasks/{task}/end", response_model=models.Receipts, summary="End the task")
+def end(house: HouseDep, proof: ProofDep, places: AgentPlaces, task: TaskId, _: Empty = None) -> Response:
+    """Give the privilege back. Ending twice answers with the same receipts."""
+    with places.one():
+        ended = ended_json(request.end_task(house, proof, task))
+    return answer({"receipts": ended["receipts"], "pending": ended["pending"]})
+
+
+@router.post("/tasks/{task}/result", status_code=204, summary="Report the result of an allowed call")
+def result(house: HouseDep, proof: ProofDep, task: TaskId, ask: models.Result) -> Response:
+    """Under the task's own token a result is the agent's word: it satisfies no rule that asks for an origin."""
+    request.report_result(house, proof, task, ask.decision, ask.result)
+    return nothing()
