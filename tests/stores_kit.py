@@ -138,7 +138,9 @@ def make_task(store_epoch: int = 1, *, agent: str = "refund-agent", owner: str =
     )
 
 
-def make_lease(task: Task, *, target: str = "orders", at: int | None = None, state: LeaseState = LeaseState.INTENT) -> Lease:
+def make_lease(
+    task: Task, *, target: str = "orders", at: int | None = None, state: LeaseState = LeaseState.INTENT
+) -> Lease:
     created = task.opened_ms if at is None else at
     lease = lease_id("local", created)
     return Lease(

@@ -123,7 +123,9 @@ class SqliteLeases:
         marks = ", ".join("?" * len(live))
         sql = (
             f"{_SELECT_LEASE} WHERE state <> 'verified' AND ((state IN ({marks}) AND expires_ms <= ?)"
-            " OR (state IN ('revoking', 'quarantined') AND due_ms <= ?)) ORDER BY created_ms, id LIMIT ?"
+            " OR (state IN ('revoking', 'quarantined') AND due_ms <= ?))"
+            # Those nobody has begun with come first, so that retries at a dead target never crowd them out.
+            " ORDER BY state IN ('revoking', 'quarantined'), due_ms, created_ms, id LIMIT ?"
         )
         return [lease_from(row) for row in self._database.query(sql, (*live, now_ms, now_ms, limit))]
 

@@ -30,7 +30,7 @@ _LEASE_MARKS = ", ".join("?" * (LEASE_COLUMNS.count(",") + 3))
 # Conflicts are told by the count of rows, never by an error of SQLite's, so that every writer answers alike.
 _INSERT_TASK = f"INSERT INTO task({TASK_COLUMNS}, inputs) VALUES({_TASK_MARKS}) ON CONFLICT DO NOTHING"
 _INSERT_LEASE = f"INSERT INTO lease({LEASE_COLUMNS}, cell, home) VALUES({_LEASE_MARKS}) ON CONFLICT DO NOTHING"
-_PUT_SECRET = "INSERT INTO secret(lease, sealed) VALUES(?, ?) ON CONFLICT(lease) DO UPDATE SET sealed = excluded.sealed"
+_PUT_SEALED = "INSERT INTO secret(lease, sealed) VALUES(?, ?) ON CONFLICT(lease) DO UPDATE SET sealed = excluded.sealed"
 _PUT_DOCUMENT = (
     "INSERT INTO document(kind, key, value) VALUES(?, ?, ?) ON CONFLICT(kind, key) DO UPDATE SET value = excluded.value"
 )
@@ -109,7 +109,7 @@ class SqliteUnit:
         if sealed is None:
             self._statements.append(("DELETE FROM secret WHERE lease = ?", (lease,), None))
         else:
-            self._statements.append((_PUT_SECRET, (lease, sealed), 1))
+            self._statements.append((_PUT_SEALED, (lease, sealed), 1))
 
     def save_data_key(self, task: str, wrapped: bytes | None) -> None:
         """Keep a task's wrapped data key, or erase it, and the inputs it sealed with it."""
