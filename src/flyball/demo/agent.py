@@ -122,7 +122,7 @@ class Agent:
         try:
             with psycopg.connect(dsn) as connection, connection.cursor() as cursor:
                 self._read["running"] = True
-                for count, _ in enumerate(cursor.stream(sql.SQL(query)), 1):  # type: ignore[arg-type]  # our own text
+                for count, _ in enumerate(cursor.stream(sql.SQL(query)), 1):
                     self._read["rows"] = count
                     if count == 1:
                         self._streaming.set()

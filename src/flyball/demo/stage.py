@@ -243,7 +243,7 @@ class Stage:
 
     def _look(self, query: str, *values: str) -> list[tuple[object, ...]]:
         with psycopg.connect(self.postgres.dsn(dbname=database.DATABASE), autocommit=True) as connection:
-            return list(connection.execute(sql.SQL(query), values))  # type: ignore[arg-type]  # our own text
+            return list(connection.execute(sql.SQL(query), values))
 
     def pg_version(self) -> str:
         """As the server says it."""
@@ -282,8 +282,8 @@ class Stage:
     def login(self, user: str, password: str) -> tuple[bool, str]:
         """Try a login over TCP; whether it worked, and what the server said."""
         try:
-            where = {"host": "127.0.0.1", "port": str(self.pg_port), "dbname": database.DATABASE}
-            with psycopg.connect(**where, user=user, password=password, connect_timeout=5) as connection:
+            dsn = self.postgres.dsn(dbname=database.DATABASE, user=user, password=password)
+            with psycopg.connect(dsn) as connection:
                 connection.execute("SELECT 1")
         except psycopg.OperationalError as fault:
             text = str(fault).strip().splitlines()[-1]
