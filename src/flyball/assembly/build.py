@@ -28,6 +28,7 @@ from flyball.identity.resolve import Resolver
 from flyball.kernel.clock import Clock, SystemClock
 from flyball.kernel.errors import ConfigError
 from flyball.kernel.faults import arm_from_env
+from flyball.kernel.json import Json
 from flyball.kernel.secret import Secret
 from flyball.policy.compile import Compiled, load_bundle
 from flyball.policy.engine import Core
@@ -185,9 +186,22 @@ def _backends(config: Config, compiled: Compiled, clock: Clock) -> dict[str, Bac
     made: dict[str, Backend] = {}
     for name, target in compiled.bundle.targets.items():
         factory = catalog.connector(target.kind)
-        settings = {**target.config, "base_dir": str(_base(config))}
+        settings = _absolute(dict(target.config), _base(config))
+        assert isinstance(settings, dict)
         made[name] = Guarded(factory(name, settings, clock, config.mode))
     return made
+
+
+def _absolute(value: Json, base: Path) -> Json:
+    """Files that a target names are relative to the configuration's folder: secrets do not lie in the bundle."""
+    if isinstance(value, list):
+        return [_absolute(one, base) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: str(base / one) if isinstance(one, str) and key.endswith("_file") else _absolute(one, base)
+        for key, one in value.items()
+    }
 
 
 def _base(config: Config) -> Path:
