@@ -17,7 +17,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORDS = ("true", "false", "if", "then", "else", "in", "like", "has", "is", "__cedar")
 _TYPES = ("Bool", "Boolean", "Long", "String", "Set", "Record", "Entity", "Extension")
 _RESERVED = frozenset(_WORDS + _TYPES)
-_TOKEN = re.compile(r'//[^\n]*|"(?:[^"\\\n]|\\.)*"|[;{}]|@', re.DOTALL)
+_TOKEN = re.compile(r'//[^\n]*|"(?:[^"\\\n]|\\.)*"|;', re.DOTALL)
 _ANNOTATION = re.compile(
     r'\s*(?://[^\n]*\n\s*)*@\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\(\s*("(?:[^"\\\n]|\\.)*")\s*\))?', re.DOTALL
 )
@@ -75,8 +75,11 @@ def split_policies(file: str, text: str, problems: Problems) -> list[Policy]:
     head = Mark(file)
     stem = file.removeprefix("policies/").removesuffix(".cedar")
     found: list[Policy] = []
+    mark, before = head, 0
     for number, (start, end) in enumerate(_statements(text, head, problems)):
-        policy = _policy(stem, number, text[start:end], within(head, text, start), problems)
+        # Each place is counted on from the one before: from the file's head it would take quadratic time.
+        mark, before = within(mark, text[before:start], start - before), start
+        policy = _policy(stem, number, text[start:end], mark, problems)
         if policy is not None:
             found.append(policy)
     return found

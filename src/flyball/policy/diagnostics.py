@@ -129,7 +129,7 @@ class Problems:
         return tuple(sorted(self._found, key=lambda d: (d.file, d.line, d.column, d.severity.value, d.code)))
 
 
-class BundleRefused(ConfigError):  # noqa: N818 - named like the other errors, after what happened
+class BundleRefused(ConfigError):
     """A bundle that cannot be taken. `diagnostics` holds every finding, warnings too."""
 
     default_code = "bundle_refused"

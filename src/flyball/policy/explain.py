@@ -244,6 +244,8 @@ def holds(op: Op, value: Json, limit: Json | tuple[str, ...]) -> bool:
         return not isinstance(limit, tuple) and _same(value) == _same(limit)
     if op is Op.LENGTH:
         return isinstance(value, (str, list)) and len(value) <= int(str(limit))
+    if op is Op.PREFIX and isinstance(value, list):
+        return all(isinstance(one, str) and one.startswith(str(limit)) for one in value)
     if not isinstance(value, str):
         return False
     return bool(re.fullmatch(str(limit), value)) if op is Op.PATTERN else value.startswith(str(limit))

@@ -22,6 +22,8 @@ def refused_pattern(pattern: str) -> str:
     """Why `pattern` cannot be used, or empty where it can."""
     if len(pattern) > MAX_PATTERN:
         return f"it has more than {MAX_PATTERN} characters"
+    if "--" in pattern:
+        return "`--` means different things to different engines; write `[-]`"
     at, open_repeats = 0, 0
     groups: list[bool] = []  # for each open group: whether something in it repeats or chooses
     while at < len(pattern):

@@ -109,7 +109,7 @@ def parse(file: str, data: bytes, problems: Problems) -> Node | None:
         return None
 
 
-class _Stop(Exception):  # noqa: N818 - no error of its own
+class _Stop(Exception):
     """The rest of the document cannot be read sensibly; the reason is already noted."""
 
 
