@@ -2,12 +2,12 @@
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.unit.identity_kit import EC_KEY, ED_KEY, NOW_S, OTHER_EC_KEY, RSA_KEY, jwk
 
 from flyball.identity import dpop, jose
 from flyball.identity.replay import ReplayCache
 from flyball.kernel.clock import FakeClock
 from flyball.kernel.errors import Unauthenticated, Unavailable
-from tests.unit.identity_kit import EC_KEY, ED_KEY, NOW_S, OTHER_EC_KEY, RSA_KEY, jwk
 
 URL = "https://flyball.test/v1/tasks"
 TOKEN = "the.task.token"

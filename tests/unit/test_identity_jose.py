@@ -7,9 +7,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from joserfc import jwk as peer_jwk
 from joserfc import jws as peer_jws
+from tests.unit.identity_kit import EC_KEY, ED_KEY, OTHER_EC_KEY, RSA_KEY, jwk, raw_token
 
 from flyball.identity import jose
-from tests.unit.identity_kit import EC_KEY, ED_KEY, OTHER_EC_KEY, RSA_KEY, jwk, raw_token
 
 CURVES = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
 SIGNERS = {alg: ec.generate_private_key(curve) for alg, curve in CURVES.items()} | {

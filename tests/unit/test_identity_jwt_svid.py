@@ -4,12 +4,6 @@ import dataclasses
 import json
 
 import pytest
-
-from flyball.identity import jose
-from flyball.identity.principal import Principal
-from flyball.identity.resolve import IdentityConfig, Resolver
-from flyball.kernel.clock import FakeClock
-from flyball.kernel.errors import Unauthenticated
 from tests.unit.identity_kit import (
     EC_KEY,
     ED_KEY,
@@ -24,6 +18,12 @@ from tests.unit.identity_kit import (
     svid_header,
     write_bundle,
 )
+
+from flyball.identity import jose
+from flyball.identity.principal import Principal
+from flyball.identity.resolve import IdentityConfig, Resolver
+from flyball.kernel.clock import FakeClock
+from flyball.kernel.errors import Unauthenticated
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import stat
 
 import pytest
+from tests.unit.identity_kit import EC_KEY, ED_KEY, ISSUER, NOW_S, WORKLOAD
 
 from flyball.identity import jose, task_token
 from flyball.identity.task_token import TaskToken
@@ -10,7 +11,6 @@ from flyball.identity.token_keys import TokenKeys
 from flyball.kernel.clock import FakeClock
 from flyball.kernel.errors import ConfigError, InvalidInput, Unauthenticated
 from flyball.kernel.ids import task_id
-from tests.unit.identity_kit import EC_KEY, ED_KEY, ISSUER, NOW_S, WORKLOAD
 
 TASK = task_id("local", NOW_S * 1000)
 JKT = jose.thumbprint(EC_KEY.public_key())

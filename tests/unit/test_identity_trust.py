@@ -6,6 +6,7 @@ import os
 import stat
 
 import pytest
+from tests.unit.identity_kit import EC_KEY, ISSUER, NOW_S, OTHER_EC_KEY, RSA_KEY, jwk, write_bundle
 
 from flyball.identity import jose
 from flyball.identity.admin import OPERATOR, AdminTokens
@@ -14,7 +15,6 @@ from flyball.identity.resolve import IdentityConfig, Resolver
 from flyball.identity.trust_bundle import BundleFile, parse_bundle
 from flyball.kernel.clock import FakeClock
 from flyball.kernel.errors import ConfigError, InvalidInput, Unauthenticated
-from tests.unit.identity_kit import EC_KEY, ISSUER, NOW_S, OTHER_EC_KEY, RSA_KEY, jwk, write_bundle
 
 K1 = jwk(EC_KEY, use="jwt-svid", kid="k1")
 K2 = jwk(OTHER_EC_KEY, use="jwt-svid", kid="k2")

@@ -152,7 +152,7 @@ class IssuerKeys:
                     raise _FetchError(f"the issuer answered {response.status_code}")
                 if response.headers.get("Content-Encoding", "identity") != "identity":
                     raise _FetchError("the issuer answered compressed, though asked not to")
-                for chunk in response.iter_raw(8192):
+                for chunk in response.iter_raw():  # as it comes: a chunk size would wait for the chunk to fill
                     data += chunk
                     if len(data) > MAX_BYTES:
                         raise _FetchError(f"the issuer answered more than {MAX_BYTES} bytes")

@@ -31,19 +31,19 @@ class ConfigError(FlyballError):
     """This side is not set up: no address, no identity, an address that would send tokens in clear."""
 
 
-class InvalidRequest(FlyballError):  # noqa: N818 - said as it reads: `except Denied`
+class InvalidRequest(FlyballError):
     """The server did not understand the request (400, 404, 422): unknown profile, bad input, bad name."""
 
 
-class Unauthenticated(FlyballError):  # noqa: N818
+class Unauthenticated(FlyballError):
     """The server does not accept the identity or the proof (401)."""
 
 
-class Refused(FlyballError):  # noqa: N818
+class Refused(FlyballError):
     """The server knows who asks and says no (403), or not as things stand (409: suspended, frozen)."""
 
 
-class Denied(FlyballError):  # noqa: N818
+class Denied(FlyballError):
     """An action check was answered no.
 
     Attributes:
@@ -62,11 +62,11 @@ class Denied(FlyballError):  # noqa: N818
         self.answer = answer
 
 
-class TaskLost(FlyballError):  # noqa: N818
+class TaskLost(FlyballError):
     """The task is over, or can no longer be kept: fenced, revoked, expired. Nothing brings it back."""
 
 
-class Unavailable(FlyballError):  # noqa: N818
+class Unavailable(FlyballError):
     """No answer, or one that is not an answer (5xx, 429, transport). Treat an action as *not* allowed.
 
     A check that ends so may have been recorded and charged by the server.

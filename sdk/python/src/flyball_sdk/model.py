@@ -68,7 +68,7 @@ class Decision:
             ValueError: it is no decision.
         """
         if not isinstance(answer, dict) or not isinstance(answer.get("decision"), bool):
-            raise ValueError("the answer holds no decision")  # noqa: TRY004 - foreign data, not a caller's type
+            raise ValueError("the answer holds no decision")
         found = answer.get("context")
         context: dict[str, Json] = found if isinstance(found, dict) else {}
         effect = _json.text(context, "effect") or ("allow" if answer["decision"] else "deny")
