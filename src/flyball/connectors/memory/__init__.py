@@ -1,0 +1,1 @@
+"""A target that lives in this process: for tests and for trying Flyball out, never for production."""
