@@ -19,6 +19,7 @@ ASKING = {"text", "whole", "flag", "choice", "duration", "texts", "items", "tabl
 TESTED_ELSEWHERE = {
     "bundle_oversize",
     "bundle_yaml_missing",
+    "cedar",
     "outside_bundle",
     "yaml_encoding",
     "yaml_oversize",

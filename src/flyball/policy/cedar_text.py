@@ -17,9 +17,9 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORDS = ("true", "false", "if", "then", "else", "in", "like", "has", "is", "__cedar")
 _TYPES = ("Bool", "Boolean", "Long", "String", "Set", "Record", "Entity", "Extension")
 _RESERVED = frozenset(_WORDS + _TYPES)
-_TOKEN = re.compile(r'//[^\n]*|"(?:[^"\\\n]|\\.)*"|;', re.DOTALL)
+_TOKEN = re.compile(r'//[^\n]*|"(?:[^"\\]|\\.)*"|;', re.DOTALL)
 _ANNOTATION = re.compile(
-    r'\s*(?://[^\n]*\n\s*)*@\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\(\s*("(?:[^"\\\n]|\\.)*")\s*\))?', re.DOTALL
+    r'\s*(?://[^\n]*\n\s*)*@\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\(\s*("(?:[^"\\]|\\.)*")\s*\))?', re.DOTALL
 )
 _EFFECT = re.compile(r"\s*(?://[^\n]*\n\s*)*(permit|forbid)\b")
 _BLANK = re.compile(r"(?:\s+|//[^\n]*(?:\n|$))*")

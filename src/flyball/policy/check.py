@@ -34,8 +34,7 @@ def check_bundle(bundle: Bundle, problems: Problems) -> None:
     check.classes()
     check.actions()
     check.targets()
-    for pep in bundle.peps.values():
-        check.pep(pep)
+    check.peps()
     for profile in bundle.profiles.values():
         check.profile(profile)
     check.input_types()
@@ -105,6 +104,17 @@ class _Check:
                 for grant in access.grants:
                     place = self.bundle.place(f"grant:{target.name}/{access.name}/{grant.action}")
                     self.known("action", grant.action, self.bundle.actions, place, "unknown_action")
+
+    def peps(self) -> None:
+        seen: dict[str, str] = {}
+        for pep in self.bundle.peps.values():
+            other = seen.setdefault(str(pep.identity), pep.name)
+            if other != pep.name and pep.identity:
+                mark = self.bundle.place(f"pep:{pep.name}")
+                self.problems.error(
+                    "pep_ambiguous", mark, f"enforcement points `{other}` and `{pep.name}` have one identity"
+                )
+            self.pep(pep)
 
     def pep(self, pep: Pep) -> None:
         place = self.bundle.place(f"pep:{pep.name}/actions")

@@ -198,7 +198,7 @@ class Fields:
                 self.problems.error(
                     "wrong_name",
                     mark,
-                    f"`{name}` cannot name a {what}",
+                    f"`{name}` cannot name {'an' if what[0] in 'aeio' else 'a'} {what}",
                     "use letters, digits, `.`, `_` and `-`, beginning with a letter, 63 at most",
                     len(name),
                 )

@@ -58,6 +58,8 @@ def _place(one: dict[str, Json], bundle: Bundle, own_schema_line: int) -> Mark:
         if line >= own_schema_line:
             return Mark("schema.cedarschema", line - own_schema_line + 1, column)
         return Mark("bundle.yaml")
+    if file == "entities":
+        return Mark("entities.json")
     written = next((known for known in bundle.policies if known.id == policy), None)
     if written is not None and line == written.mark.line:
         # The plane counts from where the policy begins, which need not be the line's start.
