@@ -178,7 +178,7 @@ def _in_window(iat: float, clock: Clock) -> None:
         raise _refused("dpop_iat", f"the DPoP proof is older than {MAX_AGE_S} s or from the future")
 
 
-_PORTS = {"http": ":80", "https": ":443"}
+_PORTS = {"http": 80, "https": 443}
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 
@@ -191,12 +191,15 @@ def normal_uri(uri: str) -> str:
     """
     try:
         parts = urlsplit(uri)
-        scheme, authority = parts.scheme.lower(), parts.netloc.lower()
+        scheme, host, port = parts.scheme.lower(), parts.hostname or "", parts.port
     except ValueError as error:
         raise _refused("dpop_htu", "the DPoP proof's htu is not a URI") from error
-    if scheme not in _PORTS or not authority or "@" in authority:
+    # urlsplit drops tabs and line ends without a word: text that is not plain is refused before it matters
+    if scheme not in _PORTS or not host or "@" in parts.netloc or not (uri.isascii() and uri.isprintable()):
         raise _refused("dpop_htu", "the DPoP proof's htu is not an http(s) URI with a host")
-    authority = authority.removesuffix(_PORTS[scheme]).removesuffix(":")
+    authority = f"[{host}]" if ":" in host else host
+    if port is not None and port != _PORTS[scheme]:
+        authority = f"{authority}:{port}"
     return f"{scheme}://{authority}{_dotless(_ESCAPE.sub(_unescape, parts.path)) or '/'}"
 
 
