@@ -38,6 +38,7 @@ class Job:
     cause: str
     fenced_ms: int
     steps: list[StepDone] = field(default_factory=list)
+    held: list[tuple[StepDone, Record]] = field(default_factory=list)  # done in this pass, not yet recorded
     tries: int = 0
     fresh: bool = True  # the row is to be read again before the first pass
     orphan: Record | None = None  # found at the target with no lease: the record that says so
@@ -77,7 +78,7 @@ def begin(job: Job, tools: Tools) -> None:
     if lease.state is LeaseState.REVOKING and job.orphan is None:
         return
     if lease.state is LeaseState.QUARANTINED:
-        return  # its intent to revoke is durable; it goes back to REVOKING with the first step that works
+        return  # its intent to revoke is durable; it goes back to REVOKING when a retry has worked
     fault_point("revoke.before_revoking")
     now = tools.clock.wall_ms()
     expect = None if job.orphan is not None else LIVE
@@ -111,14 +112,19 @@ def run_steps(job: Job, backend: Backend, tools: Tools) -> Failure | None:
         observed = plain_object(outcome.observed)
         weaknesses = tuple(str(item)[:200] for item in outcome.weaknesses)
         lease = job.lease
-        changed = _advanced(
-            lease, tools, state=LeaseState.REVOKING, cause=lease.cause, step=step, attempt=lease.attempt
-        )
-        changed = replace(changed, progress={**lease.progress, **plain_object(outcome.progress)})
+        changed = replace(lease, progress={**lease.progress, **plain_object(outcome.progress)}, epoch=tools.epoch)
         record = _step_record(changed, step, at, "done", observed, took, weaknesses)
-        expect = frozenset({LeaseState.REVOKING, LeaseState.QUARANTINED})
-        job.steps.append(StepDone(step, at, took, changed.attempt, observed, weaknesses))
-        _save(job, Mark("step", changed, expect, (record,)), tools)
+        done_step = StepDone(step, at, took, changed.attempt, observed, weaknesses)
+        if lease.state is LeaseState.QUARANTINED:
+            # A retry always begins at the first step, so it needs no checkpoints, and one that fails leaves no
+            # records: a target that is down for a week must not fill the chain. What was learnt is kept.
+            job.held.append((done_step, record))
+            if changed.progress != lease.progress:
+                _save(job, Mark("step", changed, frozenset({LeaseState.QUARANTINED})), tools)
+        else:
+            job.steps.append(done_step)
+            mark = Mark("step", replace(changed, step=step), frozenset({LeaseState.REVOKING}), (record,))
+            _save(job, mark, tools)
         fault_point("revoke.after_step")
     return None
 
@@ -140,6 +146,8 @@ def prove(job: Job, backend: Backend, tools: Tools) -> tuple[ProbeReport | None,
 def verified(job: Job, report: ProbeReport, tools: Tools) -> Mapping[str, Json]:
     """VERIFIED, with its receipt and the receipt's record. The secret is forgotten."""
     fault_point("revoke.before_receipt")
+    if job.lease.state is LeaseState.QUARANTINED:
+        _back_to_revoking(job, tools)
     lease = job.lease
     changed = _advanced(lease, tools, state=LeaseState.VERIFIED, cause=lease.cause, step=PROBE, attempt=lease.attempt)
     changed = replace(changed, due_ms=0)
@@ -152,15 +160,21 @@ def verified(job: Job, report: ProbeReport, tools: Tools) -> Mapping[str, Json]:
     }
     record = Record(Kind.RECEIPT, now, lease.task or None, members)
     expect = frozenset({LeaseState.REVOKING})
-    if lease.state is LeaseState.QUARANTINED:  # every step had been done before; only the proof was missing
-        back = _advanced(
-            lease, tools, state=LeaseState.REVOKING, cause=lease.cause, step=lease.step, attempt=lease.attempt
-        )
-        again = _step_record(back, BEGIN, now, "proved", {"cause": lease.cause, "from": lease.state.value})
-        _save(job, Mark("step", back, frozenset({LeaseState.QUARANTINED}), (again,)), tools)
     _save(job, Mark("receipt", changed, expect, (record,), document, forget_secret=True), tools)
     fault_point("revoke.after_receipt")
     return document
+
+
+def _back_to_revoking(job: Job, tools: Tools) -> None:
+    """A retry has succeeded: its steps enter the chain, and the lease goes the way every lease goes."""
+    lease = job.lease
+    back = _advanced(lease, tools, state=LeaseState.REVOKING, cause=lease.cause, step="", attempt=lease.attempt)
+    observed: dict[str, Json] = {"cause": lease.cause, "from": lease.state.value}
+    again = _step_record(back, BEGIN, tools.clock.wall_ms(), "again", observed)
+    records = (again, *(record for _, record in job.held))
+    job.steps.extend(step for step, _ in job.held)
+    job.held.clear()
+    _save(job, Mark("step", back, frozenset({LeaseState.QUARANTINED}), records), tools)
 
 
 def quarantined(job: Job, failure: Failure, due_ms: int, tools: Tools) -> Mapping[str, Json] | None:

@@ -206,6 +206,7 @@ class Revoker:
         except Exception as fault:  # noqa: BLE001 - a lease outlives any failure of ours; retries never stop
             log.critical("a revocation pass failed by our own fault", lease=lease, error=type(fault).__name__)
             job.fresh = True
+            job.held.clear()
             self._later(job, self._backoff(job))
         finally:
             job.guard.release()
@@ -257,12 +258,14 @@ class Revoker:
         job.tries += 1
         # Doubt about one step is doubt about all: the next pass begins with denying logins again.
         job.lease = replace(job.lease, step="")
+        job.held.clear()
         if job.tries < self._pace.quick_tries and not failure.final and job.phase == "active":
             self._later(job, self._jitter(self._pace.quick_ms << job.tries))
             return
         wait_ms = self._backoff(job)
         document = attempt.quarantined(job, failure, self._clock.wall_ms() + wait_ms, self._tools)
         lease = job.lease
+        # Loud when it begins, and at every try after; the log is what an operator watches.
         log.error(
             "QUARANTINED: a lease is not proved gone; it is tried again until it is",
             lease=lease.id,
