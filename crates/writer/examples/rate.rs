@@ -1,0 +1,54 @@
+//! How many records a second the writer makes durable: `rate STORE IN_FLIGHT TASKS COUNT`.
+//! Run it pinned to one core to see what is left for everything else.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_precision_loss, reason = "a measurement")]
+
+use std::path::Path;
+use std::sync::mpsc::channel;
+use std::time::Instant;
+
+use flyball_decision::{RecordDraft, Sink, Written};
+use flyball_writer::Writer;
+
+const SCHEMA: &str = "
+CREATE TABLE record(seq INTEGER PRIMARY KEY, task TEXT, n INTEGER, kind TEXT NOT NULL, at_ms INTEGER NOT NULL,
+                    body BLOB NOT NULL, sealed BLOB, hash BLOB NOT NULL) STRICT;
+CREATE INDEX record_task ON record(task, n) WHERE task IS NOT NULL;
+CREATE TABLE counter(key TEXT NOT NULL, unit TEXT NOT NULL, used INTEGER NOT NULL, cell TEXT NOT NULL,
+                     home TEXT NOT NULL, epoch INTEGER NOT NULL, PRIMARY KEY(key, unit)) STRICT, WITHOUT ROWID;
+";
+
+fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    let number = |at: usize| args[at].parse::<usize>().unwrap();
+    let (in_flight, tasks, count) = (number(2), number(3), number(4));
+    rusqlite::Connection::open(&args[1]).unwrap().execute_batch(SCHEMA).unwrap();
+    if std::env::var("NOIDX").is_ok() { rusqlite::Connection::open(&args[1]).unwrap().execute_batch("DROP INDEX record_task").unwrap(); }
+    let writer = Writer::open(Path::new(&args[1]), 65_536).unwrap();
+    let (tell, told) = channel();
+    let submit = |at: usize| {
+        let draft = RecordDraft {
+            task: Some(format!("tsk_local_01JD{:022}", at.wrapping_mul(7919) % tasks)),
+            kind: "decided",
+            at_ms: 1,
+            body: vec![b'x'; 700],
+            sealed: Some(vec![0; 120]),
+            counters: Vec::new(),
+        };
+        let tell = tell.clone();
+        let settle = move |written| {
+            let _ = tell.send(written);
+        };
+        writer.submit(draft, Box::new(settle)).unwrap();
+    };
+    let start = Instant::now();
+    (0..in_flight).for_each(submit);
+    for at in in_flight..count + in_flight {
+        assert_eq!(told.recv().unwrap(), Written::Durable);
+        if at < count {
+            submit(at);
+        }
+    }
+    let took = start.elapsed().as_secs_f64();
+    println!("{:.0} records/s, {} in flight, {tasks} tasks", count as f64 / took, in_flight);
+    println!("{}", writer.stats_json());
+}
