@@ -124,7 +124,6 @@ class Stage:
         manifest = self.home / "bundle" / "bundle.yaml"
         text = manifest.read_text()
         text = text.replace("port: 5432", f"port: {self.pg_port}")
-        text = text.replace("password_file: orders-admin.password", f"password_file: {self.home}/orders-admin.password")
         manifest.write_text(text)
 
     def _write_config(self) -> None:
