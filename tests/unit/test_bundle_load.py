@@ -104,7 +104,7 @@ def test_a_profile_is_pinned_by_what_it_says(bundle: Path) -> None:
     for old, new in (
         ("max: 100", "max: 99"),
         ("Pay one invoice", "Pay two"),
-        ("openers: [supervisor]", "openers: [supervisor, clerk]"),
+        ("openers: [clerk]", "openers: [clerk, supervisor]"),
         ("ttl: 5m", "ttl: 4m"),
     ):
         edit(bundle, "profiles/pay.yaml", old, new)
@@ -211,7 +211,7 @@ def test_agents_are_what_identity_matches(bundle: Path) -> None:
     loaded = load_bundle(bundle).bundle
     assert loaded.agents["clerk"] == AgentDecl("clerk", ("spiffe://example.org/agent/clerk",), "desk", None)
     assert may_run(loaded, "clerk") == ("pay",)
-    assert may_run(loaded, "supervisor") == ()
+    assert may_run(loaded, "nobody") == ()
 
 
 def test_a_targets_own_fields_reach_its_connector(bundle: Path) -> None:

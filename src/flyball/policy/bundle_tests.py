@@ -38,7 +38,8 @@ from flyball.policy.reader import Fields
 from flyball.policy.verdict import REASONS, Answer, Effect
 from flyball.policy.yaml import Kind, Listing, Node, Scalar, Table, parse, plain
 from flyball.task.lifecycle import open_task
-from flyball.task.profile import validate_inputs
+from flyball.task.profile import Profile, Voucher, validate_inputs
+from flyball.task.task import Input
 
 if TYPE_CHECKING:
     from flyball.policy.engine import Core
@@ -67,6 +68,7 @@ class Case:
     agent: str
     inputs: dict[str, Json]
     steps: tuple[Step, ...]
+    vouched_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,7 @@ def _open(case: Case, inputs: dict[str, Json], compiled: Compiled, core: Core) -
         owner=agent.owner,
         profile=profile,
         bundle=compiled.digest,
-        inputs=validate_inputs(profile, inputs),
+        inputs=_inputs(case, profile, inputs),
         binding="uid:0",
         now_ms=now,
         cell=_CELL,
@@ -245,6 +247,12 @@ def _open(case: Case, inputs: dict[str, Json], compiled: Compiled, core: Core) -
         )
     )
     return task.id
+
+
+def _inputs(case: Case, profile: Profile, inputs: dict[str, Json]) -> dict[str, Input]:
+    """The inputs, vouched for by the issuer that the case names, if it names one."""
+    vouchers = ["case"] if case.vouched_by else []
+    return validate_inputs(profile, inputs, vouchers, lambda _: Voucher(case.vouched_by, inputs))
 
 
 class _Asks:
@@ -307,8 +315,10 @@ def _case(fields: Fields, bundle: Bundle) -> Case:
     steps = tuple(_step(item, subject, pep, bundle, fields.problems) for item in fields.items("steps"))
     if not steps:
         fields.missing("steps")
+    mark, vouched_by = fields.mark, fields.text("vouched_by")
     fields.done()
-    return Case(name, fields.mark, profile, agent, inputs if isinstance(inputs, dict) else {}, steps)
+    given = inputs if isinstance(inputs, dict) else {}
+    return Case(name, mark, profile, agent, given, steps, vouched_by)
 
 
 def _known(fields: Fields, key: str, name: str, names: object) -> None:

@@ -145,21 +145,34 @@ class _Check:
             self.known("agent", agent, bundle.agents, bundle.place(f"profile:{name}/agent:{agent}"), "unknown_agent")
         for opener in profile.openers:
             place = bundle.place(f"profile:{name}/opener:{opener}")
-            if opener not in profile.agents:
-                self.known("agent", opener, bundle.agents, place, "unknown_opener")
+            if opener in profile.agents:
+                continue
+            if self.known("agent", opener, bundle.agents, place, "unknown_opener"):
+                self.problems.error(
+                    "not_in_this_version",
+                    place,
+                    f"`{opener}` does not run this profile, and opening a task for another is not in this version",
+                    "name some of the profile's own agents",
+                    len(opener),
+                )
         for credential in profile.credentials.values():
             key = f"credential:{name}/{credential.name}"
             if self.known("target", credential.target, bundle.targets, bundle.place(f"{key}/target"), "unknown_target"):
                 accesses = bundle.targets[credential.target].accesses
                 self.known("access", credential.access, accesses, bundle.place(f"{key}/access"), "unknown_access")
-        raw = bundle.identity.get("vouchers")
-        issuers = raw if isinstance(raw, dict) else {}
+        issuers = self.issuers()
         for spec in profile.inputs.values():
             for issuer in spec.vouched_by:
                 place = bundle.place(f"input:{name}/{spec.name}/vouched_by")
                 self.known("voucher issuer", issuer, issuers, place, "unknown_voucher_issuer")
         for rule in profile.allow:
             self.rule(profile, rule)
+
+    def issuers(self) -> tuple[str, ...]:
+        """Who may vouch for inputs: the OIDC issuers and trust domains whose tokens are taken."""
+        oidc, domains = self.bundle.identity.get("oidc"), self.bundle.identity.get("trust_domains")
+        listed = [str(one.get("issuer", "")) for one in oidc if isinstance(one, dict)] if isinstance(oidc, list) else []
+        return (*listed, *(domains if isinstance(domains, dict) else ()))
 
     def rule(self, profile: Profile, rule: Rule) -> None:
         bundle = self.bundle

@@ -280,7 +280,7 @@ def _own_bounds(bundle: Bundle, profile: Profile, problems: Problems) -> None:
                     "counted_by_own_word",
                     bundle.place(f"rule:{rule.id}/once_per:{spec.name}"),
                     f"`once_per` counts by input `{spec.name}`, and the agent may declare another one next time",
-                    "ask for a voucher with `vouched_by`, or let somebody else open the task with `openers`",
+                    "ask for a voucher with `vouched_by`",
                     len(spec.name),
                 )
 

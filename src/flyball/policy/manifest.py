@@ -257,8 +257,7 @@ def _identity(top: Fields, out: Manifest) -> None:
         return
     fields = Fields("`identity`", node, top.problems)
     found: dict[str, Json] = {}
-    for key, what in (("trust_domains", "trust domain"), ("vouchers", "voucher issuer")):
-        found[key] = {name: plain(value) for name, _, value in fields.named(key, what)}
+    found["trust_domains"] = {name: plain(value) for name, _, value in fields.named("trust_domains", "trust domain")}
     found["oidc"] = [plain(item) for item in fields.items("oidc")]
     fields.done()
     out.identity = found
