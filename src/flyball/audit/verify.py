@@ -123,6 +123,20 @@ def verify_store(path: Path, anchor: Anchored | None = None, keys: Sequence[Note
     return report
 
 
+def read_records(path: Path) -> Iterator[Stored]:
+    """The records of a store file, in order, unverified. Rows whose columns are of a wrong type are left out.
+
+    Raises:
+        ConfigError: it cannot be read as a store.
+    """
+    try:
+        with _opened(path) as db:
+            yield from _records(db, Report(str(path)))
+    except (sqlite3.Error, OSError) as fault:
+        hint = "name the store's file, or the state directory it lies in"
+        raise ConfigError(f"{path} cannot be read as a store: {fault}", code="store_unreadable", hint=hint) from fault
+
+
 def _integrity(db: sqlite3.Connection, report: Report) -> None:
     try:
         for (text,) in db.execute("PRAGMA integrity_check(20)"):

@@ -76,6 +76,11 @@ class Task:
         return self._session.task
 
     @property
+    def credentials(self) -> tuple[str, ...]:
+        """The names of the credentials that the profile offers, empty before it is open."""
+        return self._session.credentials
+
+    @property
     def state(self) -> str:
         """The task's state as the last heartbeat told it: open, frozen, suspended, parked; `ended`, `lost`."""
         if self._ended:

@@ -1,0 +1,110 @@
+"""Credentials for a command, in files that only its user can read.
+
+The folder is 0700 and the files 0600; both are removed when the command has ended. A credential
+past two thirds of its life is fetched anew and its files replaced whole: a command that reads its
+file again gets the fresh one, one that does not loses its privilege when the old one expires.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import flyball_sdk
+from flyball.edges.cli.errors import CliError
+
+_NOT_WORD = re.compile(r"[^A-Z0-9]")
+
+
+class Handover:
+    """The files of a task's credentials; a context manager. `environment` points at them."""
+
+    def __init__(self, task: flyball_sdk.Task, names: Sequence[str], *, in_env: bool) -> None:
+        """Nothing is fetched yet. `in_env` puts secrets into the environment beside the files."""
+        self._task = task
+        self._names = list(dict.fromkeys(names))
+        self._in_env = in_env
+        self._folder = Path()
+        self._leases: dict[str, str] = {}
+        self.environment: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        root = os.environ.get("XDG_RUNTIME_DIR", "")
+        self._folder = Path(tempfile.mkdtemp(prefix="flyball-run-", dir=root if root and Path(root).is_dir() else None))
+        try:
+            for name in self._names:
+                self._write(name, self._task.credential(name))
+        except BaseException:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def refresh(self) -> None:
+        """Fetch what is past two thirds of its life, and replace its files. A refusal is left to the task's end."""
+        for name in self._names:
+            try:
+                held = self._task.credential(name)
+            except flyball_sdk.FlyballError:
+                continue
+            if held.lease != self._leases[name]:
+                self._write(name, held)
+
+    def _write(self, name: str, held: flyball_sdk.Credential) -> None:
+        word = _NOT_WORD.sub("_", name.upper())
+        members = {"lease": held.lease, "connection": dict(held.connection), "secret": held.secret.reveal()}
+        document = json.dumps({"name": name, "expires_ms": held.expires_ms, **members})
+        self._leases[name] = held.lease
+        self.environment[f"FLYBALL_CREDENTIAL_{word}"] = str(self._replace(f"{name}.json", document))
+        if self._in_env:
+            self.environment[f"FLYBALL_CREDENTIAL_{word}_SECRET"] = held.secret.reveal()
+        if _speaks_postgresql(held) and self.environment.get("PGPASSFILE", "") in (
+            "",
+            str(self._folder / f"{name}.pgpass"),
+        ):
+            self._postgresql(name, held)
+
+    def _postgresql(self, name: str, held: flyball_sdk.Credential) -> None:
+        aside = self._folder / f".{name}.pgpass"
+        aside.unlink(missing_ok=True)
+        held.pgpass(aside)
+        place = self._folder / f"{name}.pgpass"
+        aside.replace(place)
+        self.environment["PGPASSFILE"] = str(place)
+        for variable, member in (("HOST", "host"), ("PORT", "port"), ("USER", "user"), ("DATABASE", "database")):
+            self.environment[f"PG{variable}"] = _text(held, member)
+        for variable, member in (("SSLMODE", "sslmode"), ("SSLROOTCERT", "sslrootcert")):
+            if held.connection.get(member):
+                self.environment[f"PG{variable}"] = _text(held, member)
+        if self._in_env:
+            self.environment["PGPASSWORD"] = held.secret.reveal()
+
+    def _replace(self, name: str, text: str) -> Path:
+        if "/" in name or name.startswith("."):
+            raise CliError(f"a credential's name cannot be a file's: {name!r}")
+        place, aside = self._folder / name, self._folder / f".{name}"
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
+        aside.replace(place)
+        return place
+
+
+def _speaks_postgresql(held: flyball_sdk.Credential) -> bool:
+    return all(held.connection.get(member) for member in ("host", "user", "database"))
+
+
+def _text(held: flyball_sdk.Credential, member: str) -> str:
+    value = held.connection.get(member)
+    return "" if value is None else str(value)

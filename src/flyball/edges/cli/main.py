@@ -1,0 +1,75 @@
+"""The start: run the app, and turn every failure into `error: …`, `hint: …` and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from typer.exceptions import Abort, TyperException
+
+from flyball.edges.cli.client import Refusal
+from flyball.edges.cli.errors import FAILED, MISUSED, CliError
+from flyball.flow.text import clean
+from flyball.kernel.errors import FlyballError
+from flyball.kernel.json import Json
+
+
+class _Finding(Protocol):
+    def render(self) -> str: ...
+
+
+def run(words: Sequence[str] | None = None) -> int:
+    """Run one command line (without the program's name); its exit code."""
+    from flyball.edges.cli.app import app
+
+    try:
+        done: object = app(args=None if words is None else list(words), prog_name="flyball", standalone_mode=False)
+        sys.stdout.flush()
+        return done if isinstance(done, int) and not isinstance(done, bool) else 0
+    except CliError as fault:
+        if isinstance(fault, Refusal):
+            _findings(fault.findings)
+        complain(fault.text, fault.hint)
+        return fault.exit_code
+    except FlyballError as fault:
+        found: Iterable[_Finding] = getattr(fault, "diagnostics", ())
+        for one in found:
+            print(one.render(), file=sys.stderr)
+        complain(f"{fault.detail} [{fault.code}]", fault.hint)
+        return FAILED
+    except Abort:
+        complain("stopped", "")
+        return 130
+    except TyperException as fault:
+        return _misused(fault)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader has gone (`| head`); nothing is wrong. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def complain(text: str, hint: str) -> None:
+    """`error: …` and `hint: …` on stderr."""
+    print(f"error: {clean(text, 2000)}", file=sys.stderr)
+    if hint:
+        print(f"hint: {clean(hint, 1000)}", file=sys.stderr)
+
+
+def _misused(fault: TyperException) -> int:
+    said = getattr(fault, "format_message", None)
+    text = str(said()) if callable(said) else str(fault)
+    context = getattr(fault, "ctx", None)
+    command = str(getattr(context, "command_path", "flyball"))
+    complain(text.strip().rstrip(".") or "that is not a command", f"see `{command} --help`")
+    return MISUSED
+
+
+def _findings(findings: Sequence[Json]) -> None:
+    for one in findings:
+        if isinstance(one, dict):
+            place = f"{one.get('file')}:{one.get('line')}:{one.get('column')}"
+            print(clean(f"{place}: {one.get('severity')}: {one.get('message')}", 500), file=sys.stderr)

@@ -1,0 +1,102 @@
+"""`run`: a task for one command. It opens the task, hands over the credentials, ends with the command."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import flyball_sdk
+from flyball.assembly import config as configuration
+from flyball.edges.cli.child import Child
+from flyball.edges.cli.context import AddrOption, Cli, ConfigOption
+from flyball.edges.cli.errors import FAILED, MISUSED, CliError
+from flyball.edges.cli.handover import Handover
+from flyball.edges.cli.main import complain
+
+
+def run(
+    profile: Annotated[str, typer.Argument(metavar="PROFILE", help="The profile of the task.")],
+    command: Annotated[list[str], typer.Argument(metavar="-- COMMAND [ARG]…", help="What to run.")],
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--input", "-i", metavar="NAME=VALUE", help="An input of the profile (repeatable)."),
+    ] = None,
+    credential: Annotated[
+        list[str] | None, typer.Option("--credential", metavar="NAME", help="Only these; else all of the profile's.")
+    ] = None,
+    env_secrets: Annotated[
+        bool,
+        typer.Option("--env-secrets", help="Put secrets into the command's environment too, where more can read them."),
+    ] = False,
+    config: ConfigOption = None,
+    addr: AddrOption = "",
+) -> int:
+    """Run a command with a task's privilege, and take the privilege back when the command ends.
+
+    Credentials go into files of mode 0600 in a private folder, which is removed at the end:
+    PGPASSFILE with PGHOST, PGPORT, PGUSER and PGDATABASE for the first PostgreSQL credential, and
+    FLYBALL_CREDENTIAL_<NAME> with the path of a JSON file for each. Signals are passed on, and so
+    is the command's exit code (128+n when a signal ended it). If the task is revoked meanwhile,
+    the command is stopped. Who we are comes from FLYBALL_SVID_FILE or FLYBALL_SVID.
+
+    \b
+    Examples:
+      flyball run settle-refund -i ticket=T-1042 -i limit=120 -- psql -c 'SELECT 1'
+      flyball run nightly-report --credential warehouse -- python report.py
+    """
+    inputs = _inputs(given or [])
+    if addr or os.environ.get("FLYBALL_ADDR"):
+        where = addr or os.environ["FLYBALL_ADDR"]
+        configuration.find(config, os.environ)
+    else:
+        where = Cli.of(config).addr
+    task = flyball_sdk.task(profile, inputs=inputs, addr=where)
+    child = Child()
+    try:
+        task.open()
+        with child.signals_held(), Handover(task, credential or list(task.credentials), in_env=env_secrets) as handed:
+            child.start(command, {**_clean(), **handed.environment, "FLYBALL_TASK": task.id})
+            while not child.ended(0.5):
+                if task.lost:
+                    complain(f"task {task.id} is over; the command is stopped", "see `flyball task show`")
+                    child.stop()
+                    break
+                handed.refresh()
+            return child.exit_code
+    except flyball_sdk.FlyballError as fault:
+        raise CliError(f"{fault.detail} [{fault.code}]", fault.hint, exit_code=FAILED) from fault
+    finally:
+        child.kill()
+        _end(task)
+
+
+def _end(task: flyball_sdk.Task) -> None:
+    try:
+        task.end()
+    except flyball_sdk.FlyballError as fault:
+        complain(f"the task could not be ended: {fault.detail} [{fault.code}]", "its missing heartbeat will end it")
+
+
+def _inputs(given: list[str]) -> dict[str, object]:
+    inputs: dict[str, object] = {}
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not equals or not name or name in inputs:
+            raise CliError(f"--input {one!r} is not NAME=VALUE, or stands twice", "see --help", exit_code=MISUSED)
+        inputs[name] = value
+    return inputs
+
+
+def _clean() -> dict[str, str]:
+    """Our environment, without who we are: the command acts under this task, and opens none of its own."""
+    drop = {"FLYBALL_SVID", "FLYBALL_SVID_FILE"}
+    return {name: value for name, value in os.environ.items() if name not in drop}
+
+
+def private_root() -> Path | None:
+    """Where private folders go: XDG_RUNTIME_DIR (in memory, ours alone) if there is one, else the system's."""
+    found = os.environ.get("XDG_RUNTIME_DIR", "")
+    return Path(found) if found and Path(found).is_dir() else None
