@@ -4,13 +4,46 @@
 //! verdicts, drafts of records, events. What always holds: an allow leaves only through
 //! [`Plane::release`], which looks at the fence once more; a fenced task never allows again; what
 //! errs, is unknown or is late is refused; our own faults are never a deviation.
+//!
+//! The way of a check: `check` (order and lock), `program` (intent and budgets), `scope` and `cedar`
+//! (policies), `record` (what is written), `flow` (the sink and the answer).
 
+mod bundle;
 mod call;
+mod cedar;
+mod check;
+mod counters;
+mod diagnostic;
+mod document;
+mod engine;
+mod events;
+mod flow;
+mod fold;
+mod ids;
+mod json;
+mod needs;
+mod open;
+mod pep;
 mod plane;
+mod profile;
+mod program;
+mod record;
+mod report;
+mod scope;
 mod sink;
+mod task;
+mod taskless;
+mod value;
 mod verdict;
+mod wheel;
 
 pub use call::{Call, Now, TasklessCall};
-pub use plane::{Checked, Pep, PepIdentity, PepTable, Plane, PlaneConfig, Released};
+pub use check::{Checked, Released};
+pub use diagnostic::{Diagnostic, LoadError, LoadReport};
+pub use events::Waker;
+pub use flow::Clock;
+pub use json::canonical;
+pub use pep::{Pep, PepIdentity, PepTable, Trust};
+pub use plane::{Due, Plane, PlaneConfig, Refusal};
 pub use sink::{CounterCharge, Done, NotTaken, RecordDraft, Sink, Written};
 pub use verdict::{Effect, Reaction, Reason, Verdict};

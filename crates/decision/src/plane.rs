@@ -1,9 +1,21 @@
-//! The plane. Signatures first.
-use std::sync::Arc;
+//! The live plane: the table of tasks, the bundle in force, and what moves a task.
 
-use crate::call::{Call, Now, TasklessCall};
-use crate::sink::{RecordDraft, Written};
-use crate::verdict::{Reason, Verdict};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use ahash::{AHashMap, RandomState};
+use parking_lot::{Mutex, RwLock};
+
+use crate::bundle::Bundle;
+use crate::call::Now;
+use crate::counters::Counters;
+use crate::diagnostic::{LoadError, LoadReport};
+use crate::events::{Events, Waker};
+use crate::ids;
+use crate::pep::PepTable;
+use crate::task::{Agent, State, Task};
+use crate::verdict::Reason;
+use crate::wheel::Wheel;
 
 /// What a plane is made with.
 #[derive(Clone)]
@@ -12,102 +24,299 @@ pub struct PlaneConfig {
     pub cell: String,
     /// This node's name.
     pub node: String,
-    /// This node's epoch: grows with every start.
+    /// This node's epoch: grows with every start, and stays below 2^31.
     pub epoch: u32,
     /// Keys the counters across tasks.
     pub deployment_key: [u8; 32],
 }
 
-/// A call that was evaluated and charged, and whose answer may not leave yet. Only `check` and
-/// `evaluate` make one; only `release` turns it into a verdict.
-#[must_use]
-pub struct Checked {
-    /// To be made durable before `release`, or beside it where `buffered`. None: nothing to write.
-    pub record: Option<RecordDraft>,
-    /// The access class lets the answer leave before the record is durable.
-    pub buffered: bool,
-    verdict: Verdict,
+/// What could not be done, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Refusal {
+    /// One word.
+    pub code: &'static str,
+    /// For people.
+    pub detail: String,
 }
 
-/// The answer, and one more record to write where an allow was overtaken.
-#[must_use]
-pub struct Released {
-    /// The answer.
-    pub verdict: Verdict,
-    /// `not_released`; nobody waits for it.
-    pub record: Option<RecordDraft>,
-}
+impl Refusal {
+    /// A refusal.
+    pub(crate) fn new(code: &'static str, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
 
-/// How an enforcement point proves itself.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum PepIdentity {
-    /// The agent's own process, by the task's token.
-    Own,
-    /// A SPIFFE ID, by mTLS.
-    Spiffe(String),
-    /// A user of this host, by SO_PEERCRED.
-    Uid(u32),
-    /// SHA-256 of a client certificate, base64url.
-    X5t(String),
-}
-
-/// An enforcement point, as the bundle declares it.
-#[derive(Clone, Debug)]
-pub struct Pep {
-    /// Its name.
-    pub name: String,
-    /// How it proves itself.
-    pub identity: PepIdentity,
-    /// Whether it may report results.
-    pub may_report: bool,
-    /// Resource types about which it may assert subjects.
-    pub may_assert_subject: Vec<String>,
-}
-
-/// The declared enforcement points of one bundle.
-#[derive(Debug, Default)]
-pub struct PepTable {
-    /// All of them.
-    pub all: Vec<Pep>,
-}
-
-impl PepTable {
-    /// The enforcement point with that identity.
-    pub fn by_identity(&self, identity: &PepIdentity) -> Option<&Pep> {
-        self.all.iter().find(|pep| pep.identity == *identity)
+    pub(crate) fn unknown() -> Self {
+        Self::new("task_unknown", "no such task is live here")
     }
 }
 
-/// The live decision plane.
+/// Time out of which a task is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Its heartbeat is missed.
+    HeartbeatMissed,
+    /// Its hard end has come.
+    HardEnd,
+}
+
+impl Due {
+    /// The word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HeartbeatMissed => "heartbeat_missed",
+            Self::HardEnd => "hard_end",
+        }
+    }
+}
+
+/// A due task is told again after this long, until it is fenced.
+const TELL_AGAIN_MS: i64 = 1000;
+
+/// The live decision plane. Shared by reference between threads.
 pub struct Plane {
-    peps: Arc<PepTable>,
+    pub(crate) cfg: PlaneConfig,
+    pub(crate) tasks: papaya::HashMap<u128, Arc<Task>, RandomState>,
+    pub(crate) bundle: RwLock<Option<Arc<Bundle>>>,
+    /// Profiles that some task pinned and no bundle carries any more stay reachable through the task.
+    pub(crate) agents: Mutex<AHashMap<(Arc<str>, Arc<str>), Arc<Agent>>>,
+    /// Texts that many tasks share.
+    pub(crate) texts: Mutex<ahash::AHashSet<Arc<str>>>,
+    pub(crate) counters: Counters,
+    pub(crate) events: Events,
+    pub(crate) wheel: Mutex<Wheel>,
+    /// Milliseconds in which nobody could have been heard.
+    pub(crate) deaf: AtomicI64,
+    /// Number of the last decision without a task.
+    pub(crate) taskless: AtomicU64,
+    /// Answers, by reason.
+    pub(crate) answers: Vec<AtomicU64>,
+    /// Denials that went unrecorded, by reason.
+    pub(crate) gaps: Vec<AtomicU64>,
 }
 
 impl Plane {
-    /// An empty plane.
-    pub fn new(_cfg: PlaneConfig) -> Self {
-        Self { peps: Arc::new(PepTable::default()) }
+    /// An empty plane: every check is refused until a bundle is loaded.
+    pub fn new(cfg: PlaneConfig) -> Self {
+        let counts = || Reason::ALL.iter().map(|_| AtomicU64::new(0)).collect();
+        Self {
+            counters: Counters::new(&cfg.deployment_key),
+            cfg,
+            tasks: papaya::HashMap::builder().hasher(RandomState::new()).build(),
+            bundle: RwLock::new(None),
+            agents: Mutex::default(),
+            texts: Mutex::default(),
+            events: Events::default(),
+            wheel: Mutex::default(),
+            deaf: AtomicI64::new(0),
+            taskless: AtomicU64::new(0),
+            answers: counts(),
+            gaps: counts(),
+        }
     }
-    /// Evaluate and charge in memory.
-    pub fn check(&self, _call: &Call<'_>, _now: Now) -> Checked {
-        Checked { record: None, buffered: false, verdict: Verdict::refused(Reason::BundleNotLoaded) }
+
+    /// Validate a compiled bundle and swap it in whole; on an error the one in force stays.
+    pub fn load(&self, compiled: &[u8]) -> Result<LoadReport, LoadError> {
+        let (bundle, report) = Bundle::load(compiled)?;
+        // The old one is dropped outside the lock: that can take a while.
+        let old = self.bundle.write().replace(Arc::new(bundle));
+        drop(old);
+        Ok(report)
     }
-    /// Decide without a task.
-    pub fn evaluate(&self, _call: &TasklessCall<'_>, _now: Now) -> Checked {
-        Checked { record: None, buffered: false, verdict: Verdict::refused(Reason::BundleNotLoaded) }
+
+    /// Validate only.
+    pub fn validate(compiled: &[u8]) -> Result<LoadReport, LoadError> {
+        Bundle::load(compiled).map(|(_, report)| report)
     }
-    /// Look at the fence once more, and let the answer go.
-    pub fn release(&self, checked: Checked, _written: Written, _now: Now) -> Released {
-        Released { verdict: checked.verdict, record: None }
+
+    /// The bundle in force.
+    pub(crate) fn bundle(&self) -> Option<Arc<Bundle>> {
+        self.bundle.read().clone()
     }
+
     /// The declared enforcement points.
     pub fn peps(&self) -> Arc<PepTable> {
-        Arc::clone(&self.peps)
+        self.bundle().map_or_else(Arc::default, |bundle| Arc::clone(&bundle.peps))
     }
-    /// Principal and agent of a live task: what a request's `subject` may be called.
-    pub fn names_of(&self, _task: &str) -> Option<(Arc<str>, Arc<str>)> {
-        None
+
+    /// A live task.
+    pub(crate) fn task(&self, id: &str) -> Option<Arc<Task>> {
+        let number = ids::parse_task(&self.cfg.cell, id)?;
+        self.tasks.pin().get(&number).cloned()
     }
-    /// Count a denial that could not be recorded (the edge's own refusals, a failed buffered record).
-    pub fn count_gap(&self, _reason: Reason) {}
+
+    /// Principal and agent of a live task: what a request's subject may be called.
+    pub fn names_of(&self, task: &str) -> Option<(Arc<str>, Arc<str>)> {
+        let task = self.task(task)?;
+        Some((Arc::clone(&task.principal), Arc::clone(&task.agent.name)))
+    }
+
+    /// Set a counter across tasks to what stands in the store. `used` in 1/10000ths.
+    pub fn set_counter(&self, key: &str, unit: &str, used: i64) {
+        self.counters.set(key, unit, used);
+    }
+
+    /// Monotonic time without the time in which nobody could have been heard.
+    pub(crate) fn heard(&self, now: Now) -> i64 {
+        now.mono_ms.saturating_sub(self.deaf.load(Ordering::Relaxed))
+    }
+
+    /// Count a heartbeat; milliseconds until the next is due. A late one is refused: the task is
+    /// as good as fenced.
+    pub fn heartbeat(&self, task: &str, now: Now) -> Result<i64, Refusal> {
+        let task = self.task(task).ok_or_else(Refusal::unknown)?;
+        let heard = self.heard(now);
+        let live = task.live.lock();
+        if live.state == State::Fenced {
+            return Err(Refusal::new("task_fenced", "the task is fenced; that is final"));
+        }
+        if let Some(late) = task.late(now, heard) {
+            return Err(Refusal::new(late.as_str(), "the task's time is over"));
+        }
+        let next = i64::from(task.heartbeat_ms);
+        task.silent_at.store(heard.saturating_add(next), Ordering::Relaxed);
+        drop(live);
+        Ok(next.min(task.hard_end.saturating_sub(now.mono_ms)))
+    }
+
+    /// Nobody could be heard for `ms`: heartbeat deadlines move by that, hard ends do not.
+    pub fn deaf(&self, ms: i64) {
+        self.deaf.fetch_add(ms.max(0), Ordering::Relaxed);
+    }
+
+    /// Tasks whose time has come. Told again every second until they are fenced.
+    pub fn due(&self, now: Now, limit: usize) -> Vec<(String, Due)> {
+        let mut out = Vec::new();
+        let heard = self.heard(now);
+        let deaf = now.mono_ms.saturating_sub(heard);
+        let mut wheel = self.wheel.lock();
+        let mut again = Vec::new();
+        while out.len() < limit {
+            let Some(number) = wheel.next(now.mono_ms) else { break };
+            let Some(task) = self.tasks.pin().get(&number).cloned() else { continue };
+            if task.live.lock().state == State::Fenced {
+                continue;
+            }
+            let silent_at = task.silent_at.load(Ordering::Relaxed);
+            let due = if now.mono_ms >= task.hard_end {
+                Due::HardEnd
+            } else if heard > silent_at {
+                Due::HeartbeatMissed
+            } else {
+                again.push((silent_at.saturating_add(deaf).min(task.hard_end), number));
+                continue;
+            };
+            out.push((ids::task(&self.cfg.cell, number), due));
+            again.push((now.mono_ms.saturating_add(TELL_AGAIN_MS), number));
+        }
+        for (at, number) in again {
+            wheel.put(at, number);
+        }
+        out
+    }
+
+    fn become_state(&self, task: &str, to: State) -> bool {
+        self.task(task).is_some_and(|task| task.become_state(to))
+    }
+
+    /// Refuse everything until resumed.
+    pub fn suspend(&self, task: &str) -> bool {
+        self.become_state(task, State::Suspended)
+    }
+
+    /// Wait without privilege until resumed.
+    pub fn park(&self, task: &str) -> bool {
+        self.become_state(task, State::Parked)
+    }
+
+    /// Refuse effects until resumed.
+    pub fn freeze(&self, task: &str) -> bool {
+        self.become_state(task, State::Frozen)
+    }
+
+    /// Open again. A fenced task stays fenced.
+    pub fn resume(&self, task: &str) -> bool {
+        self.become_state(task, State::Open)
+    }
+
+    /// Fence for good. From its return on no check of the task is allowed; `true` if this call did it.
+    pub fn fence(&self, task: &str) -> bool {
+        self.become_state(task, State::Fenced)
+    }
+
+    /// Fence every task of an agent; those that this call fenced.
+    pub fn fence_agent(&self, agent: &str) -> Vec<String> {
+        self.fence_where(|one| one.name.as_ref() == agent)
+    }
+
+    /// Fence every task of an owner's agents; those that this call fenced.
+    pub fn fence_owner(&self, owner: &str) -> Vec<String> {
+        self.fence_where(|one| one.owner.as_ref() == owner)
+    }
+
+    fn fence_where(&self, is: impl Fn(&Agent) -> bool) -> Vec<String> {
+        let agents: Vec<Arc<Agent>> = self.agents.lock().values().filter(|one| is(one)).map(Arc::clone).collect();
+        // At once for all of them; the table is walked after.
+        for agent in &agents {
+            agent.stopping.store(true, Ordering::SeqCst);
+        }
+        let mut out = Vec::new();
+        for (number, task) in &self.tasks.pin() {
+            if is(&task.agent) && task.become_state(State::Fenced) {
+                out.push(ids::task(&self.cfg.cell, *number));
+            }
+        }
+        for agent in &agents {
+            agent.stopping.store(false, Ordering::SeqCst);
+        }
+        out
+    }
+
+    /// Forget a fenced task; any other stays.
+    pub fn close(&self, task: &str) -> bool {
+        let Some(task) = self.task(task) else { return false };
+        if task.live.lock().state != State::Fenced {
+            return false;
+        }
+        self.tasks.pin().remove(&task.number);
+        let mut texts = self.texts.lock();
+        // Nobody but the set, this task and this copy has it: the last task that used it is going.
+        if Arc::strong_count(&task.principal) <= 2 {
+            texts.remove(&task.principal);
+        }
+        true
+    }
+
+    /// The live tasks, of one agent or owner if given.
+    pub fn tasks(&self, agent: Option<&str>, owner: Option<&str>) -> Vec<String> {
+        let wanted = |one: &Agent| {
+            agent.is_none_or(|name| one.name.as_ref() == name) && owner.is_none_or(|name| one.owner.as_ref() == name)
+        };
+        let mut numbers: Vec<u128> =
+            self.tasks.pin().iter().filter(|(_, task)| wanted(&task.agent)).map(|(number, _)| *number).collect();
+        numbers.sort_unstable();
+        numbers.into_iter().map(|number| ids::task(&self.cfg.cell, number)).collect()
+    }
+
+    /// Take events for the control plane: JSON objects.
+    pub fn take_events(&self, most: usize) -> Vec<Vec<u8>> {
+        self.events.take(most)
+    }
+
+    /// Called whenever there is an event; must not block.
+    pub fn set_waker(&self, waker: Waker) {
+        self.events.set_waker(waker);
+    }
+
+    /// Count a denial that could not be recorded (a refusal of the edge's own, a buffered record that failed).
+    pub fn count_gap(&self, reason: Reason) {
+        count(&self.gaps, reason);
+    }
+}
+
+/// One more of that reason.
+pub(crate) fn count(counts: &[AtomicU64], reason: Reason) {
+    if let Some(count) = counts.get(reason as usize) {
+        count.fetch_add(1, Ordering::Relaxed);
+    }
 }

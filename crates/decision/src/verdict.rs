@@ -1,6 +1,5 @@
 //! What a check answers, and why.
 
-use std::fmt;
 use std::sync::Arc;
 
 macro_rules! words {
@@ -24,8 +23,8 @@ macro_rules! words {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())
             }
         }

@@ -1,0 +1,185 @@
+//! The compiled bundle as it arrives: JSON that `flyball.policy.compile` makes.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+/// A compiled bundle.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Document {
+    pub(crate) digest: String,
+    pub(crate) schema: String,
+    pub(crate) entities: Box<RawValue>,
+    pub(crate) agents: BTreeMap<String, Agent>,
+    pub(crate) resource_types: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) subject_types: BTreeMap<String, String>,
+    pub(crate) actions: BTreeMap<String, Action>,
+    pub(crate) classes: BTreeMap<String, Class>,
+    pub(crate) peps: Vec<Pep>,
+    pub(crate) policies: Vec<Policy>,
+    pub(crate) profiles: Vec<Profile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Agent {
+    pub(crate) entity: String,
+    pub(crate) owner: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Action {
+    pub(crate) effect: String,
+    pub(crate) resource_type: String,
+    #[serde(default = "default_class")]
+    pub(crate) class: String,
+    #[serde(default)]
+    pub(crate) args: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) taskless: bool,
+}
+
+fn default_class() -> String {
+    "default".to_owned()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Class {
+    pub(crate) mode: String,
+    pub(crate) record: String,
+}
+
+#[derive(Deserialize, Clone)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pep {
+    pub(crate) name: String,
+    pub(crate) identity: BTreeMap<String, Value>,
+    pub(crate) actions: Vec<String>,
+    #[serde(default)]
+    pub(crate) may_report: bool,
+    #[serde(default)]
+    pub(crate) may_assert_subject: Vec<String>,
+    #[serde(default)]
+    pub(crate) trust_properties: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Policy {
+    pub(crate) id: String,
+    pub(crate) file: String,
+    pub(crate) line: u32,
+    pub(crate) text: String,
+    #[serde(default)]
+    pub(crate) annotations: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Profile {
+    pub(crate) name: String,
+    pub(crate) digest: String,
+    #[serde(default)]
+    pub(crate) policies: Vec<Policy>,
+    #[serde(default)]
+    pub(crate) inputs: BTreeMap<String, String>,
+    pub(crate) rules: Vec<Rule>,
+    #[serde(default)]
+    pub(crate) budget: TaskBudget,
+    #[serde(default)]
+    pub(crate) checks_per_second: Option<u32>,
+    pub(crate) reaction: String,
+    #[serde(default)]
+    #[allow(dead_code, reason = "times reach the plane with each task; named here so that others are refused")]
+    pub(crate) time: Time,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "see Profile::time")]
+pub(crate) struct Time {
+    #[serde(default)]
+    ttl_ms: i64,
+    #[serde(default)]
+    heartbeat_ms: i64,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TaskBudget {
+    #[serde(default)]
+    pub(crate) calls: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Rule {
+    pub(crate) id: String,
+    pub(crate) action: String,
+    #[serde(default)]
+    pub(crate) on: Vec<String>,
+    #[serde(default, rename = "where")]
+    pub(crate) bounds: Vec<Bound>,
+    #[serde(default)]
+    pub(crate) budget: Budget,
+    #[serde(default)]
+    pub(crate) across: Vec<Across>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Bound {
+    pub(crate) arg: String,
+    pub(crate) op: String,
+    pub(crate) value: Limit,
+}
+
+/// A constant, or one of the task's inputs.
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub(crate) enum Limit {
+    Const(Box<RawValue>),
+    Input(String),
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Budget {
+    #[serde(default)]
+    pub(crate) calls: Option<i64>,
+    #[serde(default)]
+    pub(crate) sums: Vec<Sum>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Sum {
+    pub(crate) arg: String,
+    pub(crate) max: Limit,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Across {
+    pub(crate) per: Per,
+    #[serde(default)]
+    pub(crate) window_ms: Option<i64>,
+    #[serde(default)]
+    pub(crate) calls: Option<i64>,
+    #[serde(default)]
+    pub(crate) sums: Vec<Sum>,
+}
+
+/// Whose counter it is.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Per {
+    Word(String),
+    Input { input: String },
+}
