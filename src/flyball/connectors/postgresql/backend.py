@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 
-from flyball.connectors.postgresql import issue, look, names, probe, revoke
+from flyball.connectors.postgresql import issue, look, names, probe, revoke, rotate
 from flyball.connectors.postgresql.config import Config, read
 from flyball.connectors.postgresql.pool import Pool
 from flyball.connectors.postgresql.target import Target
@@ -97,6 +97,10 @@ class PostgresqlBackend:
     def inspect(self) -> Mapping[str, Json]:
         """See `look.inspect`."""
         return look.inspect(self._own)
+
+    def rotate_admin(self) -> None:
+        """Give Flyball's own role a new password; see `rotate`."""
+        rotate.rotate(self._own)
 
     def close(self) -> None:
         """Close idle connections. The backend stays usable."""

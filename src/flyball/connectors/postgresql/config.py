@@ -32,6 +32,11 @@ class Login:
     user: str
     password_file: Path
 
+    @property
+    def candidate(self) -> Path:
+        """Where a rotation keeps the next password until it is known to work."""
+        return self.password_file.with_name(f"{self.password_file.name}.next")
+
     def password(self) -> Secret:
         """The password as it stands in the file now.
 

@@ -14,7 +14,7 @@ import os
 import select
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from psycopg.abc import PQGen
 from psycopg.rows import TupleRow
 from psycopg.waiting import Ready, Wait
 
+from flyball.connectors.postgresql.candidate import alone, settle
 from flyball.connectors.postgresql.config import Config, Door
 from flyball.connectors.postgresql.faults import translate, unavailable
 
@@ -181,27 +182,12 @@ class Pool:
             "synchronous_commit": "local",
         }
         try:
-            connection = Bounded.connect(
-                host=door.host,
-                port=door.port,
-                dbname=database,
-                user=admin.user,
-                password=admin.password().reveal(),
-                sslmode=door.sslmode,
-                sslrootcert=door.sslrootcert or None,
-                channel_binding="prefer" if door.sslmode == "disable" else "require",
-                require_auth="scram-sha-256",
-                gssencmode="disable",
-                connect_timeout=max(2, round(limits.connect_ms / 1000)),
-                application_name="flyball",
-                options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
-                keepalives_idle=10,
-                tcp_user_timeout=limits.statement_ms,
-                autocommit=True,
-                prepare_threshold=2,
-            )
+            connection = self._log_in(door, database, settings)
         except psycopg.Error as error:
-            raise translate(door.name, error) from None
+            # A rotation that a crash cut short: the server may know the next password already.
+            if not self._settled():
+                raise translate(door.name, error) from None
+            return self._connect(door, database)
         connection.budget_s = (limits.statement_ms + limits.lock_ms) / 1000
         try:
             self._identify(door, connection)
@@ -212,6 +198,35 @@ class Pool:
             connection.close()
             raise
         return connection
+
+    def _settled(self) -> bool:
+        limits, admin = self._config.limits, self._config.admin
+        if not admin.candidate.exists():
+            return False
+        with alone(admin, wait=False) as mine:
+            return mine and settle(admin, self._config.primary, limits.connect_ms / 1000)
+
+    def _log_in(self, door: Door, database: str, settings: Mapping[str, str]) -> Bounded:
+        limits, admin = self._config.limits, self._config.admin
+        return Bounded.connect(
+            host=door.host,
+            port=door.port,
+            dbname=database,
+            user=admin.user,
+            password=admin.password().reveal(),
+            sslmode=door.sslmode,
+            sslrootcert=door.sslrootcert or None,
+            channel_binding="prefer" if door.sslmode == "disable" else "require",
+            require_auth="scram-sha-256",
+            gssencmode="disable",
+            connect_timeout=max(2, round(limits.connect_ms / 1000)),
+            application_name="flyball",
+            options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
+            keepalives_idle=10,
+            tcp_user_timeout=limits.statement_ms,
+            autocommit=True,
+            prepare_threshold=2,
+        )
 
     @staticmethod
     def _identify(door: Door, connection: Bounded) -> None:

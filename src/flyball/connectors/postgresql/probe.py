@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from flyball.connectors.postgresql.config import Door
 from flyball.connectors.postgresql.kill import kill_at
 from flyball.connectors.postgresql.target import Target, known_oid
-from flyball.connectors.postgresql.wire import Refusal, Wire, WireError
+from flyball.connectors.postgresql.wire import AUTHENTICATION, Refusal, Wire, WireError
 from flyball.plugin.v1 import (
     ConfigError,
     DoorProbe,
@@ -27,8 +27,6 @@ from flyball.plugin.v1 import (
     TargetRefused,
     TargetUnavailable,
 )
-
-_AUTHENTICATION = frozenset({"28P01", "28000"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ def _try(target: Target, door: Door, name: str, progress: Mapping[str, Json], se
         raise _InconclusiveError("another server answers at this door than the pinned one")
     if answer is None:
         return DoorProbe(door.name, "accepted", True, "the revoked password still logs in", seen.sessions)
-    if answer.sqlstate not in _AUTHENTICATION:
+    if answer.sqlstate not in AUTHENTICATION:
         raise _InconclusiveError(f"no refusal of authentication: {_told(answer)}", control=True)
     _doubt(door, seen, pin, held=secret is not None)
     sessions = _strays(target, door, name, progress, seen)

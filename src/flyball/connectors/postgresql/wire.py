@@ -19,6 +19,9 @@ from flyball.connectors.postgresql.config import Door
 from flyball.connectors.postgresql.scram import Exchange, ScramError
 from flyball.plugin.v1 import Secret
 
+AUTHENTICATION = frozenset({"28P01", "28000"})
+"""The SQLSTATEs with which a server refuses somebody's authentication, and not merely for now."""
+
 _PROTOCOL = 196608
 _SSL_REQUEST = 80877103
 _MOST = 1 << 20

@@ -1,0 +1,1 @@
+"""Contract suites, for Flyball's own tests and for those who write connectors. Needs pytest."""
