@@ -189,7 +189,7 @@ class Handler(BaseHTTPRequestHandler):
         return dpop.verify_proof(
             self.headers.get_all("DPoP") or [],
             method="POST",
-            url=f"http://{self.headers['Host']}{self.path}",
+            url=f"{self.server.scheme}://{self.headers['Host']}{self.path}",
             clock=flyball.clock,
             replay=flyball.replay,
             **binding,
@@ -222,18 +222,29 @@ class _UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     daemon_threads = True
 
 
+class _TcpServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """A client that refuses our certificate is no error of ours."""
+
+
 @contextmanager
-def serving(directory, *, unix=False):
-    """A running server; `flyball.base` is its address."""
+def serving(directory, *, unix=False, tls=None):
+    """A running server; `flyball.base` is its address. `tls`: a server-side context for `localhost`."""
     flyball = Flyball(directory)
     if unix:
         path = directory / "s"
         server = _UnixServer(str(path), Handler)
         flyball.base = f"unix:{path}"
     else:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.daemon_threads = True
+        server = _TcpServer(("127.0.0.1", 0), Handler)
         flyball.base = f"http://127.0.0.1:{server.server_address[1]}"
+    server.scheme = "http"
+    if tls is not None:
+        server.scheme = "https"
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        flyball.base = f"https://localhost:{server.server_address[1]}"
     server.flyball, server.lock, server.connections = flyball, threading.Lock(), 0
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

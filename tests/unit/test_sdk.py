@@ -1,7 +1,9 @@
 """The synchronous client against a real server that verifies every proof."""
 
+import datetime
 import os
 import pickle
+import ssl
 import stat
 import subprocess
 import sys
@@ -10,6 +12,11 @@ from decimal import Decimal
 from email.utils import formatdate
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from tests.unit.sdk_server import serving, until, unused_port
 
 import flyball_sdk
@@ -39,6 +46,7 @@ def test_a_task_from_beginning_to_end(flyball):
     with flyball_sdk.task("settle-refund", inputs={"ticket": "T-1", "limit": Decimal("12.50")}) as task:
         assert flyball.tasks == {task.id: "open"}
         assert task.state == "open"
+        assert task.credentials == ("orders",)
         until(lambda: len(paths(flyball, "/heartbeat")) >= 3)
         assert not task.lost
     assert flyball.tasks == {task.id: "ended"}
@@ -359,6 +367,50 @@ def test_over_a_unix_socket(tmp_path, monkeypatch):
         flyball.check_endpoints = ["http://127.0.0.1:1", flyball.base]
         with flyball_sdk.task("p", addr=flyball.base, identity=flyball.svid) as task:
             assert task.check("a", "t", "i")
+
+
+def certificate(folder):
+    """A self-signed certificate for `localhost`: (server's context, the CA file)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(made.public_bytes(Encoding.PEM))
+    (folder / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context, folder / "cert.pem"
+
+
+def test_over_tls(tmp_path, monkeypatch):
+    """An https server is believed by the authorities in FLYBALL_CA_FILE; without them it is refused."""
+    context, authority = certificate(tmp_path)
+    with serving(tmp_path, tls=context) as flyball:
+        with pytest.raises(flyball_sdk.Unavailable):
+            flyball_sdk.task("p", addr=flyball.base, identity=flyball.svid).open()
+        monkeypatch.setenv("FLYBALL_CA_FILE", str(authority))
+        with flyball_sdk.task("p", addr=flyball.base, identity=flyball.svid) as task:
+            assert task.check("a", "t", "i")
+        monkeypatch.setenv("FLYBALL_CA_FILE", str(tmp_path / "key.pem"))
+        with pytest.raises(flyball_sdk.ConfigError):
+            flyball_sdk.task("p", addr=flyball.base, identity=flyball.svid)
+
+
+def test_a_heartbeat_that_breaks_loses_the_task(flyball, monkeypatch):
+    """If the heartbeat's thread dies of a fault of its own, the task counts as lost, not as alive."""
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    with flyball_sdk.task("p") as task:
+        monkeypatch.setattr(task._session, "heartbeaten", lambda answer: 1 / 0)
+        assert task.wait_lost(10)
+        with pytest.raises(flyball_sdk.TaskLost):
+            task.ensure_live()
 
 
 def test_a_token_that_is_bound_to_nothing_of_ours_is_not_taken(flyball):

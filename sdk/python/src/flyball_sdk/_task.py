@@ -263,18 +263,17 @@ class Task:
         """The heartbeat's thread: renews the token, and notices when the task is over."""
         session = self._session
         path = f"/v1/tasks/{session.task}/heartbeat"
-        while not self._stop.wait(session.beat_s):
-            try:
-                session.heartbeaten(self._send(lambda: session.post(path)))
-            except FlyballError as error:
-                if self._stop.is_set():
-                    return
-                late = time.monotonic() >= session.token_until_s
-                if keeps_trying(error) and not late:
-                    continue
-                self._why_lost = error
+        try:
+            while not self._stop.wait(session.beat_s):
+                try:
+                    session.heartbeaten(self._send(lambda: session.post(path)))
+                except FlyballError as error:
+                    self._why_lost = error
+                    if not keeps_trying(error) or time.monotonic() >= session.token_until_s:
+                        return
+        finally:  # however it stops, unless it was told to: a heart that stopped in silence would be worse
+            if not self._stop.is_set():
                 self._lost.set()
-                return
 
     def _send(self, make: Callable[[], Request]) -> Answer:
         """Send a request to the control API; once more with a fresh proof where the first was refused."""

@@ -85,6 +85,11 @@ class Task:
         return self._session.task
 
     @property
+    def credentials(self) -> tuple[str, ...]:
+        """The names of the credentials that the profile offers, empty before it is open."""
+        return self._session.credentials
+
+    @property
     def state(self) -> str:
         """The task's state as the last heartbeat told it; see `flyball_sdk.Task.state`."""
         if self._ended:
@@ -222,16 +227,18 @@ class Task:
         """The heartbeat: renews the token, and notices when the task is over."""
         session = self._session
         path = f"/v1/tasks/{session.task}/heartbeat"
-        while True:
-            await asyncio.sleep(session.beat_s)
-            try:
-                session.heartbeaten(await self._send(lambda: session.post(path)))
-            except FlyballError as error:
-                if keeps_trying(error) and time.monotonic() < session.token_until_s:
-                    continue
-                self._why_lost = error
+        try:
+            while True:
+                await asyncio.sleep(session.beat_s)
+                try:
+                    session.heartbeaten(await self._send(lambda: session.post(path)))
+                except FlyballError as error:
+                    self._why_lost = error
+                    if not keeps_trying(error) or time.monotonic() >= session.token_until_s:
+                        return
+        finally:  # however it stops, unless it was told to: a heart that stopped in silence would be worse
+            if not self._ended:
                 self._lost.set()
-                return
 
     async def _send(self, make: Callable[[], Request]) -> Answer:
         """Send a request to the control API; once more with a fresh proof where the first was refused."""
