@@ -23,7 +23,7 @@ from flyball.credential.backend import (
 )
 from flyball.credential.lease import Delivery, Lease, LeaseState
 from flyball.kernel.clock import Clock, SystemClock
-from flyball.kernel.errors import Unavailable
+from flyball.kernel.errors import Conflict, NotFound, Unavailable
 from flyball.kernel.ids import lease_id, task_id
 from flyball.kernel.json import Json
 from flyball.kernel.secret import Secret
@@ -298,9 +298,17 @@ __all__ = [
     "NOW",
     "STEPS",
     "STORE_NAME",
+    "Conflict",
+    "Ed25519PrivateKey",
     "FaultyDatabase",
+    "Kind",
+    "Lease",
     "NativeDatabase",
+    "NotFound",
+    "Record",
+    "SystemClock",
     "Target",
+    "Task",
     "XorSealer",
     "faulty_store",
     "intent",

@@ -89,8 +89,9 @@ class ChainCheck:
             missing = f"{self.seq + 1}" if stored.seq == self.seq + 2 else f"{self.seq + 1} to {stored.seq - 1}"
             yield Finding("gap", stored.seq, f"record {missing} missing before this one", "seq", task=where)
         expected = link(self.head, stored.seq, stored.n, stored.task, stored.body, stored.sealed)
-        yield from self._settle_held(stored, expected)
-        if expected != stored.hash and self._held is None:
+        if self._held is not None:
+            yield from self._settle_held(stored, expected)
+        elif expected != stored.hash:
             self._hold(stored, expected)
         yield from self._contents(stored)
         yield from self._count_within_task(stored)

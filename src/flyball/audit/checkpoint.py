@@ -77,7 +77,7 @@ class NoteVerifier:
             InvalidInput: malformed, of another type, or its key id does not fit.
         """
         try:
-            name, key_id, encoded = text.rsplit("+", 2) if text.count("+") == 2 else text.split("+", 2)
+            name, key_id, encoded = text.split("+", 2)
             raw = base64.b64decode(encoded, validate=True)
             if raw[:1] != _ED25519 or len(raw) != 33 or _key_id(_check_name(name), raw[1:]).hex() != key_id:
                 raise ValueError("type, length or key id")

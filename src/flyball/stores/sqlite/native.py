@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 
 from flyball.kernel.clock import Clock
@@ -20,8 +22,9 @@ _MOST_ROWS = 2_000_000
 class NativeDatabase:
     """The compiled writer as the store's `Database`: its errors become the kernel's."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, path: Path) -> None:
         self.writer = writer
+        self._path = path
 
     def commit(self, statements: Sequence[Statement], records: Sequence[NewRecord]) -> list[int]:
         """See `ports.Database.commit`."""
@@ -44,8 +47,11 @@ class NativeDatabase:
         return self.writer.head()
 
     def close(self) -> None:
-        """See `ports.Database.close`."""
+        """See `ports.Database.close`. Afterwards the file alone is the store: its log is folded in."""
         self.writer.close()
+        # Nothing of the writer's has the file open any more, so Python's SQLite may.
+        with suppress(sqlite3.Error), closing(sqlite3.connect(self._path, timeout=1)) as db:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def open_store(directory: Path, *, cell: str, node: str, sealer: InputSealer, clock: Clock) -> SqliteStore:
@@ -65,7 +71,7 @@ def open_store(directory: Path, *, cell: str, node: str, sealer: InputSealer, cl
             writer = Writer(str(path))
         except CoreError as fault:
             raise _unavailable(fault) from fault
-        return SqliteStore(NativeDatabase(writer), cell=cell, node=node, sealer=sealer, clock=clock, lock=lock)
+        return SqliteStore(NativeDatabase(writer, path), cell=cell, node=node, sealer=sealer, clock=clock, lock=lock)
     except BaseException:
         lock.release()
         raise

@@ -107,6 +107,7 @@ class SqliteUnit:
     def save_secret(self, lease: str, sealed: bytes | None) -> None:
         """Keep a lease's sealed secret, or forget it."""
         if sealed is None:
+            self._erase("secret", "sealed", "lease", lease)
             self._statements.append(("DELETE FROM secret WHERE lease = ?", (lease,), None))
         else:
             self._statements.append((_PUT_SEALED, (lease, sealed), 1))
@@ -115,6 +116,8 @@ class SqliteUnit:
         """Keep a task's wrapped data key, or erase it, and the inputs it sealed with it."""
         self._keys[task] = wrapped
         if wrapped is None:
+            self._erase("data_key", "wrapped", "task", task)
+            self._erase("task", "inputs", "id", task)
             self._statements.append(("DELETE FROM data_key WHERE task = ?", (task,), None))
             self._statements.append(("UPDATE task SET inputs = NULL WHERE id = ?", (task,), None))
         else:
@@ -155,6 +158,11 @@ class SqliteUnit:
                 raise ValueError(f"task {task.id} declares inputs and has no data key to seal them under")
             sealed = self._sealer.seal_inputs(task.id, wrapped, inputs_bytes(task.inputs))
         return (_INSERT_TASK, [*task_values(task), sealed], 1)
+
+    def _erase(self, table: str, column: str, key: str, value: str) -> None:
+        """Overwrite in place first: deleting alone leaves the bytes in the page's free space."""
+        sql = f"UPDATE {table} SET {column} = zeroblob(length({column})) WHERE {key} = ?"  # noqa: S608 - our own names
+        self._statements.append((sql, (value,), None))
 
     def _refuse(self, why: str) -> None:
         self._refused = self._refused or why
