@@ -10,7 +10,7 @@ import pytest
 from flyball.kernel.json import Json
 from flyball.policy.compile import Compiled, load_bundle
 from flyball.policy.explain import Explanation, explain, holds
-from flyball.policy.verdict import OUR_FAULTS, REASONS, Answer, Effect, combine
+from flyball.policy.verdict import OUR_FAULTS, REASONS
 from flyball.task.profile import Op
 from flyball.task.task import Input
 
@@ -184,18 +184,3 @@ def test_foreign_text_is_escaped(compiled: Compiled) -> None:
 def test_bounds_as_the_plane_decides_them(op: Op, value: Json, limit: str | tuple[str, ...], within: bool) -> None:
     """The explanation holds arguments against bounds by the same rules."""
     assert holds(op, value, limit) is within
-
-
-@pytest.mark.parametrize(
-    ("effects", "combined"),
-    [
-        ([], Effect.DENY),
-        ([Effect.ALLOW, Effect.ALLOW], Effect.ALLOW),
-        ([Effect.ALLOW, Effect.DENY, Effect.STEP_UP], Effect.DENY),
-        ([Effect.ALLOW, Effect.STEP_UP], Effect.STEP_UP),
-        ([Effect.MODIFY, Effect.STEP_UP], Effect.MODIFY),
-    ],
-)
-def test_deny_overrides(effects: list[Effect], combined: Effect) -> None:
-    """Several engines: a deny wins, and nothing but plain allows allows; nobody's answer is a deny."""
-    assert combine(Answer(effect, (effect.value,)) for effect in effects).effect is combined

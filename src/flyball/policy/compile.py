@@ -3,7 +3,7 @@
 Each rule of a profile becomes a Cedar permit that holds where the conformance program says the
 call is within the rule; the program (bounds, budgets, counters) stands beside it. Hand-written
 policies go through as they are, one by one, each with its place. Same files in, same bytes out.
-The document's shape is described in crates/decision/src/bundle.rs; `digest` covers all files.
+The document's shape is described in crates/decision/src/document.rs; `digest` covers all files.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What an engine answers, how several answers combine, and what each reason means."""
+"""What an engine answers, and what each reason means."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -27,29 +27,7 @@ class Answer:
     policies: tuple[str, ...] = ()
 
 
-def combine(answers: Iterable[Answer]) -> Answer:
-    """Deny overrides, and whatever is not plainly allowed by all is not allowed.
-
-    No answer at all is a deny. The first effect that is neither `allow` nor `deny` stands where
-    nothing denies. Reasons and policies of the answers that decided are kept.
-    """
-    given = tuple(answers)
-    for effect in (
-        Effect.DENY,
-        *(answer.effect for answer in given if answer.effect is not Effect.ALLOW),
-        Effect.ALLOW,
-    ):
-        deciding = [answer for answer in given if answer.effect is effect]
-        if deciding:
-            return Answer(
-                effect,
-                tuple(dict.fromkeys(reason for answer in deciding for reason in answer.reasons)),
-                tuple(dict.fromkeys(policy for answer in deciding for policy in answer.policies)),
-            )
-    return Answer(Effect.DENY, ("policy_no_permit",))
-
-
-#: Every reason code of the decision plane, for operators. See crates/decision/src/reason.rs.
+#: Every reason code of the decision plane, for operators. See crates/decision/src/verdict.rs.
 REASONS: Mapping[str, str] = {
     "allowed": "the profile allows it and no policy forbids it",
     "task_unknown": "no live task has this id on this node",
