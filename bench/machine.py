@@ -20,10 +20,10 @@ from bench.measure import CACHE, GENERATOR_CORE, SERVER_CORE, TREE
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def on_core(core: int, words: Sequence[str]) -> list[str]:
+def on_core(core: int | None, words: Sequence[str]) -> list[str]:
     """The command line, on one core where the machine has it and taskset is there."""
     allowed = os.sched_getaffinity(0)
-    if shutil.which("taskset") is None:
+    if core is None or shutil.which("taskset") is None:
         return list(words)
     return ["taskset", "-c", str(core if core in allowed else min(allowed)), *words]
 
@@ -31,7 +31,7 @@ def on_core(core: int, words: Sequence[str]) -> list[str]:
 def start(
     words: Sequence[str],
     *,
-    core: int = SERVER_CORE,
+    core: int | None = SERVER_CORE,
     log: Path,
     env: Mapping[str, str] | None = None,
     stdin: int = subprocess.DEVNULL,
@@ -58,10 +58,14 @@ def end(process: subprocess.Popen[bytes] | None, *, hard: bool = False) -> None:
         process.wait(timeout=15)
 
 
-def pin_self(core: int) -> None:
-    """Put this process on one core."""
-    with contextlib.suppress(OSError):
-        os.sched_setaffinity(0, {core})
+def pin(pid: int, core: int) -> None:
+    """Put a running process, its threads and its children on one core; what it starts later follows."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(int(task.name), {core})
+        with contextlib.suppress(OSError):
+            for child in (task / "children").read_text().split():
+                pin(int(child), core)
 
 
 def cpu_s(pid: int) -> float:
@@ -135,6 +139,6 @@ def _version(package: str) -> str:
 
 
 __all__ = [
-    "GENERATOR_CORE", "SERVER_CORE", "cpu_s", "end", "facts", "fsync_ms", "opa_path", "on_core", "pin_self", "rss_bytes",
+    "GENERATOR_CORE", "SERVER_CORE", "cpu_s", "end", "facts", "fsync_ms", "opa_path", "on_core", "pin", "rss_bytes",
     "start",
 ]  # fmt: skip

@@ -89,11 +89,16 @@ def row(
     n: int | None = None,
     note: str = "",
     ratio: float | None = None,
+    of: float | None = None,
+    of_peer: float | None = None,
     **extra: object,
 ) -> Row:
-    """One row: medians of `values` and of the peer's, their ratio, and whether that is enough."""
-    value = median(values)
-    peer_value = median(peers) if peers else None
+    """One row: medians of `values` and of the peer's, their ratio, and whether that is enough.
+
+    Where the figure is no median (a percentile, a total), it is given as `of` and `of_peer`.
+    """
+    value = median(values) if of is None else of
+    peer_value = of_peer if of_peer is not None else median(peers) if peers else None
     if ratio is None and peer_value:
         ratio = value / peer_value
     out: Row = {

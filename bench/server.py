@@ -18,9 +18,11 @@ from pathlib import Path
 from bench.measure import percentile
 from bench.setting import Setting
 from flyball.assembly.server import Server
+from flyball.credential.lease import LeaseState
 from flyball.flow import end, request
 from flyball.flow.asks import OpenAsk, Proof
 from flyball.identity import task_token
+from flyball.task.task import LIVE, Cause
 
 OPEN_URL = "https://bench.flyball.dev/v1/tasks"
 Answer = dict[str, object]
@@ -139,6 +141,41 @@ class Bench:
             "per_s": len(took) / wall, "leases": len(took), "failures": failures[:3], "failed": len(failures),
             "p50_ms": percentile(took, 0.5) * 1000 if took else 0.0,
         }  # fmt: skip
+
+    def burst(self, threads: int) -> Answer:
+        """Begin to issue credentials for ever, each thread on a task of its own; to be killed meanwhile."""
+        found = self.open_here("lease-orders", threads)["tasks"]
+
+        def work(task: str) -> None:
+            while True:
+                self.issue(task)
+
+        for task in list(found):  # type: ignore[call-overload]
+            threading.Thread(target=work, args=(task,), daemon=True).start()
+        return {}
+
+    def standing(self, wait_s: float) -> Answer:
+        """Once nothing is being taken back any more: the roles that are there by right, and what is not settled."""
+        deadline = time.monotonic() + wait_s
+        unsettled = frozenset({LeaseState.INTENT, LeaseState.ACTIVE, LeaseState.REVOKING, LeaseState.QUARANTINED})
+        while True:
+            waiting = self.house.leases.select(states=unsettled, limit=100_000)
+            if not waiting or time.monotonic() > deadline:
+                break
+            time.sleep(0.01)
+        live = {task.id for task in self.house.tasks.select(states=LIVE, limit=100_000)}
+        held = self.house.leases.select(states=frozenset({LeaseState.DELIVERED}), limit=100_000)
+        return {
+            "by_right": [lease.name for lease in held if lease.task in live],
+            "without_task": [lease.name for lease in held if lease.task not in live],
+            "unsettled": [f"{lease.name} {lease.state.value}" for lease in waiting],
+        }
+
+    def end_all(self) -> Answer:
+        """Revoke every live task; whether all receipts are there."""
+        tasks = self.house.tasks.select(states=LIVE, limit=100_000)
+        ended = end.finish(self.house, tasks, Cause.REVOKED, by="bench", wait_ms=30_000)
+        return {"tasks": len(ended.tasks), "pending": list(ended.pending)}
 
     # -- the rest -----------------------------------------------------------------------------
 

@@ -79,10 +79,10 @@ def _buffered(context: Context, ours: Governor, peer: opa.Opa) -> None:
     generator = {"generator_cpu": round(max(one.generator_cpu for one in a), 3)}
     note = generator_note(a, b)
     name = "OPA 1.22.2"
+    p50 = f"p50 {median([one.p50_us for one in a]):.0f} µs, OPA {median([one.p50_us for one in b]):.0f} µs."
     context.add(
         row("http-throughput", [one.per_s for one in a], "decisions/s", peer=name, peers=[one.per_s for one in b],
-            note=f"{note} p50 {median([one.p50_us for one in a]):.0f} µs, OPA {median([one.p50_us for one in b]):.0f} µs.",
-            **generator)
+            note=f"{note} {p50}", **generator)
     )  # fmt: skip
     context.add(
         row("http-cpu", [one.server_cpu_us for one in a], "µs CPU/decision", peer=name,
