@@ -4,15 +4,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flyball_decision::{Call, Checked, NotTaken, Reason, TasklessCall, Verdict, Written};
+use flyball_decision::{Call, Checked, Reason, TasklessCall, Verdict};
+use hyper::StatusCode;
+use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use crate::answer::Problem;
 use crate::auth::Caller;
 use crate::authzen::Evaluation;
-use crate::inbox::{Awaited, Inbox};
+use crate::inbox::Awaited;
 use crate::worker::{Shared, Worker};
-use hyper::StatusCode;
 
 /// A call that was evaluated; its verdict comes when its record is durable.
 pub(crate) struct Pending {
@@ -64,7 +65,7 @@ impl Worker {
             resource_id: &one.resource.id,
             args: one.action.properties.unwrap_or_default().as_bytes(),
         };
-        let checked = plane.check(&call, (self.shared.now)());
+        let checked = plane.check(&call, (self.shared.clock)());
         self.send(checked)
     }
 
@@ -97,91 +98,25 @@ impl Worker {
             resource_properties: &bytes(one.resource.properties),
             context: &bytes(one.context),
         };
-        let checked = self.shared.plane.evaluate(&call, (self.shared.now)());
+        let checked = self.shared.plane.evaluate(&call, (self.shared.clock)());
         Ok(self.send(checked))
     }
 
     /// Queue a checked call's record. The verdict is released when that is durable, or at once where
     /// there is nothing to wait for.
-    fn send(self: &Rc<Self>, mut checked: Checked) -> State {
-        let shared = &self.shared;
-        let Some(record) = checked.record.take() else {
-            return State::Released(shared.release(checked, Written::Durable));
-        };
-        if checked.buffered {
-            let theirs = Arc::clone(shared);
-            let done = move |written| {
-                if written != Written::Durable {
-                    theirs.plane.count_gap(Reason::RecordFailed);
-                }
-            };
-            let written = match shared.sink.submit(record, Box::new(done)) {
-                Ok(()) => Written::Durable,
-                Err(not) => not.into(),
-            };
-            return State::Released(shared.release(checked, written));
+    fn send(self: &Rc<Self>, checked: Checked) -> State {
+        let Shared { plane, sink, clock, .. } = &*self.shared;
+        if checked.record.is_none() || checked.buffered {
+            let answer = Arc::new(Mutex::new(None));
+            let theirs = Arc::clone(&answer);
+            plane.settle(sink, checked, *clock, move |verdict| *theirs.lock() = Some(verdict));
+            let verdict = answer.lock().take();
+            return State::Released(verdict.unwrap_or_else(|| Verdict::refused(Reason::EngineError)));
         }
         let awaited = self.slots.reserve();
-        let settle = Settle {
-            checked: Some(checked),
-            shared: Arc::clone(shared),
-            inbox: self.slots.inbox(),
-            slot: awaited.slot(),
-        };
-        let taken = shared.sink.submit(record, Box::new(move |written| settle.now(written)));
-        if taken == Err(NotTaken::Closed) {
-            // `settle` was dropped and has released the call as refused for a full queue.
-            shared.plane.count_gap(Reason::RecordFailed);
-            return State::Released(Verdict::refused(Reason::RecordFailed));
-        }
+        let (inbox, slot) = (self.slots.inbox(), awaited.slot());
+        plane.settle(sink, checked, *clock, move |verdict| inbox.settle(slot, verdict));
         State::Waiting(awaited)
-    }
-}
-
-/// Releases a call when the sink knows what became of its record, whether or not the caller is
-/// still there. It runs on the sink's thread.
-struct Settle {
-    checked: Option<Checked>,
-    shared: Arc<Shared>,
-    inbox: Arc<Inbox<Verdict>>,
-    slot: usize,
-}
-
-impl Settle {
-    fn now(mut self, written: Written) {
-        self.release(written);
-    }
-
-    fn release(&mut self, written: Written) {
-        if let Some(checked) = self.checked.take() {
-            self.inbox.settle(self.slot, self.shared.release(checked, written));
-        }
-    }
-}
-
-impl Drop for Settle {
-    /// Dropped uncalled: the sink did not take the record.
-    fn drop(&mut self) {
-        self.release(Written::QueueFull);
-    }
-}
-
-impl Shared {
-    /// Let a verdict go. Where a fence overtook an allow, that is written down; nobody waits for it.
-    fn release(self: &Arc<Self>, checked: Checked, written: Written) -> Verdict {
-        let released = self.plane.release(checked, written, (self.now)());
-        if let Some(record) = released.record {
-            let theirs = Arc::clone(self);
-            let done = move |written| {
-                if written != Written::Durable {
-                    theirs.plane.count_gap(Reason::RecordFailed);
-                }
-            };
-            if self.sink.submit(record, Box::new(done)).is_err() {
-                self.plane.count_gap(Reason::QueueFull);
-            }
-        }
-        released.verdict
     }
 }
 

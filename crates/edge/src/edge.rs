@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-use flyball_decision::{Now, Plane, Sink};
+use flyball_decision::{Clock, Plane, Sink};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -21,8 +21,8 @@ pub struct Parts {
     pub plane: Arc<Plane>,
     /// Makes records durable.
     pub sink: Arc<dyn Sink>,
-    /// The clocks; the monotonic one must be that of the plane's other callers.
-    pub now: Arc<dyn Fn() -> Now + Send + Sync>,
+    /// The clocks, those of the plane's other callers.
+    pub clock: Clock,
     /// How long a decision waits for its record at most.
     pub max_wait: Duration,
 }
@@ -42,11 +42,11 @@ pub struct Edge {
 impl Edge {
     /// An edge that does not listen yet.
     pub fn new(parts: Parts, config: Config) -> Self {
-        let Parts { plane, sink, now, max_wait } = parts;
+        let Parts { plane, sink, clock, max_wait } = parts;
         let shared = Shared {
             plane,
             sink,
-            now,
+            clock,
             max_wait,
             config,
             used: Used::default(),

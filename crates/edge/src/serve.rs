@@ -101,7 +101,7 @@ fn authenticate<'p>(
     peps: &'p PepTable,
 ) -> Result<Caller<'p>, Problem> {
     let shared = &worker.shared;
-    let gate = Gate { config: &shared.config, used: &shared.used, wall_ms: (shared.now)().wall_ms };
+    let gate = Gate { config: &shared.config, used: &shared.used, wall_ms: (shared.clock)().wall_ms };
     gate.caller(conn, head, peps)
 }
 

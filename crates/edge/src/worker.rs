@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use flyball_decision::{Now, Plane, Sink, Verdict};
+use flyball_decision::{Clock, Plane, Sink, Verdict};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -38,7 +38,7 @@ const HEADERS: usize = 64;
 pub(crate) struct Shared {
     pub(crate) plane: Arc<Plane>,
     pub(crate) sink: Arc<dyn Sink>,
-    pub(crate) now: Arc<dyn Fn() -> Now + Send + Sync>,
+    pub(crate) clock: Clock,
     pub(crate) max_wait: Duration,
     pub(crate) config: Config,
     pub(crate) used: Used,

@@ -2,7 +2,13 @@
 
 use pyo3::prelude::*;
 
+mod clock;
+mod core;
+mod edge;
 mod errors;
+mod latency;
+mod taskless;
+mod verdict;
 mod writer;
 
 /// The decision plane, for `flyball._core` only.
@@ -10,9 +16,10 @@ mod writer;
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     errors::register(module)?;
     module.add_class::<writer::PyWriter>()?;
-    // Names whose classes are still to be registered here, so that the door can be imported.
-    for name in ["Core", "Edge", "Verdict", "build_info_json"] {
-        module.add(name, module.py().None())?;
-    }
+    module.add_class::<core::PyCore>()?;
+    module.add_class::<verdict::PyVerdict>()?;
+    module.add_function(wrap_pyfunction!(core::canonical, module)?)?;
+    module.add_function(wrap_pyfunction!(core::build_info_json, module)?)?;
+    module.add_class::<edge::PyEdge>()?;
     Ok(())
 }

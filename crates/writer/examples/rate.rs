@@ -12,7 +12,10 @@ use flyball_writer::Writer;
 const SCHEMA: &str = "
 CREATE TABLE record(seq INTEGER PRIMARY KEY, task TEXT, n INTEGER, kind TEXT NOT NULL, at_ms INTEGER NOT NULL,
                     body BLOB NOT NULL, sealed BLOB, hash BLOB NOT NULL) STRICT;
-CREATE INDEX record_task ON record(task, n) WHERE task IS NOT NULL;
+CREATE TABLE task_record(task TEXT NOT NULL, n INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(task, n))
+  STRICT, WITHOUT ROWID;
+CREATE TABLE task_record_floor(only INTEGER PRIMARY KEY CHECK(only = 1), seq INTEGER NOT NULL) STRICT;
+INSERT INTO task_record_floor VALUES(1, 0);
 CREATE TABLE counter(key TEXT NOT NULL, unit TEXT NOT NULL, used INTEGER NOT NULL, cell TEXT NOT NULL,
                      home TEXT NOT NULL, epoch INTEGER NOT NULL, PRIMARY KEY(key, unit)) STRICT, WITHOUT ROWID;
 ";
@@ -22,7 +25,7 @@ fn main() {
     let number = |at: usize| args[at].parse::<usize>().unwrap();
     let (in_flight, tasks, count) = (number(2), number(3), number(4));
     rusqlite::Connection::open(&args[1]).unwrap().execute_batch(SCHEMA).unwrap();
-    if std::env::var("NOIDX").is_ok() { rusqlite::Connection::open(&args[1]).unwrap().execute_batch("DROP INDEX record_task").unwrap(); }
+   
     let writer = Writer::open(Path::new(&args[1]), 65_536).unwrap();
     let (tell, told) = channel();
     let submit = |at: usize| {

@@ -9,10 +9,14 @@
 use flyball_decision::{CounterCharge, RecordDraft};
 use rusqlite::{Connection, Statement, params, params_from_iter};
 
+use crate::catalogue::{Catalogue, Entry};
 use crate::chain::Head;
 use crate::fault::{Fault, is_constraint};
 use crate::numbers::Numbers;
 use crate::unit::{Home, Unit};
+
+/// Entries of the catalogue that are written at a time where nothing waits.
+const CATCH_UP: usize = 1024;
 
 /// What became of a unit of work.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,13 +59,22 @@ pub(crate) struct Ledger<'c> {
     charge: Statement<'c>,
     give_back: Statement<'c>,
     head: Option<Head>,
-    seen_version: i64,
+    seen_version: Option<i64>,
     numbers: Numbers,
+    /// Where the store has one instead of an index over (task, n).
+    catalogue: Option<Catalogue<'c>>,
+    /// Entries for it, of the transaction that is open.
+    entries: Vec<Entry>,
 }
 
 impl<'c> Ledger<'c> {
     /// Prepare the statements and read the head. Fails where the schema is not there yet.
     pub(crate) fn open(conn: &'c Connection) -> Result<Self, Fault> {
+        let catalogue = Catalogue::open(conn)?;
+        let last_n = match catalogue {
+            None => "SELECT max(n) FROM record WHERE task = ?1",
+            Some(_) => "SELECT max(n) FROM task_record WHERE task = ?1",
+        };
         let mut ledger = Self {
             conn,
             begin: conn.prepare("BEGIN IMMEDIATE")?,
@@ -74,7 +87,7 @@ impl<'c> Ledger<'c> {
                 "INSERT INTO record(seq, task, n, kind, at_ms, body, sealed, hash) \
                  VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?,
-            last_n: conn.prepare("SELECT max(n) FROM record WHERE task = ?1")?,
+            last_n: conn.prepare(last_n)?,
             charge: conn.prepare(
                 "INSERT INTO counter(key, unit, used, cell, home, epoch) \
                  VALUES(?1, ?2, ?3, ?4, ?5, ?6) \
@@ -86,8 +99,10 @@ impl<'c> Ledger<'c> {
                 "UPDATE counter SET used = max(0, used + ?3) WHERE key = ?1 AND unit = ?2",
             )?,
             head: None,
-            seen_version: 0,
+            seen_version: None,
             numbers: Numbers::default(),
+            catalogue,
+            entries: Vec::new(),
         };
         ledger.known_head()?;
         Ok(ledger)
@@ -132,39 +147,92 @@ impl<'c> Ledger<'c> {
             },
         };
         let result = staged.and_then(|(head, written)| {
+            self.advance_catalogue(false).map_err(|error| rolled_back(error.into(), false))?;
             self.commit.execute([]).map_err(|error| Broken::Unknown(error.into()))?;
-            self.head = Some(head);
+            self.committed(head);
             Ok(written)
         });
-        if result.is_err() {
-            self.roll_back();
+        match &result {
+            Ok(_) => {}
+            Err(Broken::RolledBack { .. }) => self.roll_back(),
+            Err(Broken::Unknown(_)) => {
+                self.roll_back();
+                self.seen_version = None;
+            }
         }
         result
+    }
+
+    /// Bring the catalogue up to the head, in steps: called where nothing waits. False when there is
+    /// nothing left to do, or it cannot be done now.
+    pub(crate) fn catch_up(&mut self) -> bool {
+        if self.catalogue.as_ref().is_none_or(Catalogue::is_complete) || self.begin.execute([]).is_err() {
+            return false;
+        }
+        let done = self.look_for_strangers().and_then(|()| {
+            let head = self.known_head()?;
+            self.advance_catalogue(true)?;
+            self.commit.execute([])?;
+            self.committed(head);
+            Ok(())
+        });
+        if done.is_err() {
+            self.roll_back();
+            self.seen_version = None;
+        }
+        done.is_ok()
+    }
+
+    fn advance_catalogue(&mut self, all: bool) -> rusqlite::Result<()> {
+        let (most, head) = (self.entries.len() * 2, self.head.map_or(0, |head| head.seq));
+        match &mut self.catalogue {
+            None => Ok(()),
+            Some(catalogue) if all => catalogue.advance(CATCH_UP, true, head),
+            Some(catalogue) => catalogue.advance(most, false, head),
+        }
+    }
+
+    fn committed(&mut self, head: Head) {
+        self.head = Some(head);
+        if let Some(catalogue) = &mut self.catalogue {
+            catalogue.committed(self.entries.drain(..));
+        }
     }
 
     /// Forget what is remembered (W3), and end the transaction if SQLite has not.
     fn roll_back(&mut self) {
         self.head = None;
         self.numbers.clear();
+        self.entries.clear();
         if !self.conn.is_autocommit() {
             // Where even this fails, the next BEGIN fails too, and so does all that waits on it.
             drop(self.conn.execute_batch("ROLLBACK"));
         }
     }
 
-    fn stage_units(&mut self, units: &[&Unit]) -> Result<(Head, Vec<UnitOutcome>), Fault> {
-        // Under the write lock: has anybody else written since our last transaction?
+    /// Under the write lock: has anybody else written since our last transaction, or do we not know
+    /// what our own last one did? Then nothing remembered counts.
+    fn look_for_strangers(&mut self) -> Result<(), Fault> {
         let version: i64 = self.version.query_row([], |row| row.get(0))?;
-        if version != self.seen_version {
-            self.seen_version = version;
+        if self.seen_version != Some(version) {
             self.head = None;
             self.numbers.clear();
+            if let Some(catalogue) = &mut self.catalogue {
+                catalogue.reread(self.conn)?;
+            }
+            self.seen_version = Some(version);
         }
+        Ok(())
+    }
+
+    fn stage_units(&mut self, units: &[&Unit]) -> Result<(Head, Vec<UnitOutcome>), Fault> {
+        self.look_for_strangers()?;
         let mut head = self.known_head()?;
         let mut outcomes = Vec::with_capacity(units.len());
         for unit in units {
             self.savepoint.execute([])?;
             self.numbers.mark();
+            let entries = self.entries.len();
             let outcome = match self.stage_unit(head, unit) {
                 Ok((next, seqs)) => {
                     head = next;
@@ -183,6 +251,7 @@ impl<'c> Ledger<'c> {
                     }
                     self.undo.execute([])?;
                     self.numbers.rewind();
+                    self.entries.truncate(entries);
                     refused
                 }
             };
@@ -297,7 +366,8 @@ impl<'c> Ledger<'c> {
             return Ok(last);
         }
         let last: Option<i64> = self.last_n.query_row([task], |row| row.get(0))?;
-        Ok(u64::try_from(last.unwrap_or(0)).unwrap_or(0))
+        let behind = self.catalogue.as_ref().map_or(0, |catalogue| catalogue.last_number(task));
+        Ok(u64::try_from(last.unwrap_or(0)).unwrap_or(0).max(behind))
     }
 
     /// Insert one record after `head`; the head after it.
@@ -321,6 +391,9 @@ impl<'c> Ledger<'c> {
         ])?;
         if let Some(task) = task {
             self.numbers.set(task, n);
+            if self.catalogue.is_some() {
+                self.entries.push(((task.into(), n), next.seq));
+            }
         }
         Ok(next)
     }

@@ -6,6 +6,7 @@
 //! count only once it has committed; a unit whose guard fails takes back only itself; whatever goes
 //! wrong, nothing is called durable that is not.
 
+mod catalogue;
 mod chain;
 mod fault;
 mod ledger;

@@ -203,6 +203,12 @@ impl Queue {
         Taken::Batch
     }
 
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        let waiting = self.waiting.lock();
+        waiting.units.is_empty() && waiting.drafts.is_empty()
+    }
+
     /// Take nothing more in. What is queued is still written.
     pub(crate) fn close(&self) {
         self.waiting.lock().closed = true;

@@ -60,9 +60,15 @@ pub(crate) fn run(
     let mut to_checkpoint = false;
     loop {
         match shared.queue.take(&mut units, &mut drafts, QUIET) {
-            Taken::Closed => break,
+            Taken::Closed => {
+                while ledger.catch_up() {}
+                break;
+            }
             Taken::Quiet => {
-                if std::mem::take(&mut to_checkpoint) {
+                while shared.queue.is_empty() && ledger.catch_up() {
+                    to_checkpoint = true;
+                }
+                if shared.queue.is_empty() && std::mem::take(&mut to_checkpoint) {
                     // A log that cannot be moved now is moved later; nothing waits on it.
                     drop(conn.execute_batch("PRAGMA wal_checkpoint(PASSIVE)"));
                 }

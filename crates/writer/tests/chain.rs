@@ -162,7 +162,7 @@ proptest! {
                                 let one = unit(vec![put(&format!("{lane}.{at}"), "", Some(1))], records);
                                 match writer.commit(one) {
                                     UnitOutcome::Durable(seqs) => durable += seqs.len() as u64,
-                                    other => panic!("{other:?}"),
+                                    other => unreachable!("{other:?}"),
                                 }
                             }
                             Step::Conflicting(task) => {

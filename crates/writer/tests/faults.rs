@@ -103,9 +103,13 @@ fn a_flood_of_decisions_fills_its_own_lane_only() {
     let store = Store::new();
     let writer = Writer::open(&store.path, 8).unwrap();
     let other = lock(&store);
-    // The writer's thread takes some and waits for the lock; then the lane fills up.
-    let mut told = Vec::new();
+    // The writer's thread takes the first and waits for the lock; then the lane fills up.
+    let mut told = vec![submit(&writer, draft("t", "{}"))];
     let start = Instant::now();
+    while !writer.stats_json().contains("\"queued\":0,") {
+        assert!(start.elapsed() < Duration::from_millis(900), "nothing was taken");
+        std::thread::yield_now();
+    }
     let refused = loop {
         let (tell, one) = std::sync::mpsc::channel();
         let settle = move |written| {

@@ -11,10 +11,13 @@ use rusqlite::Connection;
 
 /// The part of the first migration that the writer knows.
 pub const SCHEMA: &str = "
+CREATE TABLE task_record(task TEXT NOT NULL, n INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(task, n))
+  STRICT, WITHOUT ROWID;
+CREATE TABLE task_record_floor(only INTEGER PRIMARY KEY CHECK(only = 1), seq INTEGER NOT NULL) STRICT;
+INSERT INTO task_record_floor VALUES(1, 0);
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE record(seq INTEGER PRIMARY KEY, task TEXT, n INTEGER, kind TEXT NOT NULL, at_ms INTEGER NOT NULL,
                     body BLOB NOT NULL, sealed BLOB, hash BLOB NOT NULL) STRICT;
-CREATE INDEX record_task ON record(task, n) WHERE task IS NOT NULL;
 CREATE TABLE counter(key TEXT NOT NULL, unit TEXT NOT NULL, used INTEGER NOT NULL, cell TEXT NOT NULL,
                      home TEXT NOT NULL, epoch INTEGER NOT NULL, PRIMARY KEY(key, unit)) STRICT, WITHOUT ROWID;
 ";
@@ -80,6 +83,13 @@ impl Store {
             previous = digest(&SHA256, &bytes).as_ref().to_vec();
             assert_eq!(hash, previous, "the hash of record {seq} is wrong");
         }
+        // What the catalogue says, with the chain itself behind its floor, is every task's every record.
+        let floor = "(SELECT seq FROM task_record_floor)";
+        assert_eq!(
+            self.count(&format!("SELECT count(*) FROM record WHERE task IS NOT NULL AND seq <= {floor}")),
+            self.count(&format!("SELECT count(*) FROM task_record JOIN record USING(task, n, seq) WHERE seq <= {floor}")),
+        );
+        assert_eq!(self.count("SELECT count(*) FROM task_record WHERE seq > (SELECT coalesce(max(seq), 0) FROM record)"), 0);
         expected
     }
 

@@ -1,0 +1,76 @@
+//! `Edge`: AuthZEN over HTTP, on threads of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flyball_edge::{Bound as Place, Config, Edge, Parts, StartError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use crate::clock::now;
+use crate::core::PyCore;
+use crate::errors::{CoreError, Process};
+
+/// AuthZEN over HTTP.
+#[pyclass(name = "Edge", module = "flyball._core._native", frozen)]
+pub(crate) struct PyEdge {
+    edge: Edge,
+    process: Process,
+}
+
+fn refused(error: &StartError) -> PyErr {
+    let code = match error {
+        StartError::Config(_) => "edge_config",
+        StartError::Listen { .. } => "edge_listen",
+        StartError::Tls(_) => "edge_tls",
+        StartError::Threads(_) => "edge_threads",
+    };
+    CoreError::new_err((code, error.to_string()))
+}
+
+#[pymethods]
+impl PyEdge {
+    #[new]
+    fn new(core: &Bound<'_, PyCore>, config_json: &[u8]) -> PyResult<Self> {
+        let core = core.get();
+        core.process.check()?;
+        let config = Config::from_json(config_json).map_err(|error| refused(&error))?;
+        let parts = Parts {
+            plane: Arc::clone(&core.plane),
+            sink: Arc::clone(&core.sink),
+            clock: now,
+            max_wait: core.max_wait,
+        };
+        Ok(Self { edge: Edge::new(parts, config), process: Process::this() })
+    }
+
+    fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        self.process.check()?;
+        let bound = py.detach(|| self.edge.start()).map_err(|error| refused(&error))?;
+        let places: Vec<serde_json::Value> = bound
+            .into_iter()
+            .map(|place| match place {
+                Place::Tcp(addr) => serde_json::json!({ "tcp": addr.to_string() }),
+                Place::Tls(addr) => serde_json::json!({ "tls": addr.to_string() }),
+                Place::Unix(path) => serde_json::json!({ "unix": path.to_string_lossy() }),
+            })
+            .collect();
+        Ok(PyBytes::new(py, &serde_json::to_vec(&places).unwrap_or_default()))
+    }
+
+    #[pyo3(signature = (drain_ms = 2000))]
+    fn stop(&self, py: Python<'_>, drain_ms: u64) -> PyResult<()> {
+        self.process.check()?;
+        py.detach(|| self.edge.stop(Duration::from_millis(drain_ms)));
+        Ok(())
+    }
+}
+
+impl Drop for PyEdge {
+    /// A forked child has no threads to wait for, and the sockets are its parent's.
+    fn drop(&mut self) {
+        if self.process.check().is_err() {
+            self.edge.forget();
+        }
+    }
+}
