@@ -50,6 +50,11 @@ def run(words: Sequence[str] | None = None) -> int:
         # The reader has gone (`| head`); nothing is wrong. Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as fault:
+        if os.environ.get("FLYBALL_TRACE"):
+            raise
+        complain(f"Flyball failed: {type(fault).__name__}: {fault}", "a fault of ours; FLYBALL_TRACE=1 shows where")
+        return FAILED
 
 
 def complain(text: str, hint: str) -> None:
