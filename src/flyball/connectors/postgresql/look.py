@@ -94,7 +94,10 @@ def _own_role(connection: Bounded, config: Config) -> tuple[list[str], list[str]
     held = {str(name): bool(admin) for name, admin in members}
     excess += [f"member of {clean(name)}" for name in sorted(held) if name not in wanted and not name.startswith("fb_")]
     missing += [f"member of {name}" for name in (*_NEEDED, config.graveyard) if name not in held]
-    missing += [f"ADMIN on {group}" for group in sorted(groups) if not held.get(group, False)]
+    if connection.info.server_version >= 160000:  # before, CREATEROLE is enough, and membership would be too much
+        missing += [f"ADMIN on {group}" for group in sorted(groups) if not held.get(group, False)]
+    else:
+        excess += [f"member of {group}" for group in sorted(groups & held.keys())]
     return excess, [] if row[0] else missing
 
 

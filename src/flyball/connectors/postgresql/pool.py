@@ -171,7 +171,7 @@ class Pool:
             other.close()
 
     def _connect(self, door: Door, database: str) -> Bounded:
-        limits, admin = self._config.limits, self._config.admin
+        limits = self._config.limits
         settings = {
             "statement_timeout": str(limits.statement_ms),
             "lock_timeout": str(limits.lock_ms),

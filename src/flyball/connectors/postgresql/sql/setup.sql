@@ -2,7 +2,7 @@
 --
 --   flyball.admin      the role that Flyball logs in as (made here if missing; give it a password afterwards)
 --   flyball.groups     the group roles whose members leases become, with commas between; they must exist and
---                      hold the grants. Flyball gets ADMIN on them and nothing else of them
+--                      hold the grants. Flyball gets ADMIN on them and nothing else of them (from PostgreSQL 16 on)
 --   flyball.graveyard  the role that inherits what leases leave behind (default flyball_graveyard)
 --
 -- It is no superuser, owns no database and may read no table. It may:
@@ -41,12 +41,14 @@ BEGIN
     EXECUTE format('GRANT pg_signal_backend, pg_read_all_stats, %I TO %I', graveyard, admin);
   END IF;
 
+  -- Before PostgreSQL 16 ADMIN cannot be had without the group's own privileges, and CREATEROLE needs none.
   FOREACH grp IN ARRAY string_to_array(groups, ',') LOOP
     grp := btrim(grp);
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = grp) THEN
+      RAISE EXCEPTION 'group role % does not exist', quote_ident(grp);
+    END IF;
     IF modern THEN
       EXECUTE format('GRANT %I TO %I WITH ADMIN TRUE, INHERIT FALSE, SET FALSE', grp, admin);
-    ELSE
-      EXECUTE format('GRANT %I TO %I WITH ADMIN OPTION', grp, admin);
     END IF;
   END LOOP;
 END

@@ -1,0 +1,273 @@
+"""PostgreSQL's ways of keeping a session, or letting one in, after a revocation (P1 to P5), on 15 and 18."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from tests import pg
+from tests.wait import until
+
+from flyball.connectors.postgresql.scram import Exchange
+from flyball.kernel.secret import Secret
+from flyball.testing.backend_contract import Held
+
+pytestmark = pytest.mark.heavy
+
+
+@pytest.fixture(params=pg.VERSIONS)
+def site(request: pytest.FixtureRequest) -> Iterator[pg.Site]:
+    with pg.site(request.param) as found:
+        yield found
+
+
+def rows(site: pg.Site) -> int:
+    (count,) = site.superuser().execute("SELECT count(*) FROM public.refunds").fetchone() or (0,)
+    return int(count)
+
+
+class HeldLogin:
+    """A login spoken by hand, so that it can be held in the middle of SCRAM."""
+
+    def __init__(self, port: int, user: str, secret: Secret) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+        self._exchange = Exchange(secret)
+        body = f"user\0{user}\0database\0shop\0\0".encode()
+        self._socket.sendall(struct.pack("!II", len(body) + 8, 196608) + body)
+        assert self._message()[0] == b"R"
+        first = self._exchange.first()
+        self._send(b"SCRAM-SHA-256\0" + struct.pack("!I", len(first)) + first)
+        kind, self._challenge = self._message()
+        assert kind == b"R"
+
+    def complete(self) -> str:
+        """Send the proof that was held back; the SQLSTATE of the refusal, or "" when the login is let in."""
+        self._send(self._exchange.final(self._challenge[4:]))
+        while True:
+            kind, payload = self._message()
+            if kind == b"E":
+                return next(part[1:].decode() for part in payload.split(b"\0") if part[:1] == b"C")
+            if kind == b"Z":
+                return ""
+
+    def _send(self, payload: bytes) -> None:
+        self._socket.sendall(b"p" + struct.pack("!I", len(payload) + 4) + payload)
+
+    def _message(self) -> tuple[bytes, bytes]:
+        head = self._exactly(5)
+        return head[:1], self._exactly(struct.unpack("!I", head[1:])[0] - 4)
+
+    def _exactly(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            got = self._socket.recv(count - len(data))
+            assert got, "the server closed the connection"
+            data += got
+        return data
+
+
+def test_p1_many_at_once_by_membership(site: pg.Site) -> None:
+    """Eight at a time, forty leases are issued and revoked without one failure, and no table's ACL grows."""
+    before = site.superuser().execute("SELECT relacl FROM pg_class WHERE relname = 'refunds'").fetchone()
+    backend = site.backend()
+
+    def cycle(_: int) -> bool:
+        held = Held(site)
+        held.progress.update(backend.issue(held.plan, held.secret).progress)
+        for step in backend.steps(held.plan):
+            held.progress.update(backend.run(step, held.plan, held.progress).progress)
+        return backend.probe(held.plan, held.progress, held.secret).gone
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(cycle, range(40)))
+    after = site.superuser().execute("SELECT relacl FROM pg_class WHERE relname = 'refunds'").fetchone()
+    assert before == after
+    assert not list(backend.inventory(site.issuer))
+
+
+def test_p2_a_session_outlives_its_role_and_is_found_by_oid(site: pg.Site) -> None:
+    """After DROP ROLE alone a session goes on; the look after the drop finds it by OID, under no name, and ends it."""
+    held = Held(site).issue()
+    client = held.login()
+    assert isinstance(client, pg.Client)
+    if site.server.version == "15":
+        client.connection.execute("SET ROLE writers")
+    else:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            client.connection.execute("SET ROLE writers")
+    site.superuser().execute(f'DROP ROLE "{held.plan.name}"')
+    if site.server.version == "15":
+        assert client.alive(), "the reason for this test: DROP ROLE ends no session"
+    outcome = site.backend().run("drop", held.plan, held.progress)
+    assert outcome.observed["sessions_after"] == {"sessions": 1}
+    assert not client.alive()
+    held.revoke()
+    assert held.probe().gone
+
+
+def test_a_dropped_role_of_unknown_oid_keeps_no_session(site: pg.Site) -> None:
+    """Crash before the OID was kept, then somebody drops the role: its session is nobody's, and is ended."""
+    held = Held(site).issue()
+    client = held.login()
+    held.progress.clear()
+    site.superuser().execute(f'DROP ROLE "{held.plan.name}"')
+    assert not held.probe().gone
+    held.revoke()
+    assert held.probe().gone
+    assert not client.alive()
+
+
+_STORM = """
+import sys, threading, time
+import psycopg
+dsn, seconds = sys.argv[1], float(sys.argv[2])
+end = time.monotonic() + seconds
+ready = threading.Semaphore(0)
+def client():
+    told = False
+    while time.monotonic() < end:
+        try:
+            with psycopg.connect(dsn, autocommit=True) as connection:
+                while time.monotonic() < end:
+                    connection.execute("INSERT INTO public.refunds VALUES (7)")
+                    if not told:
+                        told = True
+                        ready.release()
+                    time.sleep(0.01)
+        except psycopg.Error:
+            pass
+threads = [threading.Thread(target=client, daemon=True) for _ in range(32)]
+for t in threads: t.start()
+for _ in threads: ready.acquire()
+print("storm", flush=True)
+for t in threads: t.join()
+"""
+
+
+def test_p3_a_reconnect_storm_leaves_no_survivor(site: pg.Site) -> None:
+    """32 clients write and reconnect as fast as they can. Revoked under them, none has a session afterwards,
+    and not one row is written any more."""
+    held = Held(site).issue()
+    dsn = (
+        f"host=127.0.0.1 port={site.server.port} dbname=shop user={held.plan.name} "
+        f"password={held.secret.reveal()} connect_timeout=10"
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+    storm = subprocess.Popen([sys.executable, "-c", _STORM, dsn, "12"], stdout=subprocess.PIPE, env=environment)
+    try:
+        assert storm.stdout is not None
+        assert storm.stdout.readline() == b"storm\n"
+        began = time.monotonic()
+        held.revoke()
+        report = held.probe()
+        took = time.monotonic() - began
+        assert report.gone, report
+        oid = held.progress["oid"]
+        written = rows(site)
+        left = "SELECT count(*) FROM pg_stat_activity WHERE usesysid = %s"
+        look = site.superuser()
+        deadline = time.monotonic() + 0.5  # the storm goes on meanwhile
+        while time.monotonic() < deadline:
+            assert look.execute(left, (oid,)).fetchone() == (0,)
+        assert rows(site) == written
+        print(f"\nstorm, PostgreSQL {site.server.version}: verified after {took * 1000:.0f} ms")
+    finally:
+        storm.kill()
+        storm.wait()
+
+
+def test_p4_a_login_held_mid_scram_is_stopped_by_nologin(site: pg.Site) -> None:
+    """A client that holds its proof back until after the revocation is refused, at whatever step it sends it."""
+    held = Held(site).issue()
+    logins = [HeldLogin(site.server.port, held.plan.name, held.secret) for _ in range(2)]
+    held.run("deny_login")
+    assert logins[0].complete() == "28000"
+    for step in ("kill", "disown", "drop"):
+        held.run(step)
+    assert logins[1].complete() in {"28P01", "28000"}
+    assert held.probe().gone
+
+
+def test_p4_password_null_alone_would_let_it_in(site: pg.Site) -> None:
+    """Why NOLOGIN is the gate: with PASSWORD NULL and a past VALID UNTIL the held login completes."""
+    held = Held(site).issue()
+    login = HeldLogin(site.server.port, held.plan.name, held.secret)
+    site.superuser().execute(f"ALTER ROLE \"{held.plan.name}\" PASSWORD NULL VALID UNTIL '2001-01-01'")
+    assert login.complete() == ""
+    held.revoke()
+    assert held.probe().gone
+
+
+def test_p4_held_logins_of_others_are_left_alone(site: pg.Site) -> None:
+    """Somebody else's login that is held in authentication when we kill is not ended, and completes."""
+    bystander = Held(site).issue()
+    other = HeldLogin(site.server.port, bystander.plan.name, bystander.secret)
+    held = Held(site).issue()
+    held.run("deny_login")
+    outcome = site.backend().run("kill", held.plan, held.progress)
+    assert outcome.observed["primary"] == {"sessions": 0, "unauthenticated": 1}
+    assert other.complete() == ""
+    bystander.revoke()
+
+
+def test_p5_a_hidden_backend_is_found_and_ended(site: pg.Site) -> None:
+    """A client stretches the time between authentication and its first sight with post_auth_delay: it is past NOLOGIN
+    and shows no OID anywhere. Revoking ends it, and it never gets to write."""
+    held = Held(site).issue()
+    options = "-c post_auth_delay=4" + (" -c role=writers" if site.server.version == "15" else "")
+    outcome: list[pg.Client | None] = []
+    hider = threading.Thread(target=lambda: outcome.append(site.login(held.plan, held.secret, options=options)))
+    look = site.superuser()
+    before = rows(site)
+    hider.start()
+
+    def hides() -> bool:
+        (visible,) = look.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE usesysid = %s", (held.progress["oid"],)
+        ).fetchone() or (0,)
+        (hidden,) = look.execute(
+            "SELECT count(*) FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid) "
+            "WHERE l.locktype = 'virtualxid' AND l.pid <> pg_backend_pid() AND a.usesysid IS NULL "
+            "AND (a.pid IS NULL OR a.backend_type = 'client backend') "
+            "AND (a.wait_event IS NULL OR a.wait_event = 'PostAuthDelay')"
+        ).fetchone() or (0,)
+        return visible == 0 and hidden == 1
+
+    until(hides, 3, "the backend hides past authentication")
+    began = time.monotonic()
+    held.run("deny_login")
+    killed = site.backend().run("kill", held.plan, held.progress)
+    took = time.monotonic() - began
+    assert killed.observed["primary"] == {"sessions": 0, "hidden": 1}
+    assert took < 1.5
+    held.run("disown")
+    held.run("drop")
+    assert held.probe().gone
+    hider.join(timeout=10)
+    (client,) = outcome  # its login may have been answered, just before its end
+    assert client is None or not client.alive(), "the hidden backend surfaced with a session"
+    assert rows(site) == before
+
+
+def test_a_renamed_role_is_revoked_by_its_oid(site: pg.Site) -> None:
+    """An administrator renames the lease's role: it is found by OID, denied, and dropped."""
+    held = Held(site).issue()
+    client = held.login()
+    site.superuser().execute(f'ALTER ROLE "{held.plan.name}" RENAME TO innocent{site.server.port}')
+    assert not held.probe().gone
+    held.revoke()
+    assert held.probe().gone
+    assert not client.alive()
+    (count,) = site.superuser().execute(
+        "SELECT count(*) FROM pg_roles WHERE rolname = %s", (f"innocent{site.server.port}",)
+    ).fetchone() or (1,)
+    assert count == 0
