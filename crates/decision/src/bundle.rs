@@ -30,7 +30,6 @@ pub(crate) struct Agent {
 
 /// A declared action.
 pub(crate) struct Action {
-    pub(crate) name: Arc<str>,
     pub(crate) uid: EntityUid,
     /// Whether it has effects.
     pub(crate) write: bool,
@@ -268,7 +267,6 @@ impl Loader<'_> {
                 }
             };
             out.insert(name.clone(), Action {
-                name: Arc::from(name.as_str()),
                 scopes: index.actions(&uid, entities),
                 uid,
                 write,

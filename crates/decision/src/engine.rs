@@ -9,6 +9,7 @@ use crate::value::Value;
 use crate::verdict::Reaction;
 
 /// What an engine is asked.
+#[allow(dead_code, reason = "Cedar is handed the same in its own form; the engines that read this come later")]
 pub(crate) struct Question<'a> {
     /// Who: the agent.
     pub(crate) agent: &'a str,

@@ -171,6 +171,8 @@ impl Plane {
         body.text("bundle", self.bundle().as_ref().map_or("", |bundle| bundle.digest.as_ref()));
         body.text("cell", &self.cfg.cell);
         body.int("counters", int(self.counters.len()));
+        let all: u64 = self.answers.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        body.int("decided", i64::try_from(all).unwrap_or(i64::MAX));
         body.int("deaf_ms", self.deaf.load(Ordering::Relaxed));
         body.int("epoch", i64::from(self.cfg.epoch));
         body.int("events_dropped", i64::try_from(self.events.dropped()).unwrap_or(i64::MAX));

@@ -10,6 +10,7 @@ macro_rules! words {
 
         impl $name {
             /// Every value, in order.
+            #[allow(dead_code, reason = "not every list of words is walked")]
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
             /// The word that stands for it in records and answers.

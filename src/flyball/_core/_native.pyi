@@ -98,14 +98,20 @@ class Core:
         wait: bool = True,
     ) -> Verdict:
         """Decide one action of a live task. Returns only once the record is durable, unless the
-        action's access class is `buffered`. Never raises for a denial."""
+        action's access class is `buffered`. Never raises for a denial.
+
+        `binding`: how the task's proof was shown: `inproc`, `pep:…`, or the task's own `jkt:…` or
+        `uid:…`. Without `wait` a durable class is refused (`record_failed`): there is no allow
+        without its record. A core without a writer keeps no records; it is for tests."""
     def evaluate(self, request_json: bytes, pep: str) -> Verdict:
         """Decide without a task, for a PEP that may assert subjects (AuthZEN request shape)."""
     def report_result(self, task: str, pep: str, decision: str, result_json: bytes) -> None: ...
     def return_charge(self, task: str, pep: str, decision: str) -> None: ...
     def settle_approval(self, task: str, digest: str, approved: bool, by: str) -> None: ...
     def heartbeat(self, task: str) -> int:
-        """Count a heartbeat; return the milliseconds until the next is due."""
+        """Count a heartbeat; return the milliseconds until the next is due.
+
+        Raises `CoreError`: `task_unknown`, `task_fenced`, `heartbeat_missed`, `task_expired`."""
     def deaf(self, ms: int) -> None:
         """The process could not receive for `ms`: heartbeat deadlines move by that, hard ends do not."""
     def due(self, limit: int = 1000) -> list[tuple[str, str]]:
@@ -116,13 +122,19 @@ class Core:
     def freeze(self, task: str) -> bool: ...
     def fence(self, task: str, cause: str) -> bool:
         """Fence for good. True if this call did it. From its return on no check of the task is allowed."""
+    def fence_agent(self, agent: str, cause: str) -> list[str]:
+        """Fence every task of an agent; the ids of those that this call fenced."""
+    def fence_owner(self, owner: str, cause: str) -> list[str]:
+        """Fence every task of an owner's agents; the ids of those that this call fenced."""
     def close(self, task: str) -> None:
         """Forget a fenced task whose leases are all settled."""
     def tasks(self, agent: str | None = None, owner: str | None = None) -> list[str]: ...
     def state_json(self, task: str) -> bytes | None: ...
     def drain_events(self, limit: int, timeout_ms: int) -> list[bytes]:
         """Wait for and take events: `{"event":"deviation","task","decision","reaction","reasons"}` and the like."""
-    def stats_json(self) -> bytes: ...
+    def stats_json(self) -> bytes:
+        """Counts since the start: `decided`, `answers` and `gaps` by reason, `tasks`, `counters`; `p50_us`
+        and `p99_us` (text) of the in-process checks."""
 
 @final
 class Edge:
