@@ -12,7 +12,7 @@ import pytest
 from tests.unit.identity_kit import EC_KEY, ED_KEY, ISSUER, NOW_S, OTHER_EC_KEY, RSA_KEY, jwk
 
 from flyball.identity import jose, jwks
-from flyball.identity.oidc import OidcProviderConfig
+from flyball.identity.oidc import OidcProviderConfig, OidcVerifier
 from flyball.identity.resolve import IdentityConfig, Resolver
 from flyball.kernel.clock import FakeClock
 from flyball.kernel.errors import ConfigError, Unauthenticated, Unavailable
@@ -185,6 +185,18 @@ def test_bad_headers(issuer, resolver, fault, key, header, code):
     assert refusal(resolver, token(issuer, key, header)) == code
 
 
+def test_a_verifier_answers_for_its_own_issuer_only(issuer, clock):
+    """Handed a token of another issuer, signed by a key that it knows, a verifier refuses by itself."""
+    config = OidcProviderConfig(issuer.url, ISSUER, allow_http_loopback=True)
+    keys = jwks.IssuerKeys(issuer.url, clock=clock, allow_http_loopback=True)
+    verifier = OidcVerifier(config, keys=keys, clock=clock)
+    assert verifier.verify(jose.parse(token(issuer))).subject == "ci:1"
+    for iss in ("https://evil", issuer.url + "/", None, 1):
+        with pytest.raises(Unauthenticated) as refused:
+            verifier.verify(jose.parse(token(issuer, iss=iss)))
+        assert refused.value.code == "oidc_issuer"
+
+
 def test_keys_from_the_header_are_never_used(issuer, resolver):
     """`jwk`, `jku` and `x5u` in a token's header change nothing."""
     header = {"jwk": jwk(OTHER_EC_KEY), "jku": f"{issuer.url}/evil", "x5u": f"{issuer.url}/evil"}
@@ -279,7 +291,7 @@ def test_a_slow_fetch_holds_few_threads_and_no_known_key(issuer, resolver, clock
     issuer.gate.clear()
     with ThreadPoolExecutor(12) as pool:
         waiting = [pool.submit(refusal, resolver, token(issuer, header={"kid": f"x{n}"})) for n in range(12)]
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 3  # well before the fetch gives up
         while sum(one.done() for one in waiting) < 12 - jwks.WAITERS:
             assert time.monotonic() < deadline, "more callers wait than may"
             time.sleep(0.005)
@@ -289,6 +301,25 @@ def test_a_slow_fetch_holds_few_threads_and_no_known_key(issuer, resolver, clock
         issuer.gate.set()
     assert {one.result() for one in waiting} == {"oidc_key_unknown"}
     assert issuer.asked["/.well-known/openid-configuration"] == 2
+
+
+def test_those_who_waited_for_a_fetch_are_served_by_it(issuer, resolver, clock):
+    """After a rotation, callers that wait while another fetches use the keys that it brought."""
+    resolver.authenticate(token(issuer))
+    issuer.keys = [jwk(OTHER_EC_KEY, kid="k2")]
+    clock.advance(jwks.MIN_INTERVAL_MS)
+    issuer.gate.clear()
+    waiters = resolver._keys[issuer.url]._waiters
+    with ThreadPoolExecutor(3) as pool:
+        text = token(issuer, OTHER_EC_KEY, {"kid": "k2"})
+        waiting = [pool.submit(resolver.authenticate, text) for _ in range(3)]
+        deadline = time.monotonic() + 3
+        while waiters._value > jwks.WAITERS - 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        issuer.gate.set()
+    assert [one.result().subject for one in waiting] == ["ci:1"] * 3
+    assert issuer.asked["/keys"] == 2
 
 
 def test_one_fetch_for_many_at_the_start(issuer, resolver):
@@ -338,14 +369,22 @@ def _drip(handler):
     return True
 
 
+def _good(handler):
+    """What would do at either place, so that only the fault is wrong with it."""
+    return {**handler.server.issuer.discovery, "keys": handler.server.issuer.keys}
+
+
 FAULTS = {
-    "not_found": lambda h: h.reply({}, status=404) or True,
+    "not_found": lambda h: h.reply(_good(h), status=404) or True,
+    "error_with_content": lambda h: h.reply(_good(h), status=500) or True,
     "redirect": lambda h: h.reply({}, status=302, Location=h.server.issuer.url + "/keys") or True,
     "not_json": lambda h: h.reply(None, raw=b"<html>") or True,
     "a_list": lambda h: h.reply([]) or True,
     "duplicate_members": lambda h: h.reply(None, raw=b'{"keys":[],"keys":[]}') or True,
-    "too_large": lambda h: h.reply({"x": "x" * (jwks.MAX_BYTES + 1)}) or True,
-    "compressed": lambda h: h.reply(None, raw=gzip.compress(b"{}"), Content_Encoding="gzip") or True,
+    "too_large": lambda h: h.reply({**_good(h), "x": "x" * (jwks.MAX_BYTES + 1)}) or True,
+    "compressed": lambda h: (
+        h.reply(None, raw=gzip.compress(json.dumps(_good(h)).encode()), Content_Encoding="gzip") or True
+    ),
     "dripping": _drip,
 }
 

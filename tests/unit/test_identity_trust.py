@@ -219,7 +219,7 @@ def test_the_admin_token(tmp_path):
         assert token not in repr(refused.value)
 
 
-@pytest.mark.parametrize("fault", ["missing", "open_to_group", "link", "garbage", "fifo", "large"])
+@pytest.mark.parametrize("fault", ["missing", "open_to_group", "link", "garbage", "fifo", "folder", "large"])
 def test_an_admin_token_file_that_is_not_private_is_refused(tmp_path, fault):
     """Whatever is wrong with the file, nobody is an operator."""
     path = tmp_path / "admin.token"
@@ -238,6 +238,9 @@ def test_an_admin_token_file_that_is_not_private_is_refused(tmp_path, fault):
     elif fault == "fifo":
         path.unlink()
         os.mkfifo(path, 0o600)
+    elif fault == "folder":
+        path.unlink()
+        path.mkdir(0o700)
     else:
         path.write_text("x" * 70_000)
     with pytest.raises(ConfigError) as refused:

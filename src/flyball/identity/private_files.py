@@ -51,14 +51,16 @@ def read_private(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise _refused(path, "cannot be opened (missing, or a symbolic link)") from error
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
+    try:
+        found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise _refused(path, "is not a plain file")
         _check(path, found, "chmod 600")
-        data = file.read(_MAX_BYTES + 1)
-    if len(data) > _MAX_BYTES:
-        raise _refused(path, "is too large")
+        if found.st_size > _MAX_BYTES:
+            raise _refused(path, "is too large")
+        data = os.read(descriptor, _MAX_BYTES)  # one read gives all of a plain file this small
+    finally:
+        os.close(descriptor)
     return data
 
 
