@@ -412,14 +412,15 @@ def test_bad_answers(issuer, resolver, monkeypatch, fault, path):
         ("no_jwks_uri", {"jwks_uri": None}),
         ("jwks_uri_not_text", {"jwks_uri": ["x"]}),
         ("jwks_over_http", {"jwks_uri": "http://idp.example/keys"}),
-        ("jwks_on_localhost_name", {"jwks_uri": "http://localhost/keys"}),
+        ("jwks_on_localhost_name", {"jwks_uri": "LOCALHOST"}),
         ("jwks_from_a_file", {"jwks_uri": "file:///etc/passwd"}),
         ("jwks_with_user", {"jwks_uri": "https://u:p@idp.example/keys"}),
     ],
 )
 def test_bad_discovery(issuer, resolver, fault, change):
     """A discovery document with this fault gives no keys."""
-    change = {name: issuer.url + "/" if value == "SLASH" else value for name, value in change.items()}
+    written = {"SLASH": issuer.url + "/", "LOCALHOST": issuer.url.replace("127.0.0.1", "localhost") + "/keys"}
+    change = {name: written.get(value, value) if isinstance(value, str) else value for name, value in change.items()}
     issuer.discovery = {name: value for name, value in (issuer.discovery | change).items() if value is not None}
     assert refusal(resolver, token(issuer), Unavailable) == "oidc_keys_stale"
     assert "/keys" not in issuer.asked
@@ -431,7 +432,7 @@ def test_bad_discovery(issuer, resolver, fault, change):
         ("no_keys", []),
         ("only_for_encryption", [jwk(EC_KEY, kid="k1", use="enc")]),
         ("same_kid_twice", [jwk(EC_KEY, kid="k1"), jwk(OTHER_EC_KEY, kid="k1")]),
-        ("private_key", [jwk(EC_KEY, kid="k1", d="AAAA")]),
+        ("private_key", [jwk(EC_KEY, kid="k1"), jwk(OTHER_EC_KEY, kid="k2", d="AAAA")]),
         ("too_many", [jwk(EC_KEY, kid=f"k{n}") for n in range(101)]),
         ("symmetric", [{"kty": "oct", "k": "AAAA", "kid": "k1"}]),
     ],
