@@ -13,7 +13,7 @@
 
 Each case has a decision plane of its own, so that no case depends on another. A step `open:` goes on
 with a new task of the same profile, for what counts across tasks. A case with `subject` is decided
-without a task. Nothing is stored; only how durably a decision is recorded differs from `serve`.
+without a task. Nothing is stored: the decision plane has no store here and keeps no record.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from flyball.kernel import ids
 from flyball.kernel.errors import FlyballError
@@ -32,6 +32,7 @@ from flyball.kernel.json import Json, canonical
 from flyball.policy.bundle import Bundle
 from flyball.policy.compile import Compiled
 from flyball.policy.diagnostics import Diagnostic, Mark, Problems, did_you_mean, visible
+from flyball.policy.engine import Core, CoreError
 from flyball.policy.manifest import CONTROL_PLANE
 from flyball.policy.question import Party, PolicyEngine, Question
 from flyball.policy.reader import Fields
@@ -40,9 +41,6 @@ from flyball.policy.yaml import Kind, Listing, Node, Scalar, Table, parse, plain
 from flyball.task.lifecycle import open_task
 from flyball.task.profile import Profile, Voucher, validate_inputs
 from flyball.task.task import Input
-
-if TYPE_CHECKING:
-    from flyball.policy.engine import Core
 
 _CELL = "test"
 
@@ -155,27 +153,27 @@ class Report:
 
 
 def run_bundle_tests(compiled: Compiled, engine: Callable[[], Core] | None = None) -> Report:
-    """Run every case of the bundle.
+    """Run every case of the bundle; none, where one of them cannot be read.
 
     Args:
         engine: makes the decision plane of one case; the real one by default.
     """
     problems = Problems()
     cases = tuple(_cases(compiled.bundle, problems))
+    if problems.failed:
+        return Report((), problems.all())
     make = engine or _core
     return Report(tuple(_run(case, compiled, make()) for case in cases), problems.all())
 
 
 def _core() -> Core:
-    from flyball.policy.engine import Core  # noqa: PLC0415 - reading cases needs no decision plane
-
     return Core(cell=_CELL, node="bundle-tests", epoch=1, deployment_key=secrets.token_bytes(32))
 
 
 def _run(case: Case, compiled: Compiled, core: Core) -> CaseResult:
     done: list[StepResult] = []
     try:
-        core.load(_recorded_lightly(compiled.json))
+        core.load(compiled.json)
         asks: PolicyEngine = _Asks(core)
         task = _open(case, case.inputs, compiled, core) if case.profile else ""
         for step in case.steps:
@@ -195,15 +193,9 @@ def _run(case: Case, compiled: Compiled, core: Core) -> CaseResult:
             done.append(StepResult(step, answer, right))
     except FlyballError as error:
         return CaseResult(case, tuple(done), f"{error.detail}{f' ({error.hint})' if error.hint else ''}")
+    except CoreError as error:
+        return CaseResult(case, tuple(done), str(error.args[1] if len(error.args) > 1 else error))
     return CaseResult(case, tuple(done))
-
-
-def _recorded_lightly(compiled: bytes) -> bytes:
-    """The same bundle with every access class `buffered`: there is no store here to be durable in."""
-    document = json.loads(compiled)
-    for one in document["classes"].values():
-        one["record"] = "buffered"
-    return canonical(document)
 
 
 def _open(case: Case, inputs: dict[str, Json], compiled: Compiled, core: Core) -> str:

@@ -22,11 +22,8 @@ def validate_compiled(compiled: bytes, bundle: Bundle, own_schema_line: int, pro
     Args:
         own_schema_line: the line of the compiled schema on which schema.cedarschema begins, from 1.
     """
-    validate = getattr(Core, "validate", None)
-    if validate is None:
-        return
     try:
-        found = json.loads(validate(compiled))
+        found = json.loads(Core.validate(compiled))
     except PolicyLoadError as refused:
         found = json.loads(refused.args[2]) if len(refused.args) > 2 else []
         _take(found, bundle, own_schema_line, problems)
