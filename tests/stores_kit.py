@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -320,6 +321,7 @@ __all__ = [
     "opened",
     "prepare",
     "put_lease",
+    "replace",
     "put_task",
     "touch_private",
     "until",

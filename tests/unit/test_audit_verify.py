@@ -36,7 +36,9 @@ def filled(directory: Path) -> tuple[Path, Anchored]:
     """A closed store with sealed records and two checkpoints, and its anchor."""
     store = kit.native_store(directory)
     anchor = Anchor(directory.parent / "anchor.json")
-    keeper = CheckpointSigner(store.records, SIGNER, issuer="flyball.example", clock=FakeClock(), anchor=anchor, every_records=3)
+    keeper = CheckpointSigner(
+        store.records, SIGNER, issuer="flyball.example", clock=FakeClock(), anchor=anchor, every_records=3
+    )
     for number in range(4):
         task = kit.put_task(store)
         unit = store.unit()
@@ -95,7 +97,9 @@ def test_a_whole_store_is_intact(whole: tuple[Path, Anchored]) -> None:
         ("UPDATE record SET body = zeroblob(9) WHERE seq = 5", "malformed", 5, "body"),
     ],
 )  # fmt: skip
-def test_what_was_changed_and_where(whole: tuple[Path, Anchored], statement: str, what: str, seq: int, column: str) -> None:
+def test_what_was_changed_and_where(
+    whole: tuple[Path, Anchored], statement: str, what: str, seq: int, column: str
+) -> None:
     """Each change is found at its record and, where that can be told, in its column; the rest is not blamed."""
     path, anchor = whole
     change(path, statement)
@@ -130,7 +134,11 @@ def test_a_cut_tail_is_seen_by_a_checkpoint_or_by_the_anchor(whole: tuple[Path, 
     path, anchor = whole
     change(path, "DELETE FROM record WHERE seq > 7")
     assert "cut" in whats(verify_store(path, None, KEYS))
-    change(path, "DELETE FROM checkpoint WHERE seq > 7", "DELETE FROM task WHERE id NOT IN (SELECT task FROM record WHERE task IS NOT NULL)")
+    change(
+        path,
+        "DELETE FROM checkpoint WHERE seq > 7",
+        "DELETE FROM task WHERE id NOT IN (SELECT task FROM record WHERE task IS NOT NULL)",
+    )
     assert verify_store(path, None, KEYS).ok
     report = verify_store(path, anchor, KEYS)
     assert whats(report) == {"cut"}
@@ -143,7 +151,9 @@ def test_a_rewritten_history_is_seen_by_what_was_signed(whole: tuple[Path, Ancho
     path, anchor = whole
     with closing(sqlite3.connect(path)) as db, db:
         head = GENESIS
-        for seq, n, task, body, sealed in db.execute("SELECT seq, n, task, body, sealed FROM record ORDER BY seq").fetchall():
+        for seq, n, task, body, sealed in db.execute(
+            "SELECT seq, n, task, body, sealed FROM record ORDER BY seq"
+        ).fetchall():
             if seq == 3:
                 body = body.replace(b"dec_0", b"dec_X")
             head = link(head, seq, n or 0, task, body, sealed)

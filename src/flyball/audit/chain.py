@@ -85,16 +85,17 @@ class ChainCheck:
     def feed(self, stored: Stored) -> Iterator[Finding]:
         """Check one record; what is wrong with it."""
         where = stored.task or ""
-        if stored.seq != self.seq + 1:
+        gap = stored.seq != self.seq + 1
+        if gap:
             missing = f"{self.seq + 1}" if stored.seq == self.seq + 2 else f"{self.seq + 1} to {stored.seq - 1}"
             yield Finding("gap", stored.seq, f"record {missing} missing before this one", "seq", task=where)
         expected = link(self.head, stored.seq, stored.n, stored.task, stored.body, stored.sealed)
         if self._held is not None:
             yield from self._settle_held(stored, expected)
-        elif expected != stored.hash:
+        elif expected != stored.hash and not gap:  # what follows a gap cannot be checked against what is gone
             self._hold(stored, expected)
         yield from self._contents(stored)
-        yield from self._count_within_task(stored)
+        yield from self._count_within_task(stored, intact=gap or expected == stored.hash)
         self.seq = stored.seq
         self.head = stored.hash
         self.count += 1
@@ -152,16 +153,18 @@ class ChainCheck:
                 detail = f"column {column} holds {value!r}, the record itself says {member!r}"
                 yield Finding("column_differs", stored.seq, detail, column, task=where)
 
-    def _count_within_task(self, stored: Stored) -> Iterator[Finding]:
-        if stored.task is None:
-            if stored.n:
-                yield Finding("number", stored.seq, f"a record of no task is numbered {stored.n}", "n")
-            return
-        expected = self._n.get(stored.task, 0) + 1
+    def _count_within_task(self, stored: Stored, *, intact: bool) -> Iterator[Finding]:
+        # Of an altered record neither number nor task is believed, or the task's next one would be blamed too.
+        task = stored.task
+        if not intact:
+            said = parse_body(stored.body)[0].get("task", task)
+            task = said if isinstance(said, str) else task
+        expected = 0 if task is None else self._n.get(task, 0) + 1
         if stored.n != expected:
             detail = f"numbered {stored.n} within its task; {expected} comes next"
-            yield Finding("number", stored.seq, detail, "n", task=stored.task)
-        self._n[stored.task] = stored.n
+            yield Finding("number", stored.seq, detail, "n", task=task or "")
+        if task is not None:
+            self._n[task] = stored.n if intact else expected
 
 
 def parse_body(body: bytes) -> tuple[dict[str, Json], Finding | None]:

@@ -114,7 +114,7 @@ def verify_store(path: Path, anchor: Anchored | None = None, keys: Sequence[Note
             _integrity(db, report)
             hashes = _chain(db, path, report)
             _checkpoints(db, report, hashes, keys)
-    except (sqlite3.Error, OSError, ConfigError) as fault:
+    except (sqlite3.Error, OSError, ConfigError, ValueError) as fault:
         if not report.findings:
             report.unreadable = str(fault)
         else:
@@ -274,7 +274,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         raise ConfigError(f"there is no store at {path}", code="store_missing")
     wal = path.with_name(path.name + "-wal")
     if _in_use(path.parent):
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+        with closing(_connect(f"{path.absolute().as_uri()}?mode=ro")) as db:
             db.execute("BEGIN")
             yield db
     elif wal.is_file() and wal.stat().st_size:
@@ -283,11 +283,18 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
             aside = Path(scratch) / path.name
             shutil.copyfile(path, aside)
             shutil.copyfile(wal, aside.with_name(wal.name))
-            with closing(sqlite3.connect(f"{aside.as_uri()}?mode=ro", uri=True)) as db:
+            with closing(_connect(f"{aside.as_uri()}?mode=ro")) as db:
                 yield db
     else:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as db:
+        with closing(_connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1")) as db:
             yield db
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    db = sqlite3.connect(uri, uri=True)
+    # Damaged text must be read, to be told of: what is not UTF-8 comes as lone surrogates, and matches nothing.
+    db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+    return db
 
 
 def _in_use(directory: Path) -> bool:
