@@ -28,6 +28,10 @@ from flyball.plugin.v1 import (
     TargetUnavailable,
 )
 
+# PgBouncer says all it has to say with 08P01 ("protocol violation"): there the sentence is what tells. A pooler
+# that cannot reach its server says others, and lets no control login in either.
+_PGBOUNCER = frozenset({"no such user", "SASL authentication failed", "password authentication failed"})
+
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
@@ -82,11 +86,18 @@ def _try(target: Target, door: Door, name: str, progress: Mapping[str, Json], se
         raise _InconclusiveError("another server answers at this door than the pinned one")
     if answer is None:
         return DoorProbe(door.name, "accepted", True, "the revoked password still logs in", seen.sessions)
-    if answer.sqlstate not in AUTHENTICATION:
+    if not _authentication(door, answer):
         raise _InconclusiveError(f"no refusal of authentication: {_told(answer)}", control=True)
     _doubt(door, seen, pin, held=secret is not None)
     sessions = _strays(target, door, name, progress, seen)
     return DoorProbe(door.name, "refused", True, f"{_told(answer)}{_beside(secret, login.user)}", sessions)
+
+
+def _authentication(door: Door, answer: Refusal) -> bool:
+    """Whether this refusal is of the authentication, and not merely of a connection for now."""
+    if answer.sqlstate in AUTHENTICATION:
+        return True
+    return door.kind == "pooler" and answer.sqlstate == "08P01" and answer.message in _PGBOUNCER
 
 
 def _doubt(door: Door, seen: _Seen, pin: str, *, held: bool) -> None:
