@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests import stores_kit as kit
 
 from flyball.audit.chain import verify_chain
 from flyball.audit.record import Kind, Record
@@ -14,7 +15,6 @@ from flyball.credential.lease import LeaseState
 from flyball.kernel.errors import Conflict
 from flyball.stores.sqlite.store import SqliteStore
 from flyball.task.task import LIVE, TaskState
-from tests import stores_kit as kit
 
 OPENERS: dict[str, Callable[[Path], SqliteStore]] = {"sqlite": kit.native_store}
 

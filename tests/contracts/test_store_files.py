@@ -10,13 +10,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests import stores_kit as kit
 
 from flyball.kernel.clock import SystemClock
 from flyball.kernel.errors import ConfigError, Conflict, Unavailable
 from flyball.stores.sqlite.migrate import migrate, steps
 from flyball.stores.sqlite.native import open_store
 from flyball.stores.sqlite.store import SqliteStore
-from tests import stores_kit as kit
 
 
 def reopen(directory: Path) -> SqliteStore:
@@ -58,7 +58,9 @@ def test_a_second_process_is_told_who_holds_the_store(tmp_path: Path) -> None:
         "except ConfigError as e: print(e.code, e.detail)\n"
     )
     paths = [str(tmp_path / "state"), *[path for path in sys.path if path]]
-    told = subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, timeout=60, check=False)
+    told = subprocess.run(
+        [sys.executable, "-c", script, *paths], capture_output=True, text=True, timeout=60, check=False
+    )
     assert told.stdout.startswith("store_locked"), told
     assert f"process {os.getpid()}" in told.stdout
     store.close()

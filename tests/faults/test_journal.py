@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests import stores_kit as kit
 
 from flyball.audit.fold import fold
 from flyball.credential.lease import LIVE, LeaseState
@@ -25,7 +26,6 @@ from flyball.revocation.journal import Journal
 from flyball.revocation.marks import Mark, mark_from
 from flyball.revocation.ring import JournalCorrupt, JournalFull, RingFile
 from flyball.task.task import TaskState
-from tests import stores_kit as kit
 
 SIZE = 64 << 10
 HALVES = 8192
@@ -60,10 +60,14 @@ def test_the_file_never_grows(tmp_path: Path) -> None:
 def test_full_says_so_and_keeps_room_for_fences(tmp_path: Path) -> None:
     """When unsettled entries fill it, the next is refused; nothing that stands is lost; settling frees it."""
     ring = RingFile(tmp_path / "j", SIZE)
-    seqs = []
-    with pytest.raises(JournalFull):
-        for _ in range(1000):
+    seqs: list[int] = []
+
+    def fill() -> None:
+        while len(seqs) < 1000:
             seqs.append(ring.append(bytes(500), reserve=4096))
+
+    with pytest.raises(JournalFull):
+        fill()
     fence = ring.append(b"fence")
     assert sorted(ring.live) == [*seqs, fence]
     ring.settle(seqs)

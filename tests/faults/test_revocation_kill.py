@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.faults import workload
 
 from flyball.kernel.faults import ISSUE_POINTS, REVOKE_POINTS
-from tests.faults import workload
 
 POINTS = (*ISSUE_POINTS, *(point for point in REVOKE_POINTS if not point.startswith("journal.")))
 

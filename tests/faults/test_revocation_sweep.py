@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests import stores_kit as kit
 
 from flyball.audit.chain import verify_chain
 from flyball.audit.fold import fold
@@ -19,7 +20,6 @@ from flyball.revocation.journal import Journal
 from flyball.revocation.loop import Lane, Revoker
 from flyball.revocation.sweep import Sweeper
 from flyball.stores.sqlite.store import SqliteStore
-from tests import stores_kit as kit
 
 
 class Field:

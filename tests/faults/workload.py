@@ -1,7 +1,7 @@
 """A process to be killed: it issues and revokes leases at a target made of files, passing every fault point.
 
-`python -m tests.faults.workload DIRECTORY SEED COUNT` with FLYBALL_FAULTS set; a COUNT of 0 only recovers. `recover` is what the
-next process does, and `check` what must hold after it.
+`python -m tests.faults.workload DIRECTORY SEED COUNT` with FLYBALL_FAULTS set; a COUNT of 0 only
+recovers. `recover` is what the next process does, and `check` what must hold after it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+from tests import stores_kit as kit
 
 from flyball.audit.chain import verify_chain
 from flyball.audit.fold import fold
@@ -28,7 +30,6 @@ from flyball.revocation.loop import Lane, Revoker
 from flyball.stores.sqlite.store import SqliteStore
 from flyball.task.task import LIVE as LIVE_TASKS
 from flyball.task.task import TaskState
-from tests import stores_kit as kit
 
 
 class FileTarget(kit.Target):

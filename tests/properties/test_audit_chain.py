@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from tests import stores_kit as kit
 
 from flyball.audit.anchor import Anchored
 from flyball.audit.chain import GENESIS, append, verify_chain
@@ -19,7 +20,6 @@ from flyball.audit.record import Kind, Record
 from flyball.audit.verify import verify_store
 from flyball.kernel.json import Json
 from flyball.stores.sqlite.files import STORE_NAME
-from tests import stores_kit as kit
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8),

@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tests import stores_kit as kit
 
 from flyball.audit.anchor import Anchor, Standing, compare
 from flyball.kernel.errors import ConfigError
 from flyball.stores.sqlite.store import SqliteStore
-from tests import stores_kit as kit
 
 
 def follow(anchor: Anchor, store: SqliteStore) -> None:
@@ -93,7 +93,9 @@ def test_it_is_private_and_replaced_whole(tmp_path: Path) -> None:
     assert (tmp_path / "a" / "anchor.json").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("change", [("v", 2), ("seq", -1), ("seq", "1"), ("hash", "00"), ("generation", None), ("hash", "zz")])
+@pytest.mark.parametrize(
+    "change", [("v", 2), ("seq", -1), ("seq", "1"), ("hash", "00"), ("generation", None), ("hash", "zz")]
+)
 def test_a_malformed_anchor_is_refused(tmp_path: Path, change: tuple[str, object]) -> None:
     """What cannot be understood is no anchor, and no reason to go on."""
     anchor = Anchor(tmp_path / "anchor.json")

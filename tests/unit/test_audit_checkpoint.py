@@ -6,12 +6,19 @@ import json
 from pathlib import Path
 
 import pytest
+from tests import stores_kit as kit
 
 from flyball.audit.anchor import Anchor
-from flyball.audit.checkpoint import Checkpoint, CheckpointSigner, NoteSigner, NoteVerifier, verify_checkpoint, verify_note
+from flyball.audit.checkpoint import (
+    Checkpoint,
+    CheckpointSigner,
+    NoteSigner,
+    NoteVerifier,
+    verify_checkpoint,
+    verify_note,
+)
 from flyball.kernel.clock import FakeClock
 from flyball.kernel.errors import InvalidInput, Unavailable
-from tests import stores_kit as kit
 
 NOTES = json.loads((Path(__file__).parents[1] / "conformance/transparency-log/notes.json").read_text())
 SIGNER = NoteSigner("https://flyball.example", kit.KEY)
@@ -29,7 +36,9 @@ def test_notes_by_the_published_cases(case: dict[str, object]) -> None:
             verify_note(note, verifiers)
 
 
-@pytest.mark.parametrize("case", [c for c in NOTES["checkpoint_bodies"] if not c["valid"]], ids=lambda case: case["name"])
+@pytest.mark.parametrize(
+    "case", [c for c in NOTES["checkpoint_bodies"] if not c["valid"]], ids=lambda case: case["name"]
+)
 def test_malformed_checkpoints_are_refused(case: dict[str, object]) -> None:
     """No published malformed body becomes well-formed by our generation line."""
     for text in (str(case["body"]), str(case["body"]) + "generation 1\n"):
@@ -83,7 +92,13 @@ def test_signing_every_n_records_every_t_and_at_the_end(tmp_path: Path) -> None:
     store = kit.native_store(tmp_path / "state")
     anchor = Anchor(tmp_path / "anchor" / "anchor.json")
     keeper = CheckpointSigner(
-        store.records, SIGNER, issuer="https://flyball.example", clock=clock, anchor=anchor, every_records=5, every_ms=1000
+        store.records,
+        SIGNER,
+        issuer="https://flyball.example",
+        clock=clock,
+        anchor=anchor,
+        every_records=5,
+        every_ms=1000,
     )
     keeper.maintain()
     assert keeper.last == (0, b"")

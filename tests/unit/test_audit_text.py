@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests import stores_kit as kit
 
 from flyball.audit.chain import append
 from flyball.audit.export import OtelExporter, ocsf
@@ -17,9 +18,22 @@ from flyball.audit.show import Filter, as_json, as_line, select
 from flyball.audit.text import escape, json_line
 from flyball.kernel.errors import InvalidInput
 from flyball.kernel.json import Json
-from tests import stores_kit as kit
 
-BAD = ["\x1b[2J", "\x00", "\x7f", "\x9b31m", "\u202eexe", "\u2066x", "a\u200bb", "\ufeff", "\n", "\r", "\u2028", "\U000e0041", "\u00ad"]
+BAD = [
+    "\x1b[2J",
+    "\x00",
+    "\x7f",
+    "\x9b31m",
+    "\u202eexe",
+    "\u2066x",
+    "a\u200bb",
+    "\ufeff",
+    "\n",
+    "\r",
+    "\u2028",
+    "\U000e0041",
+    "\u00ad",
+]
 
 
 @pytest.mark.parametrize("text", BAD)
@@ -52,7 +66,13 @@ def test_what_was_cut_is_counted() -> None:
     assert escape("x" * 300, 200) == "x" * 200 + "…(+100)"
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=8))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+        max_leaves=8,
+    )
+)
 def test_json_lines_are_ascii(value: Json) -> None:
     """JSON output holds nothing unseen and says the same."""
     line = json_line(value)

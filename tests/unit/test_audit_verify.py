@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests import stores_kit as kit
 
 from flyball.audit.anchor import Anchor, Anchored
 from flyball.audit.chain import GENESIS, link
@@ -26,7 +27,6 @@ from flyball.revocation.erase import erase_key
 from flyball.stores.sqlite.files import STORE_NAME
 from flyball.stores.sqlite.store import SqliteStore
 from flyball.task.task import LIVE, TaskState
-from tests import stores_kit as kit
 
 SIGNER = NoteSigner("flyball.example", kit.KEY)
 KEYS = [SIGNER.verifier()]
@@ -84,7 +84,7 @@ def test_a_whole_store_is_intact(whole: tuple[Path, Anchored]) -> None:
 @pytest.mark.parametrize(
     ("statement", "what", "seq", "column"),
     [
-        ("UPDATE record SET body = CAST(replace(CAST(body AS TEXT), 'dec_1', 'dec_9') AS BLOB) WHERE seq = 5", "altered", 5, "body"),
+        ("UPDATE record SET body = CAST(replace(CAST(body AS TEXT), 'dec_1', 'dec_9') AS BLOB) WHERE seq = 5", "altered", 5, "body"),  # noqa: E501
         ("UPDATE record SET sealed = zeroblob(64) WHERE seq = 5", "altered", 5, "body"),
         ("UPDATE record SET sealed = NULL WHERE seq = 5", "altered", 5, "body"),
         ("UPDATE record SET hash = zeroblob(32) WHERE seq = 5", "altered", 5, "hash"),
@@ -257,7 +257,7 @@ def closed_task(store: SqliteStore) -> kit.Task:
 
 
 def test_an_erased_key_leaves_the_chain_valid(tmp_path: Path) -> None:
-    """After erasing: no key, no inputs, the ciphertext still covered by a chain that verifies, a record that says so."""
+    """After erasing: no key, no inputs; the chain, which covers the ciphertext, still verifies and says so."""
     store = kit.native_store(tmp_path / "state")
     task = closed_task(store)
     seq = erase_key(store, store.tasks, FakeClock(), task.id, by="ops", reason="retention")

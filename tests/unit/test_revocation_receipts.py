@@ -7,15 +7,15 @@ import json
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests import stores_kit as kit
 
 from flyball.credential.backend import DoorProbe, ProbeReport
 from flyball.credential.lease import LeaseState
 from flyball.kernel.errors import InvalidInput
 from flyball.kernel.json import Json
 from flyball.revocation.due import cause_of, due
-from flyball.revocation.receipts import PAYLOAD_TYPE, Proof, ReceiptSigner, StepDone, pae, payload_of, render, verify
+from flyball.revocation.receipts import Proof, ReceiptSigner, StepDone, pae, payload_of, render, verify
 from flyball.task.task import Cause
-from tests import stores_kit as kit
 
 SIGNER = ReceiptSigner(kit.KEY)
 PUBLIC = [kit.KEY.public_key()]

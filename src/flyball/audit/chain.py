@@ -48,9 +48,7 @@ class Finding:
     file_offset: int | None = None
 
 
-def link(  # noqa: PLR0917 - the fields of the layout, in its order
-    previous: bytes, seq: int, n: int, task: str | None, body: bytes, sealed: bytes | None
-) -> bytes:
+def link(previous: bytes, seq: int, n: int, task: str | None, body: bytes, sealed: bytes | None) -> bytes:
     """The hash of record `seq`, which follows one with hash `previous`."""
     name = (task or "").encode("utf-8", "surrogatepass")
     digest = hashlib.sha256(previous)

@@ -202,7 +202,7 @@ def quarantined(job: Job, failure: Failure, due_ms: int, tools: Tools) -> Mappin
     return document
 
 
-def _document(  # noqa: PLR0917 - private, called twice
+def _document(
     job: Job, lease: Lease, report: ProbeReport | None, outcome: str, reason: str, tools: Tools
 ) -> tuple[dict[str, Json], str, int]:
     now = tools.clock.wall_ms()
@@ -225,7 +225,7 @@ def _advanced(lease: Lease, tools: Tools, *, state: LeaseState, cause: str, step
     return replace(lease, state=state, cause=cause, step=step, attempt=attempt, epoch=tools.epoch)
 
 
-def _step_record(  # noqa: PLR0917 - private, in the record's order
+def _step_record(
     lease: Lease,
     step: str,
     at_ms: int,

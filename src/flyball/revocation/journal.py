@@ -105,9 +105,7 @@ class Journal:
                 taken += apply_mark(mark, store, leases, records, doubtful=True)
                 self.settle(seq)
         except Unavailable as fault:
-            log.error(  # noqa: TRY400 - expected while the disk is full; a trace says nothing more
-                "the store cannot take the journal yet", code=fault.code, waiting=len(self._entries)
-            )
+            log.error("the store cannot take the journal yet", code=fault.code, waiting=len(self._entries))
         return taken
 
     def apply_fences(self, store: Store, tasks: TaskStore, *, older_than_ms: int | None = None) -> int:

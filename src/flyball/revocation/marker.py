@@ -42,7 +42,7 @@ class _Ticket:
 class MarkWriter:
     """Takes marks from the lanes and sees each into the store, however long that takes."""
 
-    def __init__(  # noqa: PLR0917 - the parts it ties together
+    def __init__(
         self,
         store: Store,
         leases: LeaseStore,
@@ -165,9 +165,7 @@ class MarkWriter:
             except FlyballError as fault:
                 with self._lock:
                     if not self._slow:
-                        log.error(  # noqa: TRY400 - expected while the disk is full
-                            "the store takes no revocation checkpoints; the journal does", code=fault.code
-                        )
+                        log.error("the store takes no revocation checkpoints; the journal does", code=fault.code)
                     self._slow = True
                 pause = min(1.0, (pause or 0.025) * 2)
             except Exception as fault:  # noqa: BLE001 - this thread outlives any one failure, and says so

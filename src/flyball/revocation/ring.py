@@ -33,7 +33,7 @@ _FRAME_MAGIC = b"\xf1FJ\x01"
 _PLAIN, _BUMPS = b"\x00", b"\x01"  # the first byte of every payload: whether the frame counts in `note`
 
 
-class JournalCorrupt(FlyballError):  # noqa: N818 - named like the kernel's errors
+class JournalCorrupt(FlyballError):
     """The journal holds damage where acknowledged entries stood."""
 
     default_code = "journal_corrupt"
