@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from flyball.connectors.memory import backend as memory
-from flyball.connectors.postgresql import backend as postgresql
+from flyball.connectors import memory, postgresql
 from flyball.kernel.errors import ConfigError
 from flyball.kernel.json import Json
 from flyball.plugin.v1 import Backend, Clock

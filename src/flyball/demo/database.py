@@ -55,6 +55,6 @@ def prepare(postgres: EmbeddedPostgres, *, admin_password: str, control_password
 def copy_sqlite(state: Path, copy: Path) -> None:
     """A consistent copy of a state directory's store, as a backup would make it."""
     copy.mkdir(parents=True, mode=0o700)
-    with closing(sqlite3.connect(f"file:{state / 'flyball.db'}?mode=ro", uri=True)) as source:
-        with closing(sqlite3.connect(copy / "flyball.db")) as target:
+    with closing(sqlite3.connect(f"file:{state / 'store.db'}?mode=ro", uri=True)) as source:
+        with closing(sqlite3.connect(copy / "store.db")) as target:
             source.backup(target)

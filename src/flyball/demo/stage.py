@@ -100,7 +100,7 @@ class Stage:
         self._postgres: EmbeddedPostgres | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self._agents: list[AgentProcess] = []
-        self._control_port = _free_port()
+        self._control_port, self._decision_port = _free_port(), _free_port()
         self._roles_seen: set[str] = set()
 
     # -- setting up ---------------------------------------------------------------------------
@@ -135,7 +135,7 @@ class Stage:
             "control:",
             f"  listen: 127.0.0.1:{self._control_port}",
             "decision:",
-            "  listen: 127.0.0.1:0",
+            f"  listen: 127.0.0.1:{self._decision_port}",
         ]
         (self.home / "flyball.yaml").write_text("\n".join(lines) + "\n")
 
@@ -258,7 +258,7 @@ class Stage:
             "SELECT r.rolname, coalesce(string_agg(g.rolname, ','), ''), "
             "extract(epoch FROM r.rolvaliduntil - now()) / 60 "
             "FROM pg_roles r LEFT JOIN pg_auth_members m ON m.member = r.oid LEFT JOIN pg_roles g ON g.oid = m.roleid "
-            "WHERE r.rolname LIKE 'fb\\_%' GROUP BY r.rolname, r.rolvaliduntil"
+            "WHERE starts_with(r.rolname, 'fb_') GROUP BY r.rolname, r.rolvaliduntil"
         )
         found = [
             Role(str(n), tuple(str(g).split(",")), float(str(left if left is not None else 1e9))) for n, g, left in rows
@@ -297,8 +297,8 @@ class Stage:
 
     @property
     def store(self) -> Path:
-        """The embedded store."""
-        return self.home / "state"
+        """The embedded store's file."""
+        return self.home / "state" / "store.db"
 
     def bundle_digest(self) -> str:
         """The bundle in force, shortened."""
@@ -315,7 +315,8 @@ class Stage:
         """What rests on the agent's cooperation, by the bundle's own account."""
         listed = self.status()["cooperative"]
         assert isinstance(listed, dict)
-        return sorted({str(one) for names in listed.values() if isinstance(names, list) for one in names})
+        found = [one for many in listed.values() if isinstance(many, list) for one in many if isinstance(one, dict)]
+        return [f"{one['action'] or 'the whole task'}: {one['limit']}" for one in found]
 
     def receipt(self, lease: str, within_s: float = 10) -> dict[str, Json]:
         """The receipt of a lease, once there is one, verified offline."""
@@ -349,16 +350,15 @@ class Stage:
         assert isinstance(doors, list)
         for door in doors:
             assert isinstance(door, dict)
-            lines.append(
-                f"  probe at {door['door']}: {door['verdict']}, control login {'works' if door['control'] else 'failed'}"
-            )
+            control = "works" if door["control"] else "failed"
+            lines.append(f"  probe at {door['door']}: {door['verdict']}, control login {control}")
         return lines
 
     def copy_store(self, name: str) -> Path:
         """A consistent copy of the store, to be spoiled."""
         copy = self.home / "copies" / name.replace(" ", "-")
-        database.copy_sqlite(self.store, copy)
-        return copy
+        database.copy_sqlite(self.store.parent, copy)
+        return copy / "store.db"
 
     def verify_audit(self, store: Path) -> dict[str, Json]:
         """`flyball audit verify --json` on a store, against the real anchor. It exits 1 where it finds something."""

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from dataclasses import dataclass, field
@@ -33,7 +32,18 @@ class Tally:
     denied: int = 0
     survivors: int = 0
     orphans: int = 0
+    decisions: int = 0
+    p50_us: str = "?"
     gone_after_s: list[float] = field(default_factory=list)
+
+    def count_decisions(self, status: dict[str, Json]) -> None:
+        """Take in the figures of one life of the server: a restart begins them anew."""
+        plane = status["decisions"]
+        assert isinstance(plane, dict)
+        decided = int(str(plane["decided"]))
+        if decided > self.decisions:
+            self.p50_us = str(plane["p50_us"])
+        self.decisions += decided
 
     def privilege_seconds(self) -> float:
         """Seconds in which some credential of a task was good, summed."""
@@ -160,6 +170,7 @@ class Story:
         )
         third.stop()
         fourth, since, role = self._working("T-1052")
+        self._tally.count_decisions(stage.status())
         pid = stage.kill_flyball(signal.SIGKILL)
         down = time.monotonic()
         works = fourth.ask("select_one")
@@ -209,17 +220,12 @@ class Story:
             copy = stage.copy_store(name)
             where = spoil(copy)
             report = stage.verify_audit(copy)
-            problems = report["problems"]
-            first = problems[0] if isinstance(problems, list) and problems else "nothing found"
-            shown = first if isinstance(first, str) else json.dumps(first, ensure_ascii=False)
-            self._must(f"a copy with {name} ({where}): {shown}", not report["ok"])
+            self._must(f"a copy with {name} ({where}): {_first_finding(report)}", not report["ok"])
 
     def _figures(self) -> None:
         stage, tell, tally = self._stage, self._tell, self._tally
         tell.step(6, "What it came to")
-        status = stage.status()
-        decisions = status["decisions"]
-        assert isinstance(decisions, dict)
+        tally.count_decisions(stage.status())
         tally.survivors = sum(stage.sessions(role) for role in stage.all_lease_roles())
         lasted = time.monotonic() - self._began
         held = tally.privilege_seconds()
@@ -233,15 +239,14 @@ class Story:
             ("slowest end of privilege", f"{max(tally.gone_after_s):.2f} s (the missed heartbeat)"),
             (
                 "decisions; p50 in the decision plane",
-                f"{decisions.get('decided', 0)}; {decisions.get('p50_us', '?')} µs",
+                f"{tally.decisions}; {tally.p50_us} µs",
             ),
         ]
         tell.table("Figures", ("what", "observed"), rows)
         cooperative = stage.cooperative()
-        tell.note(
-            "not enforced here, cooperative (the agent's own process was asked): "
-            + ("; ".join(cooperative) or "nothing")
-        )
+        tell.note("not enforced here but cooperative, since only the agent's own process is asked:")
+        for line in cooperative:
+            tell.note(f"  {line}")
         tell.note("leases here are `released`: the agent held its password for minutes. Receipts say so.")
         for line in stage.look_around():
             tell.note(line)
@@ -250,6 +255,18 @@ class Story:
         self._tell.saw(text, good=holds, **facts)
         if not holds:
             raise StageFault("what was seen is not what must be", "the line marked ✗ says what; please report it")
+
+
+def _first_finding(report: dict[str, Json]) -> str:
+    findings = report["findings"]
+    if not isinstance(findings, list) or not findings or not isinstance(findings[0], dict):
+        return "nothing was found"
+    first = next((f for f in findings if isinstance(f, dict) and f["what"] == "cut"), findings[0])
+    assert isinstance(first, dict)
+    place = f"record {first['seq']}" if first.get("seq") else "the store"
+    byte = f", byte {first['offset']} of its {first.get('column')}" if first.get("offset") is not None else ""
+    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    return f"found at {place}{byte}: {first['detail']}{more}"
 
 
 def main(*, as_json: bool = False, keep: bool = False, home: Path | None = None) -> int:
