@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from flyball.connectors import memory, postgresql
+from flyball.connectors.memory.backend import build as memory
+from flyball.connectors.postgresql.backend import build as postgresql
 from flyball.kernel.errors import ConfigError
 from flyball.kernel.json import Json
 from flyball.plugin.v1 import Backend, Clock
@@ -13,8 +14,8 @@ Factory = Callable[[str, Mapping[str, Json], Clock, str], Backend]
 """(target's name, its configuration, clock, mode `dev` or `production`) → a backend."""
 
 CONNECTORS: Mapping[str, Factory] = {
-    "postgresql": postgresql.build,
-    "memory": memory.build,
+    "postgresql": postgresql,
+    "memory": memory,
 }
 
 

@@ -162,7 +162,7 @@ SECTIONS: Mapping[str, type] = {
 }
 
 
-class ConfigRefused(ConfigError):  # noqa: N818 - named like the other errors, after what happened
+class ConfigRefused(ConfigError):
     """A configuration that cannot be used. `diagnostics` holds every finding, each with its place."""
 
     def __init__(self, file: str, diagnostics: tuple[Diagnostic, ...]) -> None:
