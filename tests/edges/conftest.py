@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import httpx
 import pytest
@@ -59,7 +58,3 @@ class Agent:
 def agent(server: RunningServer) -> Agent:
     """An agent that has not opened a task yet."""
     return Agent(server)
-
-
-def state_of(folder: Path) -> Path:
-    return folder / "state"

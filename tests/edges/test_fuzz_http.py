@@ -51,4 +51,6 @@ _SVIDS: dict[int, str] = {}
 
 def server_svid(server: RunningServer) -> str:
     """One token for all examples: issuing each anew would be most of the time."""
-    return _SVIDS.setdefault(server.port, server.svid())
+    if server.port not in _SVIDS:
+        _SVIDS[server.port] = server.svid()
+    return _SVIDS[server.port]
