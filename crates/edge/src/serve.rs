@@ -34,10 +34,13 @@ pub(crate) async fn request(
     request: Request<Incoming>,
 ) -> Result<Answer, std::convert::Infallible> {
     let (head, body) = request.into_parts();
-    let mut answer = match route(&worker, &conn, &head, body).await {
-        Ok(answer) => answer,
-        Err(problem) => problem.answer(),
+    // The body is read whatever becomes of the request: a connection with an unread body would have
+    // to be closed, and with it goes what was proved on it.
+    let answer = match read(body, worker.shared.config.max_body).await {
+        Ok(body) => route(&worker, &conn, &head, &body).await,
+        Err(problem) => Err(problem),
     };
+    let mut answer = answer.unwrap_or_else(|problem| problem.answer());
     // AuthZEN, 10.1.3: the caller's own name for the request comes back as it was.
     if let Some(id) = head.headers.get(REQUEST_ID) {
         answer.headers_mut().insert(REQUEST_ID, id.clone());
@@ -49,7 +52,7 @@ async fn route(
     worker: &Rc<Worker>,
     conn: &Connection,
     head: &Parts,
-    body: Incoming,
+    body: &[u8],
 ) -> Result<Answer, Problem> {
     let path = head.uri.path();
     let allowed = match path {
@@ -79,8 +82,7 @@ async fn route(
             if !is_json(head) {
                 return Err(Problem::invalid("the content type is not application/json"));
             }
-            let body = read(body, worker.shared.config.max_body).await?;
-            let text = authzen::text(&body).map_err(|error| Problem::invalid(error.0))?;
+            let text = authzen::text(body).map_err(|error| Problem::invalid(error.0))?;
             if path == EVALUATION {
                 let one = authzen::single(text).map_err(|error| Problem::invalid(error.0))?;
                 single(worker, &caller, &one).await
