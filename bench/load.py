@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
-from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -19,6 +18,7 @@ from flyball.identity.dpop import make_proof
 CONNECTIONS = 32
 TASKS = 1024
 GENERATOR = TREE / "target" / "release" / "flyball-loadgen"
+RACE = TREE / "target" / "release" / "fence-race"
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Measured:
     requests: int
     beside_ok: int
     beside_other: int
+    beside_error: str
 
 
 @dataclass
@@ -43,13 +44,17 @@ class Holder:
     tasks: list[tuple[str, str]] = field(default_factory=list)
 
 
-def build_generator() -> None:
-    """Build the load generator where it is missing or older than its source."""
-    sources = list((TREE / "bench" / "loadgen").rglob("*.rs"))
-    if GENERATOR.exists() and GENERATOR.stat().st_mtime > max(path.stat().st_mtime for path in sources):
+def build() -> None:
+    """Build the load generator and the racing checks, where they are missing or older than their sources.
+
+    Together with the extension, so that Cargo settles on the same features for all and builds Cedar once.
+    """
+    sources = [*(TREE / "bench" / "loadgen").rglob("*.rs"), *(TREE / "crates" / "decision").rglob("*.rs")]
+    newest = max(path.stat().st_mtime for path in sources)
+    if all(binary.exists() and binary.stat().st_mtime > newest for binary in (GENERATOR, RACE)):
         return
-    words = ["cargo", "build", "--release", "--locked", "-q", "-p", "flyball-loadgen"]
-    done = subprocess.run(words, cwd=TREE, check=False)
+    words = "cargo build --release -q -p flyball-python --features flyball-python/extension-module -p flyball-loadgen"
+    done = subprocess.run(words.split(), cwd=TREE, check=False)
     if done.returncode != 0 or not GENERATOR.exists():
         raise BenchError("the load generator did not build; see cargo's message above")
 
@@ -85,6 +90,7 @@ def run(plan: Mapping[str, object], *, name: str) -> Measured:
         requests=found["requests"],
         beside_ok=found["beside_ok"],
         beside_other=found["beside_other"],
+        beside_error=found["beside_error"],
     )
 
 
@@ -141,8 +147,3 @@ def _plan(
         "stamp_from": time.time_ns() // 1000 % 10**8 * 10,
         "server_pids": [pid],
     }
-
-
-def remove(path: Path) -> None:
-    """Remove a file that may be missing."""
-    path.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ GENERATOR_LIMIT = 0.9
 
 def run(context: Context) -> None:
     """Take them in turns: Flyball, OPA, Flyball, OPA …"""
-    load.build_generator()
+    load.build()
     with setting.fresh("http") as home, opa.running() as peer:
         place = setting.write(home)
         with governor(place.home) as ours:

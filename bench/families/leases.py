@@ -36,7 +36,7 @@ def run(context: Context) -> None:
                 b_ms.append(ms)
                 context.say(f"leases {at + 1}/{repetitions}: Flyball {a[-1]:.0f}/s, raw SQL {b[-1]:.0f}/s")
     note = (
-        f"{THREADS} at once; a lease counts once its VERIFIED receipt is there; intents, steps and receipts are durable. "
+        f"{THREADS} at once; a lease counts once its VERIFIED receipt is there; intent, steps and receipt are durable. "
         f"p50 of one whole life {median(a_ms):.0f} ms, raw {median(b_ms):.0f} ms."
     )
     context.add(row("pg-lease-rate", a, "leases/s", peer="raw SQL", peers=b, note=note))

@@ -64,7 +64,7 @@ def run(context: Context) -> None:
                 one.result()
     ours, theirs = outcomes["Flyball"], outcomes["OpenBao"]
     note = (
-        f"Roles left over all {trials} kills of each. Flyball: {ours.roles} roles stood at the database after its kills, "
+        f"Over all {trials} kills of each. Flyball: {ours.roles} roles stood at the database after its kills, "
         f"{ours.total} of them unknown to it. OpenBao: {theirs.roles} stood, {theirs.total} of them no lease knows, "
         f"in {sum(one > 0 for one in theirs.orphans)} of {trials} trials."
     )
