@@ -229,8 +229,11 @@ def test_replaying_twice_is_replaying_once(tmp_path: Path) -> None:
     journal.fence(task.id, cause="revoked", by="ops", at_ms=kit.NOW)
     for lease in leases:
         journal.mark(a_mark(lease))
+    again = a_mark(leases[0])
+    step = kit.Record(kit.Kind.LEASE_STEP, kit.NOW, task.id, {"lease": leases[0].id, "step": "kill", "attempt": 1})
+    journal.mark(replace(again, label="step", expect=frozenset({LeaseState.REVOKING}), records=(step,)))
     shutil.copy(tmp_path / "j", tmp_path / "j2")
-    assert journal.replay(store, store.tasks, store.leases) == 4
+    assert journal.replay(store, store.tasks, store.leases) == 5
     head = store.records.head()
     for _ in range(2):
         shutil.copy(tmp_path / "j2", tmp_path / "j3")
@@ -284,6 +287,25 @@ def test_a_disk_that_refuses_is_said_and_the_next_write_works(tmp_path: Path) ->
     ring._fd = good
     ring.append(b"after")
     assert payloads(RingFile(tmp_path / "j", SIZE)) == [b"before", b"after"]
+
+
+def test_a_failed_flush_leaves_no_phantom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames that were written but not flushed were refused; a later one of the same length brings none back."""
+    ring = RingFile(tmp_path / "j", SIZE)
+    ring.append(b"before")
+
+    def broken(fd: int) -> None:
+        raise OSError(5, "input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fdatasync", broken)
+        first = ring._next
+        ring._next += 2
+        ring._pending = [(first, b"\x00one"), (first + 1, b"\x00two")]
+        with ring._lock, pytest.raises(Unavailable):
+            ring._flush(first)
+    ring.append(b"new")
+    assert payloads(RingFile(tmp_path / "j", SIZE)) == [b"before", b"new"]
 
 
 def test_it_works_while_no_file_may_grow(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -332,9 +332,19 @@ def test_a_full_journal_beside_a_full_store_delays_nothing_either(house: House) 
 
 def test_an_unknown_commit_outcome_writes_nothing_twice(house: House) -> None:
     """The store commits and then says that it could not: what it has is found, not written again."""
-    leases = [house.lease() for _ in range(3)]
-    for lease in leases:
-        house.database.mode = "unknown"
+    leases = [house.lease() for _ in range(len(kit.STEPS) + 2)]
+    target = house.targets["orders"]
+    run, probe = target.run, target.probe
+
+    def lie_after(call: Callable[..., object], at: str, step: str, *args: object) -> object:
+        if at == step:
+            house.database.mode = "unknown"
+        return call(*args)
+
+    for at, lease in zip(["begin", *kit.STEPS, "probe"], leases, strict=True):
+        target.run = lambda step, *args, at=at: lie_after(run, at, step, step, *args)  # type: ignore[method-assign,assignment]
+        target.probe = lambda *args, at=at: lie_after(probe, at, "probe", *args)  # type: ignore[method-assign,assignment]
+        lie_after(lambda: None, at, "begin")
         house.revoker.submit(lease, "revoked", Lane.KILL)
         assert house.revoker.wait(house.task.id, 5)
     kit.until(lambda: {house.state(lease) for lease in leases} == {LeaseState.VERIFIED})

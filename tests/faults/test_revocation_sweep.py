@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -162,6 +163,7 @@ def test_after_a_restore_it_only_looks(field: Field) -> None:
     field.sweeper.observe_only()
     assert field.sweeper.sweep()[0].orphans == (name,)
     assert field.sweeper.stats()["observing"] is True
+    assert field.revoker.wait("", 2)
     assert field.target.calls == []
     assert field.store.leases.select() == []
     field.sweeper.act()
@@ -195,6 +197,7 @@ def test_a_target_that_fails_or_hangs_delays_no_other(field: Field) -> None:
     kit.until(lambda: "target_unavailable" in str(stand("broken")["error"]))
     assert stand("hanging")["error"] == "no answer yet"
     field.sweeper.sweep()
+    assert [t.name for t in threading.enumerate()].count("flyball-sweep-hanging") == 1
     assert calls == ["flyball.example"]
     field.settle()
 
