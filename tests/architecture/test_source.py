@@ -150,3 +150,24 @@ def test_documents_name_commands_that_exist() -> None:
 def test_the_api_document_is_json() -> None:
     """And of the version that tools read."""
     assert json.loads((ROOT / "api" / "openapi.json").read_text())["openapi"].startswith("3.1")
+
+
+def test_the_threat_model_names_tests_that_exist() -> None:
+    """Every control's test is a file, or a function in it, below tests/."""
+    text = (ROOT / "docs" / "threat-model.md").read_text()
+    missing = []
+    for file, function in re.findall(r"((?:unit|edges|integration|faults|properties)/test_\w+\.py)(?:::(\w+))?", text):
+        path = ROOT / "tests" / file
+        if not path.exists() or (function and f"def {function}(" not in path.read_text()):
+            missing.append(f"{file}::{function}")
+    assert missing == []
+
+
+def test_documents_link_to_files_that_exist() -> None:
+    """A relative link of a document leads somewhere."""
+    broken = []
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            if not (page.parent / target).exists():
+                broken.append(f"{name(page)}: {target}")
+    assert broken == []
