@@ -74,6 +74,7 @@ def write(home: Path, *, postgres: EmbeddedPostgres | None = None, timing: str =
         text = text.replace("port: 5432", f"port: {postgres.port}")
         prepare(postgres, password)
     manifest.write_text(text)
+    (home / "state").mkdir(mode=0o700)
     control = f"127.0.0.1:{free_port()}"
     (home / "flyball.yaml").write_text(
         f"mode: dev\nissuer: {ISSUER}\nstate_dir: {home}/state\nbundle: {home}/bundle\n"
