@@ -12,6 +12,8 @@ mod bundle;
 mod call;
 mod cedar;
 mod check;
+#[cfg(test)]
+mod conformance;
 mod counters;
 mod diagnostic;
 mod document;
