@@ -20,7 +20,7 @@ from flyball.audit.checkpoint import CheckpointSigner
 from flyball.credential.backend import Backend
 from flyball.credential.guarded import Guarded
 from flyball.credential.lease import Lease
-from flyball.flow import end, operate, startup
+from flyball.flow import bundles, end, startup
 from flyball.flow.house import ActiveBundle, House, Settings
 from flyball.identity.admin import AdminTokens
 from flyball.identity.replay import ReplayCache
@@ -172,7 +172,7 @@ def _assemble(
         writer=database.writer,
         public_keys=keys.public(config.issuer),
     )
-    operate.put_in_force(house, compiled, config.bundle, by="start")
+    bundles.put_in_force(house, compiled, config.bundle, by="start")
     recovered = startup.recover(house, standing if _was_used(store) else Standing.OK)
     return Built(house, store, recovered, keys)
 

@@ -19,7 +19,7 @@ from flyball.assembly.build import Built, build
 from flyball.assembly.config import Config
 from flyball.assembly.logs import configure
 from flyball.edges.http.runner import ControlServer, run_control
-from flyball.flow import operate
+from flyball.flow import bundles
 from flyball.flow.watch import Watch
 from flyball.kernel.errors import FlyballError
 from flyball.kernel.json import Json, canonical, parse
@@ -140,7 +140,7 @@ def serve(config: Config, env: Mapping[str, str]) -> int:
 
 def _reload(server: Server) -> None:
     try:
-        told = operate.activate_bundle(server.house, None, by="signal")
+        told = bundles.activate(server.house, None, by="signal")
         log.info("the bundle was activated", digest=told["digest"])
     except FlyballError as fault:
         log.error("the new bundle was refused; the running one stays", code=fault.code, detail=fault.detail)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+
+import structlog
 
 from flyball.audit.ports import Stored
-from flyball.audit.record import Kind, Record
+from flyball.audit.record import Kind
 from flyball.credential.lease import Lease, LeaseState
 from flyball.flow import agents
 from flyball.flow.asks import RecordFilter
 from flyball.flow.house import House
-from flyball.kernel.errors import ConfigError, FlyballError, InvalidInput, NotFound
+from flyball.kernel.errors import FlyballError, InvalidInput, NotFound
 from flyball.kernel.json import Json, parse, parse_object
-from flyball.policy.compile import Compiled, load_bundle
-from flyball.policy.engine import PolicyLoadError
 from flyball.policy.explain import explain
 from flyball.task.task import Task, TaskState
+
+log = structlog.get_logger("flyball.operate")
 
 
 def authenticate(house: House, authorization: str) -> str:
@@ -215,47 +216,6 @@ def metrics(house: House) -> str:
         if isinstance(value, int) and not isinstance(value, bool):
             gauge(f"plane_{name}", f"Decision plane: {name}.", {"": value})
     return "\n".join(lines) + "\n"
-
-
-def activate_bundle(house: House, path: str | None, *, by: str) -> dict[str, Json]:
-    """Validate a bundle and put it in force; a bad one is refused and the running one stays.
-
-    Raises:
-        ConfigError: the bundle cannot be used; its diagnostics are in the detail.
-    """
-    folder = Path(path) if path else house.active.path
-    compiled = load_bundle(folder)
-    unknown = sorted(set(compiled.bundle.targets) - set(house.backends))
-    if unknown:
-        raise ConfigError(
-            f"the bundle names targets that this server was not started with: {', '.join(unknown)}",
-            code="target_unknown",
-            hint="restart Flyball with this bundle",
-        )
-    put_in_force(house, compiled, folder, by=by)
-    warnings: list[Json] = [found.as_json() for found in compiled.diagnostics]
-    return {"digest": compiled.digest, "name": compiled.bundle.name, "warnings": warnings}
-
-
-def put_in_force(house: House, compiled: Compiled, folder: Path, *, by: str) -> None:
-    """Record a compiled bundle, then let the decision plane swap it in whole.
-
-    Raises:
-        ConfigError: the plane refused it; the running one stays.
-        Unavailable: it could not be recorded; the running one stays.
-    """
-    now = house.clock.wall_ms()
-    profiles: dict[str, Json] = {name: profile.digest for name, profile in compiled.bundle.profiles.items()}
-    members: dict[str, Json] = {"digest": compiled.digest, "name": compiled.bundle.name, "profiles": profiles, "by": by}
-    unit = house.store.unit()
-    unit.save_row("bundle", compiled.digest, {"name": compiled.bundle.name, "at_ms": now, "by": by})
-    unit.record(Record(Kind.BUNDLE_ACTIVATED, now, None, members))
-    unit.commit()
-    try:
-        house.core.load(compiled.json)
-    except PolicyLoadError as fault:
-        raise ConfigError(str(fault.args[1]), code="bundle_refused", hint="run `flyball validate`") from fault
-    house.active.replace(compiled, folder)
 
 
 def discovery(house: House) -> dict[str, Json]:

@@ -28,6 +28,8 @@ def verifier(house: House, caller: Principal) -> VerifyVoucher:
         if not isinstance(inputs, dict) or not inputs:
             raise InvalidInput("the voucher speaks of no inputs", code="voucher_empty", hint="put them in `inputs`")
         profile = voucher.claims.get("profile")
-        return Voucher(voucher.issuer, inputs, profile if isinstance(profile, str) else "")
+        # One workload vouches as itself: its trust domain holds the agent too.
+        issuer = voucher.id if voucher.kind == "spiffe" else voucher.issuer
+        return Voucher(issuer, inputs, profile if isinstance(profile, str) else "")
 
     return verify

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from flyball.identity.spiffe_id import SpiffeId
+from flyball.kernel.errors import InvalidInput
 from flyball.policy.bundle import Bundle, Pep
 from flyball.policy.diagnostics import Mark, Problems, did_you_mean
 from flyball.policy.manifest import BUILT_IN_ACTIONS
@@ -164,15 +166,27 @@ class _Check:
         for spec in profile.inputs.values():
             for issuer in spec.vouched_by:
                 place = bundle.place(f"input:{name}/{spec.name}/vouched_by")
-                self.known("voucher issuer", issuer, issuers, place, "unknown_voucher_issuer")
+                if not self.workload_of_ours(issuer):
+                    self.known("voucher issuer", issuer, issuers, place, "unknown_voucher_issuer")
         for rule in profile.allow:
             self.rule(profile, rule)
 
     def issuers(self) -> tuple[str, ...]:
-        """Who may vouch for inputs: the OIDC issuers and trust domains whose tokens are taken."""
-        oidc, domains = self.bundle.identity.get("oidc"), self.bundle.identity.get("trust_domains")
-        listed = [str(one.get("issuer", "")) for one in oidc if isinstance(one, dict)] if isinstance(oidc, list) else []
-        return (*listed, *(domains if isinstance(domains, dict) else ()))
+        """Who may vouch for inputs beside single workloads: the OIDC issuers whose tokens are taken."""
+        oidc = self.bundle.identity.get("oidc")
+        return (
+            tuple(str(one.get("issuer", "")) for one in oidc if isinstance(one, dict)) if isinstance(oidc, list) else ()
+        )
+
+    def workload_of_ours(self, issuer: str) -> bool:
+        """Whether `issuer` is one workload of a trust domain that is taken. A whole domain may not vouch: the
+        agent itself is one of its workloads."""
+        domains = self.bundle.identity.get("trust_domains")
+        try:
+            workload = SpiffeId.parse_workload(issuer)
+        except InvalidInput:
+            return False
+        return isinstance(domains, dict) and workload.trust_domain in domains
 
     def rule(self, profile: Profile, rule: Rule) -> None:
         bundle = self.bundle

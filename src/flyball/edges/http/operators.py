@@ -24,7 +24,7 @@ from flyball.edges.http.deps import (
     answer,
     ended_json,
 )
-from flyball.flow import end, operate
+from flyball.flow import bundles, end, operate
 from flyball.flow.asks import RecordFilter
 from flyball.kernel.errors import ConfigError
 from flyball.kernel.json import Json
@@ -189,7 +189,7 @@ def bundle(request: Request, house: HouseDep, by: OperatorDep, places: OperatorP
     """Validates it and puts it in force; a bad one is refused with its findings, and the running one stays."""
     try:
         with places.one():
-            return answer(operate.activate_bundle(house, None, by=by))
+            return answer(bundles.activate(house, None, by=by))
     except ConfigError as fault:
         found: Sequence[_Finding] = getattr(fault, "diagnostics", ())
         listed: list[Json] = [one.as_json() for one in found]
