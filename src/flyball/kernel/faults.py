@@ -30,6 +30,7 @@ ISSUE_POINTS = (
     "issue.after_active",
     "issue.after_delivered",
 )
+FLOW_POINTS = ("open.after_record", "end.after_fence", "end.after_store")
 REVOKE_POINTS = (
     "revoke.before_revoking",
     "revoke.after_revoking",
@@ -47,7 +48,7 @@ REVOKE_POINTS = (
 )
 
 
-class FaultInjected(Exception):  # noqa: N818 - it is what happened, as in `FaultInjected("revoke.after_step")`
+class FaultInjected(Exception):
     """The error that an armed `raise` raises. Not a FlyballError: nothing may expect it."""
 
 
