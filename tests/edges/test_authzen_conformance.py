@@ -8,9 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.edges.authzen_kit import EVALUATION, EVALUATIONS, Running, running
 
 from flyball.kernel.json import Json
-from tests.edges.authzen_kit import EVALUATION, EVALUATIONS, Running, running
 
 DATA = Path(__file__).parents[1] / "conformance" / "authzen"
 CASES = json.loads((DATA / "certification-cases.json").read_text())

@@ -10,9 +10,9 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from tests.edges.authzen_kit import EVALUATION, EVALUATIONS, Holder, Running, b64, call, compact, running
 
 from flyball.kernel.json import Json
-from tests.edges.authzen_kit import EVALUATION, EVALUATIONS, Holder, Running, b64, call, compact, running
 
 
 @pytest.fixture(scope="module")

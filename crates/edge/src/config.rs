@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -92,6 +93,8 @@ struct Raw {
     workers: usize,
     #[serde(default)]
     public_url: Option<String>,
+    #[serde(default = "half_a_minute")]
+    head_timeout_ms: u64,
 }
 
 /// The edge's configuration, checked.
@@ -111,8 +114,13 @@ pub struct Config {
     pub workers: usize,
     /// The origin that callers use, where it is not a listener's own address; no trailing slash.
     pub public_url: Option<String>,
+    /// How long a request's head may take, and a connection may be idle.
+    pub head_timeout: Duration,
 }
 
+const fn half_a_minute() -> u64 {
+    30_000
+}
 const fn owner_only() -> u32 {
     0o600
 }
@@ -181,6 +189,7 @@ impl Config {
             max_connections: within("max_connections", raw.max_connections, 1, 65_536)?,
             workers: within("workers", raw.workers, 1, 64)?,
             public_url,
+            head_timeout: Duration::from_millis(raw.head_timeout_ms.clamp(100, 3_600_000)),
         })
     }
 }

@@ -25,8 +25,6 @@ use crate::listen::Place;
 use crate::peer::{self, Peer};
 use crate::serve;
 
-/// How long a request's head may take, and a connection may be idle.
-const HEAD: Duration = Duration::from_secs(30);
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Bytes of a request's head at most, and of the buffer it is read into.
@@ -75,7 +73,7 @@ pub(crate) fn run(
     local.block_on(runtime, async move {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
-            .header_read_timeout(HEAD)
+            .header_read_timeout(shared.config.head_timeout)
             .max_headers(HEADERS)
             .max_buf_size(HEAD_BYTES)
             .pipeline_flush(true)
