@@ -4,10 +4,11 @@ A session is found by the OID it authenticated as, which neither SET ROLE nor DR
 
 A backend can be past authentication and not show an OID yet, and a client can stretch that time
 (P5): on PostgreSQL 15 to 17 it is then in pg_locks and not in pg_stat_activity, from 18 on it is
-there as `starting` without an OID. Such backends that were there after NOLOGIN was committed are
-watched until they show their OID or end. Those that still hide when the watch is over are told to
-end. The server refuses that for a backend that has authenticated as nobody yet, and NOLOGIN will
-refuse its login (P4), so such a refusal settles it.
+there as `starting` without an OID. Only those that were there when NOLOGIN was committed matter
+(`hidden_now`, asked right after it): later ones meet it. They are watched until each has shown whose
+it is, or has ended. What still hides after `hidden_ms` is told to end, whoever's it is. The server
+refuses us that for a backend that has authenticated as nobody yet: that one has still to pass
+NOLOGIN, and will not (P4).
 """
 
 from __future__ import annotations
@@ -58,73 +59,97 @@ class Killed:
         return found
 
 
-def kill_at(connection: Bounded, door: Door, oid: int, limits: Limits) -> Killed:
-    """End every session of the role with this OID at the connection's server.
+def hidden_now(connection: Bounded) -> set[int]:
+    """The backends that show no role at this moment."""
+    return {int(row[0]) for row in connection.execute(_HIDDEN).fetchall()}
 
-    With OID 0 (a crash kept us from learning it, and the role is gone) every session of a role that
-    does not exist any more is ended: such a session can be nobody's by right.
+
+def kill_at(connection: Bounded, door: Door, oid: int, limits: Limits, suspects: set[int] | None = None) -> Killed:
+    """End every session of the role with this OID at the connection's server, hidden ones too.
+
+    `suspects` are those that hid when NOLOGIN was committed; None where nobody asked then, and all
+    that hide now are suspect. With OID 0 (a crash kept us from learning it, and the role is gone)
+    every session of a role that does not exist any more is ended: it can be nobody's by right.
 
     Raises:
         TargetUnavailable: some outlived the time for it.
     """
-    killed = Killed()
-    deadline = time.monotonic() + limits.kill_ms / 1000
-    seen: set[int] = set()
-    _end_visible(connection, door, oid, deadline, seen)
-    suspects = _hidden(connection)
-    if suspects:
-        _resolve(connection, door, oid, suspects, limits, deadline, killed, seen)
-        _end_visible(connection, door, oid, deadline, seen)
-    killed.sessions = len(seen)
-    return killed
+    return _Hunt(connection, door, oid, limits).all(suspects)
 
 
-def _end_visible(connection: Bounded, door: Door, oid: int, deadline: float, seen: set[int]) -> None:
-    pause = 0.001
-    while True:
-        rows = connection.execute(_VISIBLE if oid else _DANGLING, {"oid": oid}).fetchall()
-        if not rows:
-            return
-        seen.update(int(row[0]) for row in rows)
-        if time.monotonic() > deadline:
-            raise unavailable(door.name, f"{len(rows)} sessions outlived their termination")
-        time.sleep(pause)
-        pause = min(pause * 2, 0.02)
+def kill_visible(connection: Bounded, door: Door, oid: int, limits: Limits) -> Killed:
+    """As `kill_at`, for when nothing can hide any more: a login before NOLOGIN has been dealt with.
+
+    Raises:
+        TargetUnavailable: some outlived the time for it.
+    """
+    return _Hunt(connection, door, oid, limits).visible()
 
 
-def _resolve(
-    connection: Bounded,
-    door: Door,
-    oid: int,
-    suspects: set[int],
-    limits: Limits,
-    deadline: float,
-    killed: Killed,
-    seen: set[int],
-) -> None:
-    """Watch those that hide now; later comers met NOLOGIN and need no watch."""
-    until = time.monotonic() + limits.hidden_ms / 1000
-    pause = 0.001
-    while suspects and time.monotonic() < until:
-        time.sleep(pause)
-        pause = min(pause * 2, 0.01)
-        suspects &= _hidden(connection)
-        _end_visible(connection, door, oid, deadline, seen)
-    told: set[int] = set()
-    for pid in suspects:
+class _Hunt:
+    """One pass over one server."""
+
+    def __init__(self, connection: Bounded, door: Door, oid: int, limits: Limits) -> None:
+        self._connection = connection
+        self._door = door
+        self._oid = oid
+        self._began = time.monotonic()
+        self._hidden_s = limits.hidden_ms / 1000
+        self._deadline = self._began + limits.kill_ms / 1000
+        self._seen: set[int] = set()
+        self._told: set[int] = set()
+        self._unauthenticated = 0
+
+    def all(self, suspects: set[int] | None) -> Killed:
+        self._end_visible()
+        if suspects is None:
+            suspects = hidden_now(self._connection)
+        if suspects:
+            self._watch(set(suspects))
+            self._end_visible()
+        return Killed(len(self._seen), len(self._told), self._unauthenticated)
+
+    def visible(self) -> Killed:
+        self._end_visible()
+        return Killed(len(self._seen))
+
+    def _end_visible(self) -> None:
+        pause = 0.001
+        while True:
+            rows = self._connection.execute(_VISIBLE if self._oid else _DANGLING, {"oid": self._oid}).fetchall()
+            if not rows:
+                return
+            self._seen.update(int(row[0]) for row in rows)
+            self._in_time(f"{len(rows)} sessions outlived their termination")
+            time.sleep(pause)
+            pause = min(pause * 2, 0.02)
+
+    def _watch(self, suspects: set[int]) -> None:
+        """Watch these until each has shown itself, ended, or turned out to be no login yet."""
+        pause = 0.001
+        while True:
+            suspects &= hidden_now(self._connection)
+            if not suspects:
+                return
+            self._end_visible()
+            if time.monotonic() - self._began >= self._hidden_s:
+                for pid in sorted(suspects):
+                    if not self._tell(pid):
+                        suspects.discard(pid)
+                        self._unauthenticated += 1
+            self._in_time(f"{len(suspects)} hidden sessions outlived their termination")
+            time.sleep(pause)
+            pause = min(pause * 2, 0.01)
+
+    def _tell(self, pid: int) -> bool:
+        """Tell a backend to end; False where that is refused, as nobody's yet (or a superuser's: not ours either)."""
         try:
-            connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
+            self._connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
         except psycopg.errors.InsufficientPrivilege:
-            killed.unauthenticated += 1
-        else:
-            told.add(pid)
-    killed.hidden = len(told)
-    while told:
-        told &= _hidden(connection)
-        if told and time.monotonic() > deadline:
-            raise unavailable(door.name, f"{len(told)} hidden sessions outlived their termination")
-        time.sleep(0.002 if told else 0)
+            return False
+        self._told.add(pid)
+        return True
 
-
-def _hidden(connection: Bounded) -> set[int]:
-    return {int(row[0]) for row in connection.execute(_HIDDEN).fetchall()}
+    def _in_time(self, otherwise: str) -> None:
+        if time.monotonic() > self._deadline:
+            raise unavailable(self._door.name, otherwise)

@@ -1,8 +1,8 @@
 """The proof: every door tried with the revoked password, beside a control login through the same door.
 
-A door counts as refused only when all of this was seen there, in this order: a control login works
-and the server behind it is the pinned one; the revoked password is refused *as authentication*
-(SQLSTATE 28P01 or 28000: "too many connections" is no proof); the control's session still answers,
+A door counts as refused only when all of this was seen there: side by side, a control login works, and
+the revoked password is refused *as authentication* (SQLSTATE 28P01 or 28000: "too many connections" is
+no proof); after that the control's session still answers, from the pinned server,
 sees no role that could log in, counts no session of it, and, at a standby, has replayed the
 revocation (P8). Everything else is inconclusive, and a login that works is accepted.
 """
@@ -10,11 +10,12 @@ revocation (P8). Everything else is inconclusive, and a login that works is acce
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flyball.connectors.postgresql.config import Door
-from flyball.connectors.postgresql.kill import kill_at
+from flyball.connectors.postgresql.kill import kill_visible
 from flyball.connectors.postgresql.target import Target, known_oid
 from flyball.connectors.postgresql.wire import AUTHENTICATION, Refusal, Wire, WireError
 from flyball.plugin.v1 import (
@@ -72,15 +73,14 @@ def _try(target: Target, door: Door, name: str, progress: Mapping[str, Json], se
     timeout = limits.connect_ms / 1000
     login = door.control or target.config.admin
     pin = door.system_identifier or str(progress.get("system_identifier", ""))
+    # The secret may be gone, or never have been ours (an orphan): then any password is as good, and
+    # the role's absence has to carry the proof.
+    tried = _Beside(door, name, secret or Secret(secrets.token_urlsafe(24)), timeout)
     with Wire(door, timeout + limits.replay_ms / 1000) as control:
         refused = control.login(login.user, login.password(), door.database)
+        answer = tried.answer()
         if refused is not None:
             raise _InconclusiveError(f"the control login was refused too: {_told(refused)}")
-        # The secret may be gone, or never have been ours (an orphan): then any password is as good,
-        # and the role's absence has to carry the proof.
-        tried = secret or Secret(secrets.token_urlsafe(24))
-        with Wire(door, timeout) as revoked:
-            answer = revoked.login(name, tried, door.database)
         seen = _look(control, name, known_oid(progress), str(progress.get("lsn", "")), limits.replay_ms)
     if pin and seen.identifier != pin:
         raise _InconclusiveError("another server answers at this door than the pinned one")
@@ -91,6 +91,38 @@ def _try(target: Target, door: Door, name: str, progress: Mapping[str, Json], se
     _doubt(door, seen, pin, held=secret is not None)
     sessions = _strays(target, door, name, progress, seen)
     return DoorProbe(door.name, "refused", True, f"{_told(answer)}{_beside(secret, login.user)}", sessions)
+
+
+class _Beside:
+    """The revoked login, tried in a thread of its own while the control login goes on."""
+
+    def __init__(self, door: Door, name: str, password: Secret, timeout_s: float) -> None:
+        self._answers: list[Refusal | WireError | None] = []
+        self._thread = threading.Thread(
+            target=self._try, args=(door, name, password, timeout_s), name="flyball-probe", daemon=True
+        )
+        self._thread.start()
+
+    def _try(self, door: Door, name: str, password: Secret, timeout_s: float) -> None:
+        try:
+            with Wire(door, timeout_s) as revoked:
+                self._answers.append(revoked.login(name, password, door.database))
+        except WireError as error:
+            self._answers.append(error)
+
+    def answer(self) -> Refusal | None:
+        """How it was refused; None where it was let in.
+
+        Raises:
+            WireError: the door did not say.
+        """
+        self._thread.join()
+        if not self._answers:
+            raise WireError("the attempt failed")
+        found = self._answers[0]
+        if isinstance(found, WireError):
+            raise found
+        return found
 
 
 def _authentication(door: Door, answer: Refusal) -> bool:
@@ -140,7 +172,7 @@ def _strays(target: Target, door: Door, name: str, progress: Mapping[str, Json],
     if not seen.sessions or door.kind == "pooler":
         return seen.sessions
     with target.pool.use(door) as connection:
-        kill_at(connection, door, known_oid(progress), target.config.limits)
+        kill_visible(connection, door, known_oid(progress), target.config.limits)
         row = connection.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE usesysid = %s::oid OR usename = %s",
             (known_oid(progress), name),

@@ -16,7 +16,7 @@ import psycopg
 from psycopg import sql
 
 from flyball.connectors.postgresql.faults import clean, unavailable
-from flyball.connectors.postgresql.kill import kill_at
+from flyball.connectors.postgresql.kill import hidden_now, kill_at, kill_visible
 from flyball.connectors.postgresql.pool import Bounded
 from flyball.connectors.postgresql.target import Role, Target, find_roles, known_oid
 from flyball.plugin.v1 import Json, Plan, StepOutcome, TargetRefused, TargetUnavailable
@@ -45,7 +45,7 @@ def run(target: Target, step: str, plan: Plan, progress: Mapping[str, Json]) -> 
         TargetUnavailable: not done, or not known to be; do it again.
         TargetRefused: the server will not; what is missing is said.
     """
-    steps: Mapping[str, Callable[[Target, str, int], StepOutcome]] = {
+    steps: Mapping[str, Callable[[Target, str, Mapping[str, Json]], StepOutcome]] = {
         "deny_login": _deny_login,
         "kill": _kill,
         "disown": _disown,
@@ -53,16 +53,18 @@ def run(target: Target, step: str, plan: Plan, progress: Mapping[str, Json]) -> 
     }
     if step not in steps:
         raise TargetRefused(f"there is no step {step[:40]!r}", code="step_unknown")
-    return steps[step](target, plan.name, known_oid(progress))
+    return steps[step](target, plan.name, progress)
 
 
-def _deny_login(target: Target, name: str, oid: int) -> StepOutcome:
+def _deny_login(target: Target, name: str, before: Mapping[str, Json]) -> StepOutcome:
+    oid = known_oid(before)
     with target.pool.use(target.config.primary, target.config.database) as connection:
         roles = find_roles(connection, name, oid)
         for role in roles:
             statement = sql.SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(sql.Identifier(role.name))
             _try(connection, statement)
-        progress: dict[str, Json] = {"system_identifier": connection.system_identifier}
+        hidden: list[Json] = [*sorted(hidden_now(connection))]  # at once: who hides now may be past NOLOGIN
+        progress: dict[str, Json] = {"hidden": hidden, "system_identifier": connection.system_identifier}
         found = oid or next((role.oid for role in roles if role.name == name), 0)
         if found:
             progress["oid"] = found
@@ -76,27 +78,31 @@ def _deny_login(target: Target, name: str, oid: int) -> StepOutcome:
     return StepOutcome(observed, progress, tuple(weaknesses) if roles else ())
 
 
-def _kill(target: Target, name: str, oid: int) -> StepOutcome:
+def _kill(target: Target, name: str, before: Mapping[str, Json]) -> StepOutcome:
+    oid, hidden = known_oid(before), before.get("hidden")
+    suspects = {pid for pid in hidden if isinstance(pid, int)} if isinstance(hidden, list) else None
     observed: dict[str, Json] = {}
     weaknesses: list[str] = []
     primary = target.config.primary
     with target.pool.use(primary, target.config.database) as connection:
         if not oid:
             oid = next((role.oid for role in find_roles(connection, name, 0)), 0)
-        observed[primary.name] = kill_at(connection, primary, oid, target.config.limits).as_json()
+        observed[primary.name] = kill_at(connection, primary, oid, target.config.limits, suspects).as_json()
     for door in target.standbys:
         # A standby that is down must not hold up the primary; the probe will not call its door refused.
         try:
             with target.pool.use(door) as connection:
+                if not _replayed(connection, str(before.get("lsn", "")), target.config.limits.replay_ms):
+                    weaknesses.append(f"standby {door.name!r} had not replayed the denial when its sessions were ended")
                 observed[door.name] = kill_at(connection, door, oid, target.config.limits).as_json()
         except (TargetUnavailable, TargetRefused) as error:
             weaknesses.append(f"standby {door.name!r} could not be searched for sessions: {error.detail}")
     return StepOutcome(observed, {}, tuple(weaknesses))
 
 
-def _disown(target: Target, name: str, oid: int) -> StepOutcome:
+def _disown(target: Target, name: str, before: Mapping[str, Json]) -> StepOutcome:
     with target.pool.use(target.config.primary, target.config.database) as connection:
-        roles = find_roles(connection, name, oid)
+        roles = find_roles(connection, name, known_oid(before))
         owned: list[Json] = []
         weaknesses: list[str] = []
         for role in roles:
@@ -107,7 +113,8 @@ def _disown(target: Target, name: str, oid: int) -> StepOutcome:
     return StepOutcome({"owned": owned[:20], "count": len(owned)}, {}, tuple(weaknesses))
 
 
-def _drop(target: Target, name: str, oid: int) -> StepOutcome:
+def _drop(target: Target, name: str, before: Mapping[str, Json]) -> StepOutcome:
+    oid = known_oid(before)
     primary = target.config.primary
     with target.pool.use(primary, target.config.database) as connection:
         roles = find_roles(connection, name, oid)
@@ -119,7 +126,7 @@ def _drop(target: Target, name: str, oid: int) -> StepOutcome:
                 _disown_role(target, connection, role)
                 _try(connection, statement)
         progress = _position(target, connection)
-        again = kill_at(connection, primary, oid, target.config.limits)
+        again = kill_visible(connection, primary, oid, target.config.limits)
     observed: dict[str, Json] = {"role": "dropped" if roles else "absent", "sessions_after": again.as_json()}
     return StepOutcome(observed, progress)
 
@@ -206,6 +213,21 @@ def _position(target: Target, connection: Bounded) -> dict[str, Json]:
         return {}
     row = connection.execute("SELECT pg_current_wal_lsn()::text").fetchone()
     return {} if row is None else {"lsn": str(row[0])}
+
+
+def _replayed(connection: Bounded, lsn: str, wait_ms: int) -> bool:
+    """Whether a standby has replayed up to there; waits a while for it."""
+    deadline = time.monotonic() + wait_ms / 1000
+    while lsn:
+        row = connection.execute(
+            "SELECT NOT pg_is_in_recovery() OR coalesce(pg_last_wal_replay_lsn() >= %s::pg_lsn, false)", (lsn,)
+        ).fetchone()
+        if row is not None and row[0]:
+            return True
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.005)
+    return False
 
 
 def _try(connection: Bounded, statement: sql.Composed, times: int = 5) -> None:
