@@ -32,7 +32,7 @@ class Agent:
         self._credential: flyball_sdk.Credential | None = None
         self._connection: psycopg.Connection | None = None
         self._reader: threading.Thread | None = None
-        self._read: Answer = {"rows": 0, "died": "", "running": False}
+        self._read: Answer = {"rows": 0, "died": "", "running": False, "whole": False}
         self._streaming = threading.Event()
 
     def orders(self) -> dict[str, Callable[[Order], Answer]]:
@@ -126,7 +126,7 @@ class Agent:
                     self._read["rows"] = count
                     if count == 1:
                         self._streaming.set()
-                self._read["died"] = "it ended by itself"
+                self._read |= {"whole": True, "died": "it ended by itself"}
         except psycopg.Error as fault:
             self._read["died"] = str(fault).strip().splitlines()[0]
         finally:
