@@ -60,7 +60,7 @@ def text(**change: object) -> str:
     "body",
     [
         pytest.param(text(x=json.loads("[" * 33 + "]" * 33)).encode(), id="deep"),
-        pytest.param(b'{"a":' * 2000, id="deep_and_broken"),
+        pytest.param(b'{"a":' * 600, id="deep_and_broken"),
         pytest.param(text()[:-1].encode() + b',"action":{"name":"read"}}', id="member_twice"),
         pytest.param(text()[:-1].encode() + b',"x":{"y":[{"k":1,"k":2}]}}', id="member_twice_deep"),
         pytest.param(text()[:-1].encode() + rb',"x":{"k":1,"\u006b":2}}', id="member_twice_escaped"),
@@ -210,7 +210,7 @@ def test_a_damaged_request_never_fails(pep: httpx.Client, at: int, other: bytes)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=60))
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60))
 def test_any_token_is_refused_as_unauthenticated(edge: Running, token: str) -> None:
     """Whatever stands in the headers that prove something: 401."""
     with edge.client() as client:
@@ -352,10 +352,7 @@ def pem(folder: Path, name: str, pair: tuple[x509.Certificate, ec.EllipticCurveP
     cert, key = folder / f"{name}.pem", folder / f"{name}.key"
     cert.write_bytes(pair[0].public_bytes(serialization.Encoding.PEM))
     plain = serialization.NoEncryption()
-    key.write_bytes(
-        key_bytes := pair[1].private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
-    )
-    assert key_bytes
+    key.write_bytes(pair[1].private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
     return str(cert), str(key)
 
 
