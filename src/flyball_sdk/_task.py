@@ -186,8 +186,11 @@ class Task:
 
         return decorate
 
-    def credential(self, name: str) -> Credential:
+    def credential(self, name: str, *, handover: str = "") -> Credential:
         """The credential `name` of the profile: the one in hand, or a new one past two thirds of its life.
+
+        `handover` says how we hand the secret on, if we do: `memory`, `file` or `environment`. The
+        lease's receipt will say it.
 
         Its receipt is acknowledged to the server; one that is not acknowledged is revoked there.
 
@@ -202,7 +205,7 @@ class Task:
             session = self._session
             path = f"/v1/tasks/{session.task}/credentials/{segment(name)}"
             issued = session.issued(name, self._send(lambda: session.post(path)))
-            self._acknowledge(issued.lease)
+            self._acknowledge(issued.lease, {"handover": handover} if handover else {})
             self._held[name] = Credential(issued, self)
             return self._held[name]
 
@@ -250,10 +253,10 @@ class Task:
 
     # --- inside -------------------------------------------------------------------------------
 
-    def _acknowledge(self, lease: str) -> None:
+    def _acknowledge(self, lease: str, told: Mapping[str, object]) -> None:
         for attempt in range(DELIVERY_TRIES):
             try:
-                self._session.delivered(self._send(lambda: self._session.post(f"/v1/leases/{lease}/delivered")))
+                self._session.delivered(self._send(lambda: self._session.post(f"/v1/leases/{lease}/delivered", told)))
                 return
             except Unavailable:
                 if attempt == DELIVERY_TRIES - 1:

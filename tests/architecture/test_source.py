@@ -116,9 +116,11 @@ def test_every_room_has_a_door() -> None:
 def test_the_decision_crate_neither_unwraps_nor_panics() -> None:
     """No unwrap, expect, panic, todo or indexing helper outside the tests of the pure crate."""
     found = []
-    for path in (ROOT / "crates" / "decision" / "src").rglob("*.rs"):
+    root = ROOT / "crates" / "decision" / "src"
+    tests = re.findall(r"#\[cfg\(test\)\]\s*mod (\w+);", (root / "lib.rs").read_text())
+    for path in root.rglob("*.rs"):
         text = path.read_text().partition("#[cfg(test)]")[0]
-        if path.name.startswith("test"):
+        if path.stem in tests:
             continue
         for number, line in enumerate(text.splitlines(), 1):
             code = line.partition("//")[0]

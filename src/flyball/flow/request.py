@@ -205,8 +205,12 @@ def credential(house: House, proof: Proof, task: str, name: str) -> Released:
     return Released(active.id, active.target, issued.connection, secret, active.expires_ms, Delivery.RELEASED.value)
 
 
-def delivered(house: House, proof: Proof, lease: str) -> None:
-    """The holder says that it has the credential. What nobody acknowledges is taken back."""
+def delivered(house: House, proof: Proof, lease: str, handover: str = "") -> None:
+    """The holder says that it has the credential. What nobody acknowledges is taken back.
+
+    `handover` is how it went on from there (`memory`, `file`, `environment`), where the holder says so; the
+    receipt says it too.
+    """
     row = house.leases.get(lease)
     if row is None:
         raise NotFound("no such lease", code="lease_unknown")
@@ -217,8 +221,11 @@ def delivered(house: House, proof: Proof, lease: str) -> None:
         raise Gone("the lease is being taken back", code="lease_gone")
     now = house.clock.wall_ms()
     unit = house.store.unit()
-    unit.save_lease(replace(row, state=LeaseState.DELIVERED), expect=frozenset({LeaseState.ACTIVE}))
-    unit.record(Record(Kind.LEASE_DELIVERED, now, row.task, {"lease": lease, "delivery": row.delivery.value}))
+    told: dict[str, Json] = {"handover": handover} if handover else {}
+    now_delivered = replace(row, state=LeaseState.DELIVERED, progress={**row.progress, **told})
+    unit.save_lease(now_delivered, expect=frozenset({LeaseState.ACTIVE}))
+    members: dict[str, Json] = {"lease": lease, "delivery": row.delivery.value, **told}
+    unit.record(Record(Kind.LEASE_DELIVERED, now, row.task, members))
     unit.commit()
     fault_point("issue.after_delivered")
 

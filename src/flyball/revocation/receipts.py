@@ -164,6 +164,8 @@ def payload_of(lease: Lease, proof: Proof, outcome: str, reason: str = "") -> di
         "completed_ms": proof.completed_ms,
         "cooperative": list(proof.cooperative),
     }
+    if lease.progress.get("handover"):
+        body["handover"] = lease.progress["handover"]  # how the holder said that it handed the secret on
     if reason:
         body["reason"] = reason
     if proof.record is not None:
@@ -191,6 +193,7 @@ def render(payload: Mapping[str, Json]) -> list[str]:
         (
             f"  task {escape(payload.get('task'), 60)} of {escape(payload.get('agent'), 60)},"
             f" because {escape(payload.get('cause'), 40)}; {escape(payload.get('delivery'), 20)}"
+            + (f", handed on by {escape(payload['handover'], 20)}" if "handover" in payload else "")
         ),
     ]
     for step in _objects(payload.get("steps")):

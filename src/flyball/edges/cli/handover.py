@@ -31,6 +31,7 @@ class Handover:
         self._task = task
         self._names = list(dict.fromkeys(names))
         self._in_env = in_env
+        self._how = "environment" if in_env else "file"
         self._folder = Path()
         self._leases: dict[str, str] = {}
         self.environment: dict[str, str] = {}
@@ -40,7 +41,7 @@ class Handover:
         self._folder = Path(tempfile.mkdtemp(prefix="flyball-run-", dir=root if root and Path(root).is_dir() else None))
         try:
             for name in self._names:
-                self._write(name, self._task.credential(name))
+                self._write(name, self._task.credential(name, handover=self._how))
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
@@ -55,7 +56,7 @@ class Handover:
         """Fetch what is past two thirds of its life, and replace its files. A refusal is left to the task's end."""
         for name in self._names:
             try:
-                held = self._task.credential(name)
+                held = self._task.credential(name, handover=self._how)
             except flyball_sdk.FlyballError:
                 continue
             if held.lease != self._leases[name]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,7 +28,9 @@ def run(
     ] = None,
     env_secrets: Annotated[
         bool,
-        typer.Option("--env-secrets", help="Put secrets into the command's environment too, where more can read them."),
+        typer.Option(
+            "--env-secrets", help="Put secrets into the environment too, where more can read them; receipts say so."
+        ),
     ] = False,
     config: ConfigOption = None,
     addr: AddrOption = "",
@@ -94,9 +95,3 @@ def _clean() -> dict[str, str]:
     """Our environment, without who we are: the command acts under this task, and opens none of its own."""
     drop = {"FLYBALL_SVID", "FLYBALL_SVID_FILE"}
     return {name: value for name, value in os.environ.items() if name not in drop}
-
-
-def private_root() -> Path | None:
-    """Where private folders go: XDG_RUNTIME_DIR (in memory, ours alone) if there is one, else the system's."""
-    found = os.environ.get("XDG_RUNTIME_DIR", "")
-    return Path(found) if found and Path(found).is_dir() else None

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -46,6 +46,14 @@ class OpenTask(Asked):
     )
     vouchers: list[Annotated[str, Field(max_length=8192)]] = Field(
         default_factory=list, max_length=8, description="Compact JWS that vouch for inputs."
+    )
+
+
+class Delivered(Asked):
+    """The credential has arrived."""
+
+    handover: Literal["", "memory", "file", "environment"] = Field(
+        default="", description="How the holder hands the secret on, if it does; the receipt says it."
     )
 
 

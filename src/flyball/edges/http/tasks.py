@@ -86,9 +86,9 @@ def credential(
 
 
 @router.post("/leases/{lease}/delivered", status_code=204, summary="Acknowledge a credential")
-def delivered(house: HouseDep, proof: ProofDep, lease: LeaseId, _: Empty = None) -> Response:
+def delivered(house: HouseDep, proof: ProofDep, lease: LeaseId, ask: models.Delivered | None = None) -> Response:
     """The holder has the credential."""
-    request.delivered(house, proof, lease)
+    request.delivered(house, proof, lease, (ask or models.Delivered()).handover)
     return nothing()
 
 
