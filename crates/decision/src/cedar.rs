@@ -1,10 +1,12 @@
 //! Cedar's answer. Every policy whose scope can match is evaluated; one that errs refuses.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
-use cedar_policy::{
-    AuthorizationError, Authorizer, Context, Decision, Entities, EntityUid, Request, Response, RestrictedExpression,
-};
+use cedar_policy::{AuthorizationError, Authorizer, Context, Decision, Entities, EntityUid, Request, Response};
+use cedar_policy_core::ast::{ExtensionFunction, Name, PartialValue, Value as CedarValue};
+use cedar_policy_core::extensions::Extensions;
+use smol_str::SmolStr;
 
 use crate::engine::{Opinion, combine};
 use crate::scope::Cell;
@@ -67,29 +69,54 @@ pub(crate) fn request(
     Request::new(principal.clone(), action.clone(), resource, context, None).ok()
 }
 
+/// Cedar's constructor of decimals, looked up once.
+static DECIMAL: LazyLock<Option<&'static ExtensionFunction>> = LazyLock::new(|| {
+    let name = Name::parse_unqualified_name("decimal").ok()?;
+    Extensions::all_available().func(&name).ok()
+});
+
 /// A typed value as Cedar's; `None` for what policies do not see.
-pub(crate) fn expression(value: &Value<'_>) -> Option<RestrictedExpression> {
+fn value(value: &Value<'_>) -> Option<CedarValue> {
     Some(match value {
-        Value::Text(text) => RestrictedExpression::new_string(text.clone().into_owned()),
-        Value::Long(number) => RestrictedExpression::new_long(*number),
-        Value::Decimal(number) => RestrictedExpression::new_decimal(cedar_decimal(*number)),
-        Value::Bool(yes) => RestrictedExpression::new_bool(*yes),
-        Value::Texts(texts) => RestrictedExpression::new_set(
-            texts.iter().map(|text| RestrictedExpression::new_string(text.clone().into_owned())),
-        ),
+        Value::Text(text) => text_value(text),
+        Value::Long(number) => CedarValue::from(*number),
+        Value::Decimal(number) => match (*DECIMAL)?.call(&[text_value(&cedar_decimal(*number))]).ok()? {
+            PartialValue::Value(value) => value,
+            PartialValue::Residual(_) => return None,
+        },
+        Value::Bool(yes) => CedarValue::from(*yes),
+        Value::Texts(texts) => CedarValue::set(texts.iter().map(|text| text_value(text)), None),
         Value::Any => return None,
     })
 }
 
-/// A record of named values, without those that policies do not see.
-pub(crate) fn record<'a>(
-    values: impl Iterator<Item = (&'a str, &'a Value<'a>)>,
-) -> Option<RestrictedExpression> {
-    let pairs = values.filter_map(|(name, value)| Some((name.to_owned(), expression(value)?)));
-    RestrictedExpression::new_record(pairs).ok()
+/// A string.
+pub(crate) fn text_value(text: &str) -> CedarValue {
+    CedarValue::from(SmolStr::new(text))
 }
 
-/// A string.
-pub(crate) fn text(value: &str) -> RestrictedExpression {
-    RestrictedExpression::new_string(value.to_owned())
+/// A truth value.
+pub(crate) fn bool_value(yes: bool) -> CedarValue {
+    CedarValue::from(yes)
+}
+
+/// A record of named values, without those that policies do not see; `None` where Cedar cannot hold one.
+pub(crate) fn record<'a>(values: impl Iterator<Item = (&'a str, &'a Value<'a>)>) -> Option<CedarValue> {
+    let mut members = BTreeMap::new();
+    for (name, one) in values.filter(|(_, one)| !matches!(one, Value::Any)) {
+        members.insert(SmolStr::new(name), value(one)?);
+    }
+    Some(CedarValue::record_arc(Arc::new(members), None))
+}
+
+/// A record of fixed members.
+pub(crate) fn members<const N: usize>(members: [(&'static str, CedarValue); N]) -> CedarValue {
+    let members = members.into_iter().map(|(name, value)| (SmolStr::new_static(name), value)).collect();
+    CedarValue::record_arc(Arc::new(members), None)
+}
+
+/// A context.
+pub(crate) fn context(parts: impl IntoIterator<Item = (&'static str, CedarValue)>) -> Context {
+    let parts = parts.into_iter().map(|(name, value)| (SmolStr::new_static(name), value)).collect();
+    cedar_policy_core::ast::Context::Value(Arc::new(parts)).into()
 }

@@ -230,9 +230,11 @@ impl Plane {
             return Err(Reason::PolicyNoPermit.into());
         }
 
-        let name = |charge: &program::AcrossCharge<'_>| self.counters.name(task, call.action, charge, now.wall_ms);
-        let reaches = |charge: &program::AcrossCharge<'_>| self.counters.reaches(&name(charge));
-        let found =
+        let reaches = |charge: &program::AcrossCharge<'_>| {
+            let named = self.counters.name(task, call.action, charge, now.wall_ms);
+            self.counters.reaches(&named).then_some(named)
+        };
+        let mut found =
             program::find(&task.profile, task, live, call.action, call.resource_id, &args, &reaches).map_err(|failure| {
                 let reaction = failure.deviates().then_some(task.profile.reaction);
                 Refused { reaction, ..failure.reason().into() }
@@ -249,7 +251,7 @@ impl Plane {
             }
         }?;
         // Charged only now, when nothing else can refuse; another task may have been faster.
-        let across: Vec<CounterCharge> = found.across.iter().map(name).collect();
+        let across = std::mem::take(&mut found.counters);
         if let Err(short) = self.counters.charge(&across) {
             let failure = found.across.get(short).map_or(program::Failure::Budget, program::AcrossCharge::failure);
             let reaction = Some(task.profile.reaction);
@@ -312,30 +314,29 @@ impl Plane {
         call: &Call<'_>,
         args: &Args<'_>,
     ) -> Option<cedar_policy::Context> {
-        use cedar_policy::RestrictedExpression as Expression;
-        let mut parts: Vec<(String, Expression)> = Vec::with_capacity(4);
+        let mut parts = Vec::with_capacity(4);
         if needs.has(Needs::ARGS) {
-            parts.push(("args".to_owned(), cedar::record(args.iter().map(|(name, value)| (*name, value)))?));
+            parts.push(("args", cedar::record(args.iter().map(|(name, value)| (*name, value)))?));
         }
         if needs.has(Needs::INTENT) {
-            let intent = [("rule".to_owned(), cedar::text(&rule.id)), ("within".to_owned(), Expression::new_bool(true))];
-            parts.push(("intent".to_owned(), Expression::new_record(intent).ok()?));
+            let intent = [("rule", cedar::text_value(&rule.id)), ("within", cedar::bool_value(true))];
+            parts.push(("intent", cedar::members(intent)));
         }
         if needs.has(Needs::PEP) {
-            parts.push(("pep".to_owned(), cedar::text(call.pep)));
+            parts.push(("pep", cedar::text_value(call.pep)));
         }
         if needs.has(Needs::TASK) {
             let inputs = task.profile.inputs.iter().zip(&task.inputs);
             let inputs = inputs.filter_map(|((name, _), input)| Some((name.as_ref(), &input.as_ref()?.value)));
             let members = [
-                ("id".to_owned(), cedar::text(call.task)),
-                ("inputs".to_owned(), cedar::record(inputs)?),
-                ("owner".to_owned(), cedar::text(&task.agent.owner)),
-                ("profile".to_owned(), cedar::text(&task.profile.name)),
+                ("id", cedar::text_value(call.task)),
+                ("inputs", cedar::record(inputs)?),
+                ("owner", cedar::text_value(&task.agent.owner)),
+                ("profile", cedar::text_value(&task.profile.name)),
             ];
-            parts.push(("task".to_owned(), Expression::new_record(members).ok()?));
+            parts.push(("task", cedar::members(members)));
         }
-        cedar_policy::Context::from_pairs(parts).ok()
+        Some(cedar::context(parts))
     }
 
     /// A refusal that is counted and not recorded.

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use ahash::AHashMap;
-use cedar_policy::{Context, RestrictedExpression};
+use cedar_policy::Context;
 use regex::Regex;
 
+use crate::cedar;
 use crate::document::{self, Limit as LimitText, Per as PerText};
 use crate::json::Json;
 use crate::pep::matches;
@@ -164,12 +165,8 @@ impl Reader<'_> {
             })
             .collect::<Result<_, String>>()?;
         let across = rule.across.iter().map(|across| self.across(across)).collect::<Result<_, _>>()?;
-        let id = RestrictedExpression::new_string(rule.id.clone());
-        let intent = [("rule".to_owned(), id), ("within".to_owned(), RestrictedExpression::new_bool(true))];
-        let context = RestrictedExpression::new_record(intent)
-            .map_err(|_| ())
-            .and_then(|intent| Context::from_pairs([("intent".to_owned(), intent)]).map_err(|_| ()))
-            .map_err(|()| self.wrong("its id cannot be used"))?;
+        let intent = [("rule", cedar::text_value(&rule.id)), ("within", cedar::bool_value(true))];
+        let context = cedar::context([("intent", cedar::members(intent))]);
         Ok(Rule {
             id: Arc::from(rule.id.as_str()),
             on: rule.on.clone(),

@@ -3,6 +3,7 @@
 //! Several rules may speak of one action. They are tried in order, and the first whose bounds and
 //! budgets hold is the one; where none does, the failure that came furthest is reported.
 
+use crate::sink::CounterCharge;
 use crate::profile::{Across, Bound, Limit, Per, Profile, Rule, Test};
 use crate::task::{Charge, Live, Task};
 use crate::value::{ONE, Value};
@@ -66,9 +67,14 @@ pub(crate) struct Match<'a> {
     pub(crate) rule: &'a Rule,
     pub(crate) charge: Charge,
     pub(crate) across: Vec<AcrossCharge<'a>>,
+    /// The same as the store names them.
+    pub(crate) counters: Vec<CounterCharge>,
 }
 
-/// Find the rule. `reaches` says whether a counter across tasks still has room.
+/// Names a counter across tasks, where it still has room.
+pub(crate) type Reaches<'a> = &'a dyn Fn(&AcrossCharge<'_>) -> Option<CounterCharge>;
+
+/// Find the rule.
 pub(crate) fn find<'a>(
     profile: &'a Profile,
     task: &Task,
@@ -76,7 +82,7 @@ pub(crate) fn find<'a>(
     action: &str,
     resource: &str,
     args: &Args<'_>,
-    reaches: &dyn Fn(&AcrossCharge<'_>) -> bool,
+    reaches: Reaches<'_>,
 ) -> Result<Match<'a>, Failure> {
     let rules = profile.actions.get(action).ok_or(Failure::Action)?;
     let mut furthest = Failure::Resource;
@@ -95,7 +101,7 @@ fn try_rule<'a>(
     task: &Task,
     live: &Live,
     args: &Args<'_>,
-    reaches: &dyn Fn(&AcrossCharge<'_>) -> bool,
+    reaches: Reaches<'_>,
 ) -> Result<Match<'a>, Failure> {
     for bound in &rule.bounds {
         within(bound, task, args)?;
@@ -123,10 +129,8 @@ fn try_rule<'a>(
             across.push(AcrossCharge { across: counter, unit, amount: amount(arg, args)?, limit });
         }
     }
-    if let Some(short) = across.iter().find(|charge| !reaches(charge)) {
-        return Err(short.failure());
-    }
-    Ok(Match { rule, charge, across })
+    let counters = across.iter().map(|charge| reaches(charge).ok_or_else(|| charge.failure())).collect::<Result<_, _>>()?;
+    Ok(Match { rule, charge, across, counters })
 }
 
 fn spend(live: &Live, charge: &mut Charge, slot: usize, amount: i64, limit: i64) -> Result<(), Failure> {

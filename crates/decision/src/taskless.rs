@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use cedar_policy::{Entities, Entity, EntityUid, RestrictedExpression, Schema};
+use cedar_policy::{Entities, Entity, EntityUid, Schema};
 
 use crate::bundle::{Action, Bundle, entity};
 use crate::call::{Now, TasklessCall};
@@ -184,6 +184,5 @@ fn context(action: &Action, pep: &Pep, call: &TasklessCall<'_>) -> Result<cedar_
         said.into_iter().filter(|(name, _)| action.args.iter().any(|(arg, _)| arg == name)).collect();
     let args = if pep.trust.action { typed(action, &known)? } else { Vec::new() };
     let args = cedar::record(args.iter().map(|(name, value)| (*name, value))).ok_or(Reason::EngineError)?;
-    let pairs = [("args".to_owned(), args), ("pep".to_owned(), RestrictedExpression::new_string(pep.name.clone()))];
-    cedar_policy::Context::from_pairs(pairs).map_err(|_| Reason::EngineError)
+    Ok(cedar::context([("args", args), ("pep", cedar::text_value(&pep.name))]))
 }
