@@ -19,7 +19,7 @@ FOREIGN = names.role("https://another.flyball.internal", "lea_local_01kb00000000
 
 @pytest.mark.heavy
 def test_orphan_role_is_dropped_and_recorded_while_another_issuers_role_stays(tmp_path: Path) -> None:
-    """A role of ours without a lease, past the grace period, is revoked through the ordinary path; others' are left alone."""
+    """A role of ours without a lease, past the grace period, goes the ordinary path; another's is left alone."""
     with shop(tmp_path / "pg") as postgres:
         server = RunningServer(tmp_path / "flyball", postgres=postgres)
         with server.config.open("a") as config:
@@ -37,9 +37,8 @@ def test_orphan_role_is_dropped_and_recorded_while_another_issuers_role_stays(tm
             with psycopg.connect(postgres.dsn(), autocommit=True) as look:
 
                 def roles() -> set[str]:
-                    return {
-                        row[0] for row in look.execute("SELECT rolname FROM pg_roles WHERE starts_with(rolname, 'fb_')")
-                    }
+                    ours = "SELECT rolname FROM pg_roles WHERE starts_with(rolname, 'fb_')"
+                    return {row[0] for row in look.execute(ours)}
 
                 until(lambda: ORPHAN not in roles(), 30)
                 assert roles() == {FOREIGN}
