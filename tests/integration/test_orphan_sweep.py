@@ -7,11 +7,11 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from tests.server import ISSUER, RunningServer, shop
+from tests.wait import until
 
 from flyball.connectors.postgresql import names
 from flyball.demo import database
-from tests.server import ISSUER, RunningServer, shop
-from tests.wait import until
 
 ORPHAN = names.role(ISSUER, "lea_local_01kb0000000000000000000000")
 FOREIGN = names.role("https://another.flyball.internal", "lea_local_01kb0000000000000000000001")
