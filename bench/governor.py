@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bench.child import Child
 from bench.load import CONNECTIONS, TASKS, Holder
-from bench.measure import SERVER_CORE
-from bench.server import OPEN_URL
+from bench.measure import SERVER_CORE, BenchError
+from bench.server import OPEN_URL, serve_pipe
 from flyball.identity.dpop import make_proof
 
 
@@ -51,3 +52,45 @@ def governor(home: Path, *, core: int | None = SERVER_CORE) -> Iterator[Governor
         yield running
     finally:
         running.stop()
+
+
+class Forked:
+    """A Flyball in a process that was forked with its modules imported already: it starts in a moment.
+
+    For trials that kill it again and again. It shares nothing with us; kill -9 is a real one.
+    """
+
+    def __init__(self, home: Path, *, core: int | None = SERVER_CORE) -> None:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["bench.server"])
+        self._log = home / "flyball.log"
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=serve_pipe, args=(str(home), theirs, core), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._read()
+
+    def ask(self, do: str, **words: object) -> dict[str, object]:
+        """Tell it to do something; its answer.
+
+        Raises:
+            BenchError: it could not, or it is gone.
+        """
+        self._pipe.send({"do": do, **words})
+        answer = self._read()
+        if "error" in answer:
+            raise BenchError(f"Flyball could not {do}: {answer['error']}")
+        return answer
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+    def _read(self) -> dict[str, object]:
+        try:
+            found: dict[str, object] = self._pipe.recv()
+        except (EOFError, OSError):
+            raise BenchError(f"Flyball's process ended: {self._log.read_text(errors='replace')[-800:]}") from None
+        return found

@@ -7,12 +7,14 @@ taken back through `flyball.flow`, as an edge does it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from bench.measure import percentile
@@ -210,6 +212,29 @@ def _plain(receipt: object) -> object:
     return json.loads(json.dumps(receipt, default=str))
 
 
+def answer(bench: Bench, words: dict[str, object]) -> Answer:
+    """Do one thing."""
+    do: Callable[..., Answer] = getattr(bench, str(words.pop("do")))
+    try:
+        return do(**words)
+    except Exception as error:
+        return {"error": repr(error)}
+
+
+def serve_pipe(home: str, pipe: Connection, core: int | None) -> None:
+    """The body of a process that was forked with everything imported: the same, over a pipe."""
+    if core is not None:
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {core})
+    with (Path(home) / "flyball.log").open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    bench = Bench(Path(home))
+    pipe.send(bench.addresses())
+    while True:
+        pipe.send(answer(bench, pipe.recv()))
+
+
 def main() -> int:
     """Serve lines until there are no more."""
     out = os.fdopen(os.dup(1), "w", buffering=1)
@@ -217,15 +242,7 @@ def main() -> int:
     bench = Bench(Path(sys.argv[1]))
     out.write(json.dumps(bench.addresses()) + "\n")
     for line in sys.stdin:
-        words = json.loads(line)
-        do: Callable[..., Answer] = getattr(bench, words.pop("do"))
-        try:
-            answer = do(**words)
-        except Exception as error:
-            answer = {"error": repr(error)}
-        out.write(json.dumps(answer) + "\n")
-        if do.__name__ == "stop":
-            return 0
+        out.write(json.dumps(answer(bench, json.loads(line))) + "\n")
     bench.stop()
     return 0
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import psycopg
 
 from bench import bao, setting
-from bench.governor import Governor
+from bench.governor import Forked
 from bench.measure import GENERATOR_CORE, SERVER_CORE, BenchError, Context, row
 
 THREADS = 8
@@ -81,20 +81,20 @@ def flyball_trials(home: Path, trials: int, outcome: Outcome, core: int | None =
     with setting.postgres(home) as postgres:
         place = setting.write(home / "flyball", postgres=postgres)
         with psycopg.connect(postgres.dsn(), autocommit=True) as watcher:
-            ours = Governor(place.home, core=core)
+            ours = Forked(place.home, core=core)
             try:
                 for _ in range(trials):
                     ours.ask("burst", threads=THREADS)
                     time.sleep(random.uniform(0, WITHIN_S))
-                    ours.stop(hard=True)
-                    ours = Governor(place.home, core=core)
+                    ours.kill()
+                    ours = Forked(place.home, core=core)
                     _judge(ours, watcher, outcome)
             finally:
-                ours.stop(hard=True)
+                ours.kill()
     return outcome
 
 
-def _judge(ours: Governor, watcher: psycopg.Connection[tuple[object, ...]], outcome: Outcome) -> None:
+def _judge(ours: Forked, watcher: psycopg.Connection[tuple[object, ...]], outcome: Outcome) -> None:
     there = _roles(watcher, "fb_%")
     outcome.roles += len(there)
     standing = ours.ask("standing", wait_s=RECOVERY_S)
