@@ -62,6 +62,12 @@ def test_tasks_and_one_task(server: RunningServer) -> None:
     agent = opened(server)
     listed = json.loads(server.flyball("tasks", "--state", "open", "--json"))
     assert agent.task in [one["task"] for one in listed]
+    plain = [line.split("\t") for line in server.flyball("tasks", "--limit", "1000").splitlines()]
+    assert plain[0] == ["task", "state", "agent", "profile", "opened", "left", "cause"]
+    assert [row[1:4] for row in plain if row[0] == agent.task] == [["open", "refund-agent", "settle-refund"]]
+    leases = server.flyball("leases", "--task", agent.task).splitlines()
+    assert leases[0].startswith("lease\tstate\ttarget")
+    assert "\tdelivered\torders\t" in leases[1]
     shown = server.flyball("task", "show", agent.task)
     assert "T-1042  (declared by the agent itself)" in shown
     assert "delivered" in shown
@@ -107,6 +113,8 @@ def test_receipts_are_verified_offline_and_a_changed_one_is_refused(server: Runn
     agent.post(f"/v1/tasks/{agent.task}/end")
     listed = json.loads(server.flyball("receipts", "list", "--task", agent.task, "--json"))
     assert len(listed) == 1
+    assert "\tverified\trefund-agent\torders\t" in server.flyball("receipts", "list", "--task", agent.task)
+    assert "VERIFIED" in server.flyball("receipts", "show", listed[0]["payload"]["receipt"])
     shown = server.flyball("receipts", "show", listed[0]["payload"]["receipt"], "--json")
     file = tmp_path / "receipt.json"
     file.write_text(shown)

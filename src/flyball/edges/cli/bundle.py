@@ -37,10 +37,8 @@ def validate(bundle: BundleArgument, as_json: JsonOption = False) -> int:
     for profile, listed in sorted(report.cooperative.items()):
         for one in listed:
             members = one.as_json()
-            said = f"{render.text(members.get('limit'))}: {render.text(members.get('because'))}"
-            render.line(
-                f"  cooperative, not enforced: {profile}, {render.text(members.get('action'))}, {said}", "yellow"
-            )
+            said = f"{profile}, {render.limit(members)}: {render.text(members.get('because'))}"
+            render.line(f"  cooperative, not enforced: {said}", "yellow")
     return 0
 
 

@@ -67,6 +67,13 @@ def escaped(text: str, style: str = "") -> None:
     console().print(Text(text, style=style), soft_wrap=True)
 
 
+def cut(text: str) -> None:
+    """One line, escaped, and cut where a terminal ends."""
+    width = console().width if sys.stdout.isatty() else _LINE
+    shown = clean(text, _LINE)
+    escaped(shown if len(shown) <= width else f"{shown[: width - 1]}…")
+
+
 def headline(text: str) -> None:
     """A small heading."""
     console().print()
@@ -117,6 +124,19 @@ def left(ms: Json) -> str:
         return "over"
     hours, minutes = seconds // 3600, seconds % 3600 // 60
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{seconds % 60:02}s" if minutes else f"{seconds}s"
+
+
+def digest(value: Json) -> str:
+    """The beginning of a digest."""
+    found = text(value)
+    return f"{found[:19]}…" if len(found) > 19 else found
+
+
+def limit(value: Json) -> str:
+    """A limit that is cooperative: the action it is on, where it is on one, and what it says."""
+    if not isinstance(value, dict):
+        return text(value)
+    return " ".join(part for part in (text(value.get("action")), text(value.get("limit"))) if part)
 
 
 def objects(holder: Mapping[str, Json], name: str) -> list[dict[str, Json]]:

@@ -32,7 +32,7 @@ def status(config: ConfigOption = None, addr: AddrOption = "", as_json: JsonOpti
         [
             ("node", f"{render.text(found.get('node'))}, epoch {render.text(found.get('epoch'))}, mode {mode}"),
             ("issuer", render.text(found.get("issuer"))),
-            ("bundle", f"{render.text(bundle.get('name'))} {render.text(bundle.get('digest'))[:19]}"),
+            ("bundle", f"{render.text(bundle.get('name'))} {render.digest(bundle.get('digest'))}"),
             ("tasks", _counts(found, "tasks")),
             ("leases", _counts(found, "leases")),
             ("records", render.text(store.get("seq"))),
@@ -85,8 +85,7 @@ def _cooperative(profiles: dict[str, Json]) -> None:
     lines = []
     for profile, listed in profiles.items():
         for one in listed if isinstance(listed, list) else ():
-            said = one if isinstance(one, dict) else {"limit": one}
-            lines.append(f"{profile}: {render.text(said.get('action'))} {render.text(said.get('limit'))}")
+            lines.append(f"{profile}: {render.limit(one)}")
     if lines:
         render.headline("cooperative, not enforced")
         for line in lines:

@@ -52,10 +52,14 @@ def tasks(
         return
     rows = [
         (*(render.text(one.get(name)) for name in ("task", "state", "agent", "profile")),
-         render.when(one.get("opened_ms")), render.left(one.get("hard_end_ms")), render.text(one.get("cause")))
+         render.when(one.get("opened_ms")), _left(one), render.text(one.get("cause")))
         for one in listed
     ]  # fmt: skip
     cli.table(("task", "state", "agent", "profile", "opened", "left", "cause"), rows, empty="no tasks")
+
+
+def _left(one: dict[str, Json]) -> str:
+    return "" if one.get("state") in ("fenced", "closed") else render.left(one.get("hard_end_ms"))
 
 
 @task.command("show")
@@ -75,9 +79,9 @@ def task_show(
     render.fields(
         [
             *((name, render.text(found.get(name))) for name in _HEAD),
-            ("profile", f"{render.text(found.get('profile'))} ({render.text(found.get('profile_digest'))[:19]})"),
+            ("profile", f"{render.text(found.get('profile'))} ({render.digest(found.get('profile_digest'))})"),
             ("opened", render.when(found.get("opened_ms"))),
-            ("hard end", f"{render.when(found.get('hard_end_ms'))} ({render.left(found.get('hard_end_ms'))})"),
+            ("hard end", f"{render.when(found.get('hard_end_ms'))}  {_left(found)}".rstrip()),
             ("bound to", render.text(found.get("bound_to"))),
         ]
     )  # fmt: skip
@@ -90,16 +94,28 @@ def task_show(
     show_leases(cli, render.objects(found, "leases"))
     render.headline("last records")
     for one in render.objects(found, "records")[-15:]:
-        rest = {key: value for key, value in one.items() if key not in _NOT_SHOWN}
-        said = f"{render.number(one.get('seq')):>7} {render.when(one.get('at'))} {render.text(one.get('kind')):<16} "
-        render.line(said + json.dumps(rest, ensure_ascii=False))
+        said = " ".join(f"{key}={render.text(value)}" for key, value in one.items() if key in _SHOWN and value)
+        when = render.when(one.get("at"))[11:]
+        render.cut(f"{render.number(one.get('seq')):>7}  {when}  {render.text(one.get('kind')):<16} {said}")
     for limit in render.objects(found, "cooperative"):
-        said = f"{render.text(limit.get('action'))}: {render.text(limit.get('limit'))}"
-        render.line(f"cooperative, not enforced: {said}", "yellow")
+        render.line(f"cooperative, not enforced: {render.limit(limit)}", "yellow")
 
 
 _HEAD = ("task", "state", "cause", "agent", "owner", "principal")
-_NOT_SHOWN = frozenset({"seq", "n", "v", "kind", "at", "task", "hash", "sealed", "bundle", "call", "profile_digest"})
+_SHOWN = (
+    "action",
+    "effect",
+    "reasons",
+    "decision",
+    "lease",
+    "target",
+    "name",
+    "cause",
+    "by",
+    "detail",
+    "receipt",
+    "to",
+)
 
 
 def leases(
@@ -127,7 +143,7 @@ def show_leases(cli: Cli, listed: list[dict[str, Json]]) -> None:
     """Leases as a table."""
     rows = [
         (*(render.text(one.get(name)) for name in ("lease", "state", "target", "access", "name", "delivery")),
-         render.left(one.get("expires_ms")), render.text(one.get("cause")))
+         "" if one.get("state") == "verified" else render.left(one.get("expires_ms")), render.text(one.get("cause")))
         for one in listed
     ]  # fmt: skip
     columns = ("lease", "state", "target", "access", "name", "delivery", "left", "cause")
@@ -217,7 +233,7 @@ def _exactly_one(given: dict[str, str]) -> str:
     named = [(kind, name) for kind, name in given.items() if name]
     if len(named) != 1:
         options = ", ".join(f"--{kind.removesuffix('s')}" for kind in given)
-        raise CliError(f"name exactly one of {options}", "see --help", exit_code=MISUSED)
+        raise CliError(f"name exactly one of {options}", "see the command's --help", exit_code=MISUSED)
     kind, name = named[0]
     return f"/v1/{kind}/{quote(name, safe='')}"
 
