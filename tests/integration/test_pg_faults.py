@@ -113,14 +113,22 @@ def test_a_child_after_fork_opens_its_own_connections(site: pg.Site) -> None:
     """The child's calls and end leave the parent's kept connections as they were."""
     backend = site.raw_backend()
     backend.inspect()
+    pool, door = backend._own.pool, backend._own.config.primary
+
+    def server_process() -> int:
+        with pool.use(door, "shop") as connection:
+            return connection.info.backend_pid
+
+    before_fork = server_process()
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
-            code = 0 if backend.inspect()["excess"] == [] else 2
+            code = 0 if server_process() != before_fork and backend.inspect()["excess"] == [] else 2
         finally:
             os._exit(code)
     assert os.waitpid(pid, 0)[1] == 0
+    assert server_process() == before_fork
     look = site.superuser()
     ours = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'flyball_admin'"
     before = look.execute(ours).fetchone()

@@ -115,6 +115,19 @@ def test_p2_a_session_outlives_its_role_and_is_found_by_oid(site: pg.Site) -> No
     assert held.probe().gone
 
 
+def test_kill_returns_when_nobody_is_left(site: pg.Site) -> None:
+    """Not when everybody was told: at the moment the step answers there is no session of the role."""
+    held = Held(site).issue()
+    for _ in range(25):
+        held.login()
+    look = site.superuser()
+    held.run("deny_login")
+    outcome = site.backend().run("kill", held.plan, held.progress)
+    left = look.execute("SELECT count(*) FROM pg_stat_activity WHERE usesysid = %s", (held.progress["oid"],))
+    assert left.fetchone() == (0,)
+    assert outcome.observed["primary"] == {"sessions": 25}
+
+
 def test_a_dropped_role_of_unknown_oid_keeps_no_session(site: pg.Site) -> None:
     """Crash before the OID was kept, then somebody drops the role: its session is nobody's, and is ended."""
     held = Held(site).issue()

@@ -174,8 +174,12 @@ def _strays(target: Target, door: Door, name: str, progress: Mapping[str, Json],
     with target.pool.use(door) as connection:
         kill_visible(connection, door, known_oid(progress), target.config.limits)
         row = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE usesysid = %s::oid OR usename = %s",
-            (known_oid(progress), name),
+            """
+            SELECT count(*) FROM pg_stat_activity a WHERE usesysid = %(oid)s::oid OR usename = %(name)s
+                OR (%(oid)s::oid = 0 AND usesysid IS NOT NULL
+                    AND NOT EXISTS (SELECT 1 FROM pg_roles r WHERE r.oid = a.usesysid))
+            """,
+            {"oid": known_oid(progress), "name": name},
         ).fetchone()
     return seen.sessions if row is None else int(row[0])
 
