@@ -67,7 +67,10 @@ def test_an_unforeseen_fault_is_a_problem_without_internals(place: tuple[str, in
     assert answer.json()["instance"] == "urn:flyball:request:abc.1"
     assert "hunter2" not in answer.text
     assert "RuntimeError" not in answer.text
-    assert [one["log_level"] for one in logs if one["event"] == "a request failed"] == ["error"]
+    told = [one for one in logs if one["event"] == "a request failed"]
+    assert [(one["log_level"], one["error"]) for one in told] == [("error", "RuntimeError")]
+    assert "test_shell.py" in told[0]["where"][-1]
+    assert "hunter2" not in str(told)
 
 
 @pytest.mark.parametrize("offered", ["", "a b", "x" * 65, "a\tb"])

@@ -5,7 +5,7 @@ A plain ASGI wrapper, outermost, so that nothing the framework does itself escap
 - `X-Request-ID` is echoed where it is a plain token, and made where it is not.
 - The body is read here, whole, up to a bound of bytes and of time; the app sees it complete. A
   slow or endless sender thus never holds one of the threads that heartbeats need.
-- An exception that nobody foresaw becomes a problem document, and one log line with its trace.
+- An exception that nobody foresaw becomes a problem document, and one log line that says where.
 - The access log names the route's template, never the path's own words, a query or a header.
 """
 
@@ -15,6 +15,7 @@ import asyncio
 import re
 import secrets
 import time
+import traceback
 from collections.abc import MutableMapping
 
 import structlog
@@ -53,8 +54,11 @@ class Shell:
                 await body(scope, receive, sent)
             else:
                 await self._app(scope, _replay(body, receive), sent)
-        except Exception as fault:  # the last net: the caller gets an answer, the log the trace
-            _log.error("a request failed", request=request_id, error=type(fault).__name__, exc_info=fault)
+        except Exception as fault:  # the last net: the caller gets an answer, the log the place
+            # Where, and not what it said: an error of no known kind may quote whatever it was given.
+            frames = traceback.extract_tb(fault.__traceback__)[-8:]
+            where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+            _log.error("a request failed", request=request_id, error=type(fault).__name__, where=where)
             if sent.status:
                 raise  # the answer has begun; cutting the connection is the only honest end
             await problems.internal(request_id)(scope, receive, sent)
