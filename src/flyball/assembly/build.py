@@ -112,7 +112,7 @@ def _assemble(
     def cooperative(lease: Lease) -> tuple[str, ...]:
         task = store.tasks.get(lease.task)
         found = () if task is None else active.compiled.cooperative.get(task.profile, ())
-        return tuple(f"{one.action}: {one.limit}" for one in found)
+        return tuple(f"{one.action or 'the whole task'}: {one.limit}" for one in found)
 
     revoker = Revoker(
         store=store,

@@ -15,6 +15,7 @@ from flyball.credential.backend import Backend, Issued, LeaseSpec, Plan
 from flyball.credential.lease import Delivery, Lease, LeaseState
 from flyball.credential.transition import transition
 from flyball.kernel.errors import Gone
+from flyball.kernel.json import Json
 from flyball.kernel.secret import Secret
 from flyball.task.task import LIVE, Task
 
@@ -97,5 +98,7 @@ def activated(lease: Lease, issued: Issued) -> Lease:
     """
     native = issued.native_expiry_ms
     expires_ms = min(lease.expires_ms, native) if native else lease.expires_ms
-    progress = {**lease.progress, **issued.progress}
+    progress: dict[str, Json] = {**lease.progress, **issued.progress}
+    if native:
+        progress["native_expiry_ms"] = native
     return transition(lease, LeaseState.ACTIVE, progress=progress, expires_ms=expires_ms)

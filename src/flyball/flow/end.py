@@ -61,8 +61,7 @@ def finish(
     # 4 leases
     lane = Lane.EXPIRY if cause in (Cause.EXPIRED, Cause.ENDED) else Lane.KILL
     for task in tasks:
-        for lease in house.leases.select(task=task.id, states=LIVE_LEASES):
-            house.revoker.submit(lease, cause.value, lane)
+        take_back_all(house, task.id, cause.value, lane)
     # 5 close
     deadline = house.clock.mono_ms() + wait_ms
     receipts: list[Mapping[str, Json]] = []
@@ -96,6 +95,14 @@ def close(house: House, task_id: str) -> None:
     house.core.close(task_id)
 
 
+def take_back_all(house: House, task: str, cause: str, lane: Lane) -> None:
+    """Every live lease of a task that was fenced or suspended, but those at their target this very moment:
+    their maker sees the fence once the target has answered, and takes them back itself."""
+    for lease in house.leases.select(task=task, states=LIVE_LEASES):
+        if not house.issuing.holds(lease.id):
+            house.revoker.submit(lease, cause, lane)
+
+
 def take_back(house: House, leases: Sequence[Lease], cause: Cause) -> None:
     """Take back single leases of a task that may go on."""
     for lease in leases:
@@ -124,7 +131,8 @@ def revoke_lease(house: House, lease: str, *, by: str, reason: str, wait_ms: int
     if row is None:
         raise NotFound(f"no lease {lease!r}", code="lease_unknown", hint="see `flyball status`")
     if row.state in LIVE_LEASES:
-        house.revoker.submit(row, Cause.REVOKED.value, Lane.KILL)
+        house.issuing.wait(lease, 30)  # a lease at its target is taken back once the target has answered
+        house.revoker.submit(house.leases.get(lease) or row, Cause.REVOKED.value, Lane.KILL)
         unit = house.store.unit()
         told: dict[str, Json] = {"lease": lease, "by": by, "reason": reason}
         unit.record(Record(Kind.LEASE_REVOKED, house.clock.wall_ms(), row.task, told))
@@ -175,8 +183,7 @@ def suspend_task(house: House, task: str, *, by: str, reason: str) -> Ended:
         raise NotFound(f"no task {task!r}", code="task_unknown", hint="see `flyball tasks`")
     house.core.suspend(task)
     _move(house, row, TaskState.SUSPENDED, cause=reason, by=by)
-    for lease in house.leases.select(task=task, states=LIVE_LEASES):
-        house.revoker.submit(lease, Cause.REVOKED.value, Lane.KILL)
+    take_back_all(house, task, Cause.REVOKED.value, Lane.KILL)
     return Ended((task,))
 
 

@@ -1,14 +1,14 @@
 """The parts of one running Flyball, as the flow sees them.
 
 Assembly builds a `House` and hands it to the edges; the functions of `flow` take it as their
-first argument. It holds no behaviour of its own beside the lock that makes opening a credential
-and ending a task of one and the same task take turns.
+first argument. It holds no behaviour of its own.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,18 +74,39 @@ class ActiveBundle:
         self._compiled, self.path = compiled, path
 
 
-class TaskLocks:
-    """One short lock a task, striped, so that no table of locks grows without end.
+class Issuing:
+    """Leases whose credential is being made at a target this very moment.
 
-    Never held across a call to a target or to the network.
+    A revocation that overtook the making would find nothing, prove it gone, and leave what is made
+    a moment later. So whoever fences leaves such a lease alone, and the one who makes it takes it
+    back: it looks at the fence after the target has answered, before anybody gets the secret.
     """
 
-    def __init__(self, stripes: int = 64) -> None:
-        self._locks = tuple(threading.Lock() for _ in range(stripes))
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._held: set[str] = set()
 
-    def of(self, task: str) -> threading.Lock:
-        """The lock that this task shares with a few others."""
-        return self._locks[hash(task) % len(self._locks)]
+    @contextmanager
+    def hold(self, lease: str) -> Iterator[None]:
+        """The lease is at its target for the length of the block."""
+        with self._condition:
+            self._held.add(lease)
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._held.discard(lease)
+                self._condition.notify_all()
+
+    def holds(self, lease: str) -> bool:
+        """Whether it is at its target now."""
+        with self._condition:
+            return lease in self._held
+
+    def wait(self, lease: str, timeout_s: float) -> bool:
+        """Wait until it is not; False if it still is when the time is up."""
+        with self._condition:
+            return self._condition.wait_for(lambda: lease not in self._held, timeout_s)
 
 
 class FaultCounts:
@@ -132,5 +153,5 @@ class House:
     receiving: ReceivingClock
     writer: Writer
     public_keys: Mapping[str, Json]
-    locks: TaskLocks = field(default_factory=TaskLocks)
+    issuing: Issuing = field(default_factory=Issuing)
     faults: FaultCounts = field(default_factory=FaultCounts)

@@ -172,19 +172,21 @@ def credential(house: House, proof: Proof, task: str, name: str) -> Released:
         now_ms=now,
         epoch=house.settings.epoch,
     )
-    unit = house.store.unit()
-    unit.save_lease(lease)
-    unit.save_secret(lease.id, house.sealer.seal(lease.id, secret.reveal().encode()))
-    unit.record(Record(Kind.LEASE_INTENT, now, row.id, _intent_members(lease, verdict.decision)))
-    unit.commit()
-    fault_point("issue.after_intent")
-    _stop_if_fenced(house, lease)
     try:
-        issued = issue.at_target(backend, lease, secret)
+        with house.issuing.hold(lease.id):
+            unit = house.store.unit()
+            unit.save_lease(lease)
+            unit.save_secret(lease.id, house.sealer.seal(lease.id, secret.reveal().encode()))
+            unit.record(Record(Kind.LEASE_INTENT, now, row.id, _intent_members(lease, verdict.decision)))
+            unit.commit()
+            fault_point("issue.after_intent")
+            issued = issue.at_target(backend, lease, secret) if _may_go_on(house, lease) else None
     except (TargetUnavailable, TargetRefused):
         end.take_back(house, [lease], Cause.UNDELIVERED)
         raise
     fault_point("issue.after_target")
+    if issued is None:
+        raise _ended_meanwhile(house, lease)
 
     # 5 enforcement: no longer than the task; 6 audit: active is on record before it is handed out
     active = issue.activated(lease, issued)
@@ -201,7 +203,8 @@ def credential(house: House, proof: Proof, task: str, name: str) -> Released:
         raise
     fault_point("issue.after_active")
     # 7 revocation: a fence that came between is answered by taking back, never by handing out
-    _stop_if_fenced(house, active)
+    if not _may_go_on(house, active):
+        raise _ended_meanwhile(house, active)
     return Released(active.id, active.target, issued.connection, secret, active.expires_ms, Delivery.RELEASED.value)
 
 
@@ -307,14 +310,17 @@ def _refusal(verdict: Verdict, detail: str) -> Denied | Unavailable:
     return Denied(detail, code=reason, hint=hint)
 
 
-def _stop_if_fenced(house: House, lease: Lease) -> None:
+def _may_go_on(house: House, lease: Lease) -> bool:
+    """Whether the lease's task is still live, by its row and by the decision plane, which knows a fence first."""
     row = house.tasks.get(lease.task)
     live = house.core.state_json(lease.task)
     state = "" if live is None else parse_object(live).get("state")
-    if row is not None and row.state in (TaskState.OPEN, TaskState.FROZEN) and state in ("open", "frozen"):
-        return
+    return row is not None and row.state in (TaskState.OPEN, TaskState.FROZEN) and state in ("open", "frozen")
+
+
+def _ended_meanwhile(house: House, lease: Lease) -> Gone:
     end.take_back(house, [lease], Cause.REVOKED)
-    raise Gone("the task ended while its credential was being made", code="task_fenced")
+    return Gone("the task ended while its credential was being made", code="task_fenced")
 
 
 def _token(house: House, task: Task) -> tuple[Secret, int]:

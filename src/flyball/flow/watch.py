@@ -11,7 +11,6 @@ import threading
 import structlog
 
 from flyball.audit.record import Kind, Record
-from flyball.credential.lease import LIVE as LIVE_LEASES
 from flyball.credential.lease import LeaseState
 from flyball.flow import end
 from flyball.flow.house import House
@@ -126,17 +125,18 @@ class Watch:
         house = self._house
         now = house.clock.wall_ms()
         for lease in house.leases.due(now):
+            if house.issuing.holds(lease.id):
+                continue
             house.revoker.submit(lease, lease.cause or Cause.EXPIRED.value, Lane.EXPIRY)
         for lease in house.leases.select(states=frozenset({LeaseState.INTENT, LeaseState.ACTIVE})):
-            if now - lease.created_ms > house.settings.undelivered_ms:
+            if now - lease.created_ms > house.settings.undelivered_ms and not house.issuing.holds(lease.id):
                 house.revoker.submit(lease, Cause.UNDELIVERED.value, Lane.KILL)
 
     def _slow(self) -> None:
         house = self._house
         house.signer.maintain()
         for task in house.tasks.select(states=frozenset({TaskState.FENCED})):
-            for lease in house.leases.select(task=task.id, states=LIVE_LEASES):
-                house.revoker.submit(lease, task.cause or Cause.RECOVERED.value, Lane.KILL)
+            end.take_back_all(house, task.id, task.cause or Cause.RECOVERED.value, Lane.KILL)
             end.close(house, task.id)
         counts = house.faults.take()
         if counts:
