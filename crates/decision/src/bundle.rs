@@ -106,9 +106,9 @@ fn attributes(schema: &str) -> Option<AHashMap<String, Vec<String>>> {
             let named = |shape: &Value| shape.get("name").or_else(|| shape.get("type"))?.as_str().map(str::to_owned);
             let common = shape.and_then(named).and_then(|name| inner.get("commonTypes")?.get(name));
             let members = shape.and_then(|shape| shape.get("attributes")).or_else(|| common?.get("attributes"));
-            let names = members.and_then(Value::as_object).into_iter().flat_map(|members| members.keys().cloned());
+            let attrs = members.and_then(Value::as_object).into_iter().flat_map(|members| members.keys().cloned());
             let name = if namespace.is_empty() { name.clone() } else { format!("{namespace}::{name}") };
-            out.insert(name, names.collect());
+            out.insert(name, attrs.collect());
         }
     }
     Some(out)

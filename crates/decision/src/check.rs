@@ -17,51 +17,12 @@ use crate::pep::CONTROL_PLANE;
 use crate::plane::{Plane, count};
 use crate::profile::Rule;
 use crate::program::{self, Args, Match};
-use crate::record::{Body, Decided, seal, sha256, write_call};
-use crate::sink::{CounterCharge, RecordDraft, Written};
+use crate::record::{Decided, seal, sha256, write_call};
+use crate::release::{Checked, Held};
+use crate::sink::{CounterCharge, RecordDraft};
 use crate::task::{Charge, Live, Pending, Task};
 use crate::value::Value;
 use crate::verdict::{Effect, Reaction, Reason, Verdict};
-
-/// A call that was evaluated and charged, and whose answer may not leave yet. Only `check` and
-/// `evaluate` make one; only `release` turns it into a verdict.
-#[must_use = "an answer leaves through Plane::release"]
-#[derive(Debug)]
-pub struct Checked {
-    /// To be made durable before `release`, or beside it where `buffered`. None: nothing to write.
-    pub record: Option<RecordDraft>,
-    /// The access class lets the answer leave before the record is durable.
-    pub buffered: bool,
-    pub(crate) verdict: Verdict,
-    pub(crate) held: Option<Held>,
-}
-
-/// What an allow holds until it is released.
-#[derive(Debug)]
-pub(crate) struct Held {
-    task: Arc<Task>,
-    write: bool,
-    k: u64,
-    charge: Charge,
-    across: Vec<CounterCharge>,
-}
-
-/// The answer, and one more record to write where an allow could not leave.
-#[must_use]
-#[derive(Debug)]
-pub struct Released {
-    /// The answer.
-    pub verdict: Verdict,
-    /// `not_released`; nobody waits for it.
-    pub record: Option<RecordDraft>,
-}
-
-impl Checked {
-    /// A refusal that writes nothing.
-    pub(crate) fn unrecorded(reason: Reason) -> Self {
-        Self { record: None, buffered: false, verdict: Verdict::refused(reason), held: None }
-    }
-}
 
 /// Why a call is refused.
 #[derive(Default)]
@@ -94,15 +55,7 @@ impl Plane {
             return self.gap(Reason::QuotaExceeded);
         }
         let json = if call.args.is_empty() { Ok(Json::Object(Vec::new())) } else { Json::parse(call.args) };
-        let mut canonical = Vec::with_capacity(256 + call.args.len());
-        let (digest, args) = match &json {
-            Ok(json @ Json::Object(_)) => {
-                let resource = (call.resource_type, call.resource_id);
-                let args = write_call(&mut canonical, call.action, json, resource, call.task);
-                (sha256(&canonical), args)
-            }
-            _ => (String::new(), 0..0),
-        };
+        let (digest, canonical, args) = digest(call, json.as_ref().ok());
 
         let mut live = task.live.lock();
         live.k += 1;
@@ -111,14 +64,13 @@ impl Plane {
         let action = bundle.actions.get(call.action);
         let decision = ids::decision(&self.cfg.cell, Some(task.number), self.cfg.epoch, k);
         let mut moved = false;
-        let outcome = match outcome {
+        match &outcome {
             Ok(granted) => {
                 live.charge(&granted.found.charge, 1);
                 if bundle.peps.by_name(call.pep).is_some_and(|pep| pep.may_report) {
                     let charge = granted.found.charge.clone();
                     live.remember(Pending { epoch: self.cfg.epoch, k, charge, pep: Arc::from(call.pep), reported: false });
                 }
-                Ok(granted)
             }
             Err(refused) => {
                 if let Some(reaction) = refused.reaction {
@@ -126,9 +78,8 @@ impl Plane {
                     moved = to != live.state;
                     live.state = to;
                 }
-                Err(refused)
             }
-        };
+        }
         drop(live);
 
         let (effect, reason, policies, reaction, rule) = match &outcome {
@@ -176,7 +127,7 @@ impl Plane {
         .body();
         let plain = canonical.get(args).filter(|plain| plain.len() > 2);
         let sealed = match plain.map(|plain| seal(&task.key, self.cfg.epoch, k, call.task, &decision, plain)) {
-            Some(None) => return self.unsealed(outcome, &task, now),
+            Some(None) => return self.unsealed(outcome, &task),
             Some(sealed) => sealed,
             None => None,
         };
@@ -239,7 +190,7 @@ impl Plane {
                 let reaction = failure.deviates().then_some(task.profile.reaction);
                 Refused { reaction, ..failure.reason().into() }
             })?;
-        let policies = match self.opinion(bundle, task, agent, action, found.rule, call, &args) {
+        let policies = match Self::opinion(bundle, task, agent, action, found.rule, call, &args) {
             None => Err(Refused { rule: Some(found.rule), ..Reason::EngineError.into() }),
             Some(Opinion::Permit(policies)) => Ok(policies),
             Some(Opinion::Silent) => Err(Refused { rule: Some(found.rule), ..Reason::PolicyNoPermit.into() }),
@@ -261,9 +212,7 @@ impl Plane {
     }
 
     /// What the engines say; `None` where one could not be asked.
-    #[allow(clippy::too_many_arguments)]
     fn opinion(
-        &self,
         bundle: &Bundle,
         task: &Task,
         agent: &crate::bundle::Agent,
@@ -279,7 +228,7 @@ impl Plane {
         let context = if needs.only_intent() {
             rule.context.clone()
         } else {
-            self.context(needs, task, rule, call, args)?
+            context(needs, task, rule, call, args)?
         };
         let request = cedar::request(&agent.uid, &action.uid, resource, context)?;
         let own = cedar::opine(&request, std::iter::once(&rule.cell), &bundle.entities);
@@ -305,40 +254,6 @@ impl Plane {
         Some(opinion)
     }
 
-    /// The context's parts that some policy looks at.
-    fn context(
-        &self,
-        needs: Needs,
-        task: &Task,
-        rule: &Rule,
-        call: &Call<'_>,
-        args: &Args<'_>,
-    ) -> Option<cedar_policy::Context> {
-        let mut parts = Vec::with_capacity(4);
-        if needs.has(Needs::ARGS) {
-            parts.push(("args", cedar::record(args.iter().map(|(name, value)| (*name, value)))?));
-        }
-        if needs.has(Needs::INTENT) {
-            let intent = [("rule", cedar::text_value(&rule.id)), ("within", cedar::bool_value(true))];
-            parts.push(("intent", cedar::members(intent)));
-        }
-        if needs.has(Needs::PEP) {
-            parts.push(("pep", cedar::text_value(call.pep)));
-        }
-        if needs.has(Needs::TASK) {
-            let inputs = task.profile.inputs.iter().zip(&task.inputs);
-            let inputs = inputs.filter_map(|((name, _), input)| Some((name.as_ref(), &input.as_ref()?.value)));
-            let members = [
-                ("id", cedar::text_value(call.task)),
-                ("inputs", cedar::record(inputs)?),
-                ("owner", cedar::text_value(&task.agent.owner)),
-                ("profile", cedar::text_value(&task.profile.name)),
-            ];
-            parts.push(("task", cedar::members(members)));
-        }
-        Some(cedar::context(parts))
-    }
-
     /// A refusal that is counted and not recorded.
     pub(crate) fn gap(&self, reason: Reason) -> Checked {
         count(&self.answers, reason);
@@ -347,75 +262,55 @@ impl Plane {
     }
 
     /// The arguments could not be sealed: nothing is charged and nothing allowed.
-    fn unsealed(&self, outcome: Result<Granted<'_>, Refused<'_>>, task: &Task, _now: Now) -> Checked {
+    fn unsealed(&self, outcome: Result<Granted<'_>, Refused<'_>>, task: &Task) -> Checked {
         if let Ok(granted) = outcome {
             task.live.lock().charge(&granted.found.charge, -1);
             self.counters.undo(&granted.across);
         }
         self.gap(Reason::EngineError)
     }
+}
 
-    /// Look at the fence once more, atomically, and let the answer go. For a record that nobody
-    /// waits for (`buffered`, or none) pass `Durable` once the sink has taken it.
-    pub fn release(&self, checked: Checked, written: Written, now: Now) -> Released {
-        let Checked { record, mut verdict, held, .. } = checked;
-        drop(record);
-        let Some(held) = held else {
-            if written != Written::Durable {
-                let why = if written == Written::QueueFull { Reason::QueueFull } else { Reason::RecordFailed };
-                // A refusal leaves whatever became of its record, with its own reason.
-                if verdict.effect != Effect::Deny {
-                    verdict = Verdict { effect: Effect::Deny, reasons: vec![why], policies: Vec::new(), ..verdict };
-                }
-                self.count_gap(why);
-            }
-            return Released { verdict, record: None };
-        };
-        let Held { task, write, k, charge, across } = held;
-        let mut live = task.live.lock();
-        let late = || task.late(now, self.heard(now)).filter(|reason| *reason == Reason::TaskExpired);
-        let (reasons, written_note) = match written {
-            Written::Durable => match task.standing(live.state, write).or_else(late) {
-                None => return Released { verdict, record: None },
-                Some(why) => (vec![Reason::OvertakenByFence, why], true),
-            },
-            Written::Conflict => {
-                let once = across.iter().any(|charge| charge.unit == "calls");
-                (vec![if once { Reason::OncePerSpent } else { Reason::BudgetSpent }], true)
-            }
-            Written::Failed => (vec![Reason::RecordFailed], false),
-            Written::QueueFull => (vec![Reason::QueueFull], false),
-            Written::Unknown => (vec![Reason::RecordFailed], true),
-        };
-        if matches!(written, Written::Conflict | Written::Failed | Written::QueueFull) {
-            live.charge(&charge, -1);
-            self.counters.undo(&across);
-        }
-        live.forget(self.cfg.epoch, k);
-        drop(live);
-        let first = reasons.first().copied().unwrap_or(Reason::RecordFailed);
-        count(&self.answers, first);
-        if !written_note {
-            self.count_gap(first);
-        }
-        let record = written_note.then(|| {
-            let mut body = Body::new(256);
-            body.int("at", now.wall_ms);
-            body.text("call", &verdict.digest);
-            body.text("decision", &verdict.decision);
-            body.text("kind", "not_released");
-            body.text("reason", first.as_str());
-            let id = ids::task(&self.cfg.cell, task.number);
-            body.text("task", &id);
-            body.int("v", 1);
-            let body = body.done();
-            RecordDraft { task: Some(id), kind: "not_released", at_ms: now.wall_ms, body, sealed: None, counters: Vec::new() }
-        });
-        verdict.effect = Effect::Deny;
-        verdict.reasons = reasons;
-        verdict.policies.clear();
-        Released { verdict, record }
+/// A call's digest, its canonical form, and where in that the arguments stand; nothing, where they cannot be read.
+fn digest(call: &Call<'_>, json: Option<&Json<'_>>) -> (String, Vec<u8>, std::ops::Range<usize>) {
+    let Some(json @ Json::Object(_)) = json else { return (String::new(), Vec::new(), 0..0) };
+    let mut canonical = Vec::with_capacity(256 + call.args.len());
+    let resource = (call.resource_type, call.resource_id);
+    let args = write_call(&mut canonical, call.action, json, resource, call.task);
+    (sha256(&canonical), canonical, args)
+}
+
+/// The context's parts that some policy looks at.
+fn context(
+    needs: Needs,
+    task: &Task,
+    rule: &Rule,
+    call: &Call<'_>,
+    args: &Args<'_>,
+) -> Option<cedar_policy::Context> {
+    let mut parts = Vec::with_capacity(4);
+    if needs.has(Needs::ARGS) {
+        parts.push(("args", cedar::record(args.iter().map(|(name, value)| (*name, value)))?));
     }
+    if needs.has(Needs::INTENT) {
+        let intent = [("rule", cedar::text_value(&rule.id)), ("within", cedar::bool_value(true))];
+        parts.push(("intent", cedar::members(intent)));
+    }
+    if needs.has(Needs::PEP) {
+        parts.push(("pep", cedar::text_value(call.pep)));
+    }
+    if needs.has(Needs::TASK) {
+        let inputs = task.profile.inputs.iter().zip(&task.inputs);
+        let inputs = inputs.filter_map(|((name, _), input)| Some((name.as_ref(), &input.as_ref()?.value)));
+        let members = [
+            ("id", cedar::text_value(call.task)),
+            ("inputs", cedar::record(inputs)?),
+            ("owner", cedar::text_value(&task.agent.owner)),
+            ("profile", cedar::text_value(&task.profile.name)),
+        ];
+        parts.push(("task", cedar::members(members)));
+    }
+    Some(cedar::context(parts))
 }
 
 /// Whether the enforcement point may ask this, and showed the task's proof.

@@ -4,7 +4,7 @@ use ahash::AHashMap;
 use parking_lot::Mutex;
 use ring::hmac::{HMAC_SHA256, Key, sign};
 
-use crate::json::{write_hex, write_int, write_text};
+use crate::write::{write_hex, write_int, write_text};
 use crate::profile::Per;
 use crate::program::AcrossCharge;
 use crate::sink::CounterCharge;
@@ -102,18 +102,14 @@ impl Counters {
         for (i, charge) in charges.iter().enumerate() {
             let at = place(&charge.key, &charge.unit);
             let before = used.get(&at).copied().unwrap_or(0);
-            match before.checked_add(charge.amount).filter(|total| *total <= charge.limit) {
-                Some(total) => {
-                    used.insert(at.clone(), total);
-                    done.push((at, charge.amount));
+            let Some(total) = before.checked_add(charge.amount).filter(|total| *total <= charge.limit) else {
+                for (at, amount) in done {
+                    used.entry(at).and_modify(|total| *total -= amount);
                 }
-                None => {
-                    for (at, amount) in done {
-                        used.entry(at).and_modify(|total| *total -= amount);
-                    }
-                    return Err(i);
-                }
-            }
+                return Err(i);
+            };
+            used.insert(at.clone(), total);
+            done.push((at, charge.amount));
         }
         Ok(())
     }

@@ -98,7 +98,12 @@ impl Findings {
     }
 
     /// All of it as a refusal, or the warnings.
-    pub(crate) fn settle(self) -> Result<Vec<Diagnostic>, LoadError> {
+    pub(crate) fn settle(mut self) -> Result<Vec<Diagnostic>, LoadError> {
+        // Cedar says the same once for each action that an unscoped policy may be asked about.
+        for list in [&mut self.errors, &mut self.warnings] {
+            let mut seen = ahash::AHashSet::new();
+            list.retain(|one| seen.insert((one.policy.clone(), one.line, one.column, one.message.clone())));
+        }
         let Some(first) = self.errors.first() else { return Ok(self.warnings) };
         let place = if first.file.is_empty() { String::new() } else { format!("{}:{}: ", first.file, first.line) };
         let detail = format!("{place}{}", first.message);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::call::Now;
-use crate::check::Checked;
 use crate::plane::Plane;
+use crate::release::Checked;
 use crate::sink::{RecordDraft, Sink, Written};
 use crate::verdict::{Reason, Verdict};
 
@@ -56,10 +56,10 @@ impl Plane {
 
     fn let_go(self: &Arc<Self>, sink: &Arc<dyn Sink>, checked: Checked, written: Written, clock: Clock) -> Verdict {
         let released = self.release(checked, written, clock());
-        if let Some(record) = released.record {
-            if self.note(sink, record, Reason::OvertakenByFence) != Written::Durable {
-                self.count_gap(Reason::OvertakenByFence);
-            }
+        if let Some(record) = released.record
+            && self.note(sink, record, Reason::OvertakenByFence) != Written::Durable
+        {
+            self.count_gap(Reason::OvertakenByFence);
         }
         released.verdict
     }

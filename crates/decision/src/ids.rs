@@ -58,9 +58,9 @@ pub(crate) fn decision(cell: &str, task: Option<u128>, epoch: u32, k: u64) -> St
     }
     let mut digits = Vec::with_capacity(24);
     digits.push(b'_');
-    crate::json::write_int(&mut digits, i64::from(epoch));
+    crate::write::write_int(&mut digits, i64::from(epoch));
     digits.push(b'_');
-    crate::json::write_int(&mut digits, i64::try_from(k).unwrap_or(i64::MAX));
+    crate::write::write_int(&mut digits, i64::try_from(k).unwrap_or(i64::MAX));
     out.push_str(std::str::from_utf8(&digits).unwrap_or_default());
     out
 }

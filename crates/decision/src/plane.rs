@@ -70,6 +70,9 @@ impl Due {
     }
 }
 
+/// Agents by name and owner.
+type Agents = AHashMap<(Arc<str>, Arc<str>), Arc<Agent>>;
+
 /// A due task is told again after this long, until it is fenced.
 const TELL_AGAIN_MS: i64 = 1000;
 
@@ -78,8 +81,7 @@ pub struct Plane {
     pub(crate) cfg: PlaneConfig,
     pub(crate) tasks: papaya::HashMap<u128, Arc<Task>, RandomState>,
     pub(crate) bundle: RwLock<Option<Arc<Bundle>>>,
-    /// Profiles that some task pinned and no bundle carries any more stay reachable through the task.
-    pub(crate) agents: Mutex<AHashMap<(Arc<str>, Arc<str>), Arc<Agent>>>,
+    pub(crate) agents: Mutex<Agents>,
     /// Texts that many tasks share.
     pub(crate) texts: Mutex<ahash::AHashSet<Arc<str>>>,
     pub(crate) counters: Counters,

@@ -5,7 +5,7 @@
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::digest::{SHA256, digest};
 
-use crate::json::{write_hex, write_int, write_text};
+use crate::write::{write_hex, write_int, write_text};
 use crate::sink::CounterCharge;
 use crate::value::write_decimal;
 use crate::verdict::{Effect, Reaction, Reason};

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 
 use crate::call::Now;
 use crate::ids;
-use crate::json::{Json, write_text};
+use crate::json::Json;
+use crate::write::write_text;
 use crate::plane::{Plane, Refusal};
 use crate::record::{Body, charge, sha256};
 use crate::sink::RecordDraft;
@@ -167,7 +168,7 @@ impl Plane {
         };
         let int = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let mut body = Body::new(512);
-        object(body.name("answers"), counts(&self.answers).into_iter(), crate::json::write_int);
+        object(body.name("answers"), counts(&self.answers).into_iter(), crate::write::write_int);
         body.text("bundle", self.bundle().as_ref().map_or("", |bundle| bundle.digest.as_ref()));
         body.text("cell", &self.cfg.cell);
         body.int("counters", int(self.counters.len()));
@@ -176,7 +177,7 @@ impl Plane {
         body.int("deaf_ms", self.deaf.load(Ordering::Relaxed));
         body.int("epoch", i64::from(self.cfg.epoch));
         body.int("events_dropped", i64::try_from(self.events.dropped()).unwrap_or(i64::MAX));
-        object(body.name("gaps"), counts(&self.gaps).into_iter(), crate::json::write_int);
+        object(body.name("gaps"), counts(&self.gaps).into_iter(), crate::write::write_int);
         body.text("node", &self.cfg.node);
         body.int("tasks", int(self.tasks.len()));
         body.done()

@@ -111,6 +111,7 @@ pub(crate) struct Live {
     /// By slot of the profile, in 1/10000ths.
     pub(crate) used: Box<[i64]>,
     /// Only where some enforcement point reports.
+    #[allow(clippy::box_collection, reason = "a task without any pays 8 bytes for it and not 32")]
     pub(crate) pending: Option<Box<VecDeque<Pending>>>,
 }
 

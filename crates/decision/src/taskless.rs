@@ -11,13 +11,14 @@ use cedar_policy::{Entities, Entity, EntityUid, Schema};
 use crate::bundle::{Action, Bundle, entity};
 use crate::call::{Now, TasklessCall};
 use crate::cedar;
-use crate::check::{Checked, typed};
+use crate::check::typed;
 use crate::engine::Opinion;
 use crate::ids;
 use crate::json::Json;
 use crate::pep::Pep;
 use crate::plane::{Plane, count};
 use crate::record::{Decided, sha256};
+use crate::release::Checked;
 use crate::sink::RecordDraft;
 use crate::verdict::{Effect, Reason, Verdict};
 
@@ -104,7 +105,10 @@ impl Plane {
     }
 }
 
-fn decide(bundle: &Bundle, pep: &Pep, call: &TasklessCall<'_>) -> Result<Vec<Arc<str>>, (Reason, Vec<Arc<str>>)> {
+/// Policies that permit; or why not, and the policies that refuse.
+type Outcome = Result<Vec<Arc<str>>, (Reason, Vec<Arc<str>>)>;
+
+fn decide(bundle: &Bundle, pep: &Pep, call: &TasklessCall<'_>) -> Outcome {
     let no = |reason| (reason, Vec::new());
     if !pep.may_ask(call.action) || !pep.may_assert_subject.iter().any(|kind| kind == call.resource_type) {
         return Err(no(Reason::PepActionNotRegistered));

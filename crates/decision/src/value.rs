@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 
-use crate::json::{Json, write_int};
+use crate::json::Json;
+use crate::write::write_int;
 
 /// One, in 1/10000ths.
 pub(crate) const ONE: i64 = 10_000;

@@ -296,10 +296,12 @@ fn a_task_keeps_its_profile_and_gets_the_newest_policies() {
     assert_eq!(plane.open(spec(&task_id(2), "sha256:p-freeze", "T").as_bytes(), NOW).unwrap_err().code, "profile_unknown");
 }
 
+type Act = fn(&flyball_decision::Plane, &str) -> bool;
+
 #[test]
 fn what_overtakes_an_allow_turns_it_into_a_recorded_denial() {
     let plane = loaded(&[profile("freeze")], &[]);
-    let act: [(fn(&flyball_decision::Plane, &str) -> bool, Option<Reason>); 4] = [
+    let act: [(Act, Option<Reason>); 4] = [
         (flyball_decision::Plane::fence, Some(Reason::TaskFenced)), (flyball_decision::Plane::suspend, Some(Reason::TaskSuspended)),
         (flyball_decision::Plane::freeze, None), (|_, _| true, None),
     ];
