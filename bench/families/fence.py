@@ -36,6 +36,21 @@ def race(home: Path, checks: int) -> dict[str, float]:
         BenchError: it did not build or run, or fences and checks did not meet.
     """
     build()
+    inputs = write_inputs(home, "settle-safe")
+    done = subprocess.run(
+        [str(RACE), *inputs, str(checks)],
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise BenchError(f"the race did not run: {done.stderr[-400:]}")
+    found: dict[str, float] = json.loads(done.stdout)
+    if found["checks"] != checks or not found["overtaken"] or not found["allowed"] or not found["refused"]:
+        raise BenchError(f"checks and fences did not meet: {found}")
+    return found
+
+
+def write_inputs(home: Path, profile: str) -> list[str]:
+    """The compiled bundle and the spec of a task of `profile`, as files for the Rust programs; their paths."""
     compiled = load_bundle(ROOT / "bundle")
     (home / "bundle.json").write_bytes(compiled.json)
     now = time.time_ns() // 10**6
@@ -44,8 +59,8 @@ def race(home: Path, checks: int) -> dict[str, float]:
         "principal": setting.AGENT,
         "agent": "bench-agent",
         "owner": "shop",
-        "profile": "settle-safe",
-        "profile_digest": compiled.bundle.profiles["settle-safe"].digest,
+        "profile": profile,
+        "profile_digest": compiled.bundle.profiles[profile].digest,
         "inputs": {
             "ticket": {"value": "T-1", "type": "string", "vouched_by": ""},
             "limit": {"value": "500.00", "type": "decimal", "vouched_by": ""},
@@ -58,13 +73,4 @@ def race(home: Path, checks: int) -> dict[str, float]:
         "binding": "uid:0",
     }
     (home / "spec.json").write_text(json.dumps(spec))
-    done = subprocess.run(
-        [str(RACE), str(home / "bundle.json"), str(home / "spec.json"), str(checks)],
-        capture_output=True, text=True, timeout=600, check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise BenchError(f"the race did not run: {done.stderr[-400:]}")
-    found: dict[str, float] = json.loads(done.stdout)
-    if found["checks"] != checks or not found["overtaken"] or not found["allowed"] or not found["refused"]:
-        raise BenchError(f"checks and fences did not meet: {found}")
-    return found
+    return [str(home / "bundle.json"), str(home / "spec.json")]
