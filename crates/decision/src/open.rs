@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 
 use crate::call::Now;
-use crate::fold::fold;
+use crate::fold::Fold;
 use crate::ids;
 use crate::json::Json;
 use crate::plane::{Plane, Refusal};
@@ -67,8 +67,9 @@ impl Plane {
         let peps = self.peps();
         let reports = |name: &str| peps.by_name(name).is_some_and(|pep| pep.may_report);
         let mut live = task.live.lock();
-        fold(&self.cfg.cell, task.number, &task.profile, &mut live, records, &reports)
-            .map_err(|what| Refusal::new("record_malformed", what))?;
+        let (cell, epoch) = (self.cfg.cell.as_str(), self.cfg.epoch);
+        let fold = Fold { cell, epoch, task: task.number, profile: &task.profile, reports: &reports };
+        fold.run(&mut live, records).map_err(|what| Refusal::new("record_malformed", what))?;
         // The store may have fenced it in words that are not the plane's; what is final there is final here.
         if state == State::Fenced {
             live.state = State::Fenced;

@@ -178,3 +178,13 @@ fn a_restored_task_gets_one_heartbeat_and_no_more_than_its_end() {
     assert!(plane.due(later(899_900), 10).is_empty());
     assert_eq!(plane.due(later(900_200), 10), [(id, flyball_decision::Due::HardEnd)]);
 }
+
+#[test]
+fn a_number_is_never_given_twice_in_one_epoch() {
+    let plane = loaded(&[profile("freeze")], &[]);
+    let id = open(&plane, 1, "freeze");
+    let first = plane.check(&select(&id, "orders.public.orders"), NOW).record.unwrap();
+    let again = loaded(&[profile("freeze")], &[]);
+    again.restore(spec(&id, "sha256:p-freeze", "T-1").as_bytes(), &[&first.body], NOW).unwrap();
+    assert!(ask(&again, &select(&id, "orders.public.orders")).decision.ends_with("_7_2"));
+}
