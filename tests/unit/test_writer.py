@@ -17,23 +17,14 @@ from pathlib import Path
 import pytest
 
 from flyball._core._native import ForkedError, StoreConflict, StoreUnavailable, Writer
+from flyball.stores.sqlite.migrate import migrate
 
-SCHEMA = """
-CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-CREATE TABLE record(seq INTEGER PRIMARY KEY, task TEXT, n INTEGER, kind TEXT NOT NULL, at_ms INTEGER NOT NULL,
-                    body BLOB NOT NULL, sealed BLOB, hash BLOB NOT NULL) STRICT;
-CREATE INDEX record_task ON record(task, n) WHERE task IS NOT NULL;
-CREATE TABLE counter(key TEXT NOT NULL, unit TEXT NOT NULL, used INTEGER NOT NULL, cell TEXT NOT NULL,
-                     home TEXT NOT NULL, epoch INTEGER NOT NULL, PRIMARY KEY(key, unit)) STRICT, WITHOUT ROWID;
-"""
 PUT = "INSERT INTO meta(key, value) VALUES(?, ?)"
 
 
 def make(path: Path) -> str:
     """An empty store."""
-    with sqlite3.connect(path) as db:
-        db.executescript(SCHEMA)
-    db.close()
+    migrate(path)
     return str(path)
 
 
@@ -41,6 +32,11 @@ def verify(path: str) -> list[bytes]:
     """The bodies in order, the chain computed anew from the rows alone."""
     db = sqlite3.connect(path)
     rows = db.execute("SELECT seq, task, n, body, sealed, hash FROM record ORDER BY seq").fetchall()
+    # Each task's records are in the catalogue, as far as its floor says.
+    floor = db.execute("SELECT seq FROM task_record_floor").fetchone()[0]
+    entries = set(db.execute("SELECT task, n, seq FROM task_record"))
+    assert {(task, n, seq) for seq, task, n, *_ in rows if task is not None and seq <= floor} <= entries
+    assert entries <= {(task, n, seq) for seq, task, n, *_ in rows}
     db.close()
     previous = hashlib.sha256(b"flyball-chain-v1").digest()
     numbers: dict[str, int] = {}
@@ -70,7 +66,8 @@ def test_a_unit_is_durable_whole_or_not_at_all(tmp_path: Path) -> None:
     """Statements and records of a unit stand or fall together, and the numbers of a failed one are given again."""
     path = make(tmp_path / "s.db")
     writer = Writer(path)
-    assert writer.commit([(PUT, ("a", "1"), 1)], [("t", "x", 1, b"one", b"sealed"), (None, "y", 2, b"two", None)]) == [1, 2]
+    records = [("t", "x", 1, b"one", b"sealed"), (None, "y", 2, b"two", None)]
+    assert writer.commit([(PUT, ("a", "1"), 1)], records) == [1, 2]
     with pytest.raises(StoreConflict) as caught:
         writer.commit([(PUT, ("b", "1"), 1), (PUT, ("a", "2"), 1)], [("t", "x", 1, b"never", None)])
     assert caught.value.args[0] == "conflict"
@@ -78,7 +75,7 @@ def test_a_unit_is_durable_whole_or_not_at_all(tmp_path: Path) -> None:
         writer.commit([("UPDATE meta SET value = ? WHERE key = ?", ("2", "none"), 1)], [])
     assert writer.commit([], [("t", "x", 1, b"three", None)]) == [3]
     assert writer.head()[0] == 3
-    assert writer.query("SELECT key, value FROM meta", ()) == [("a", "1")]
+    assert writer.query("SELECT key, value FROM meta WHERE key IN ('a', 'b')", ()) == [("a", "1")]
     writer.close()
     assert verify(path) == [b"one", b"two", b"three"]
 
@@ -128,7 +125,8 @@ def test_a_waiting_commit_lets_other_threads_run(tmp_path: Path) -> None:
     holder.kill()
     holder.communicate()
     assert ticks > 50
-    assert caught and caught[0].args[0] == "busy"
+    assert caught
+    assert caught[0].args[0] == "busy"
     assert writer.commit([], [(None, "x", 1, b"after", None)]) == [1]
     writer.close()
     assert verify(path) == [b"after"]
@@ -210,7 +208,8 @@ def test_a_disk_that_is_full_refuses_and_recovers(tmp_path: Path) -> None:
     done, faults, stats = json.loads(output)
     bodies = [body.rstrip(b"x").decode() for body in verify(path)]
     assert bodies == done
-    assert faults and set(faults) <= {"full", "io"}
+    assert faults
+    assert set(faults) <= {"full", "io"}
     assert stats["failed_batches"] == len(faults)
     assert [name for name in done if name.startswith("after")] == [f"after{i}" for i in range(5)]
 

@@ -11,6 +11,11 @@ from flyball.stores.sqlite.ports import Database, Row, Value
 
 _COLUMNS = "seq, task, n, kind, at_ms, body, sealed, hash"
 _PAGE = 1000
+# One task's sequence numbers: from the catalogue, and from the chain where the catalogue is behind.
+_OF_TASK = (
+    "SELECT seq FROM task_record WHERE task = ?1 AND n > ?2 UNION SELECT seq FROM record"
+    " WHERE seq > (SELECT seq FROM task_record_floor) AND task = ?1 AND n > ?2"
+)
 
 
 class SqliteRecords:
@@ -45,7 +50,7 @@ class SqliteRecords:
         after = 0
         while True:
             page = self._database.query(
-                f"SELECT {_COLUMNS} FROM record WHERE task = ? AND n > ? ORDER BY n LIMIT ?",  # noqa: S608
+                f"SELECT {_COLUMNS} FROM record WHERE seq IN ({_OF_TASK}) ORDER BY seq LIMIT ?3",  # noqa: S608
                 (task, after, _PAGE),
             )
             for row in page:
@@ -59,14 +64,17 @@ class SqliteRecords:
         self, *, kinds: frozenset[str] | None = None, task: str | None = None, since_ms: int = 0, limit: int = 100
     ) -> Sequence[Stored]:
         """The newest records that match, in order."""
-        parts, values = ["at_ms >= ?"], [since_ms]
-        parameters: list[Value] = [*values]
+        parts: list[str] = []
+        parameters: list[Value] = []
+        if task is not None:
+            # First, because its numbered parameters count from one.
+            parts.append(f"seq IN ({_OF_TASK})")
+            parameters.extend((task, 0))
+        parts.append("at_ms >= ?")
+        parameters.append(since_ms)
         if kinds is not None:
             parts.append(f"kind IN ({', '.join('?' * len(kinds))})")
             parameters.extend(sorted(kinds))
-        if task is not None:
-            parts.append("task = ?")
-            parameters.append(task)
         sql = f"SELECT {_COLUMNS} FROM record WHERE {' AND '.join(parts)} ORDER BY seq DESC LIMIT ?"  # noqa: S608
         rows = self._database.query(sql, (*parameters, limit))
         return [stored_from(row) for row in reversed(rows)]

@@ -16,7 +16,20 @@ CREATE TABLE record(
   sealed BLOB,
   hash BLOB NOT NULL
 ) STRICT;
-CREATE INDEX record_task ON record(task, n) WHERE task IS NOT NULL;
+
+-- Where each task's records are. The writer fills it a little behind the chain (crates/writer/src/catalogue.rs says
+-- why): every record up to the floor is in it, beyond the floor the chain itself is looked through.
+CREATE TABLE task_record(
+  task TEXT NOT NULL,
+  n INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  PRIMARY KEY(task, n)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE task_record_floor(
+  only INTEGER PRIMARY KEY CHECK(only = 1),
+  seq INTEGER NOT NULL
+) STRICT;
+INSERT INTO task_record_floor(only, seq) VALUES(1, 0);
 
 CREATE TABLE counter(
   key TEXT NOT NULL,
