@@ -1,5 +1,6 @@
 """The client's small parts: addresses, problem documents, values, and what it imports."""
 
+import os
 import subprocess
 import sys
 from decimal import Decimal
