@@ -6,6 +6,7 @@ Nothing may answer 500, nothing undocumented, and nobody without a token may get
 from __future__ import annotations
 
 import json
+from urllib.parse import urlsplit
 
 import pytest
 import schemathesis
@@ -36,10 +37,14 @@ def test_no_input_breaks_a_route(case: schemathesis.Case, server: RunningServer)
         if case.method == "POST" and case.path.startswith("/v1/agents"):
             case.path_parameters["name"] = "nobody-" + str(case.path_parameters.get("name", ""))[:20]
         headers["Authorization"] = f"Bearer {server.admin_token}"
-    elif tag == "tasks":
-        agent = Agent(server)
-        if case.path == "/v1/tasks":
-            headers = {"Authorization": f"Bearer {server_svid(server)}", "DPoP": agent.proof("/v1/tasks")}
+    elif case.path == "/v1/tasks":
+        headers = {"Authorization": f"Bearer {server_svid(server)}", "DPoP": Agent(server).proof("/v1/tasks")}
+    elif tag == "tasks" and "task" in case.path_parameters and not case.path.endswith("/end"):
+        # The holder of a live task, so that the input gets past the token and into the rooms.
+        agent = holder(server)
+        case.path_parameters["task"] = agent.task
+        path = urlsplit(case.as_transport_kwargs(base_url=server.control_url)["url"]).path
+        headers = {"Authorization": f"DPoP {agent.token}", "DPoP": agent.proof(path, token=agent.token)}
     answer = case.call(base_url=server.control_url, headers=headers)
     assert answer.status_code < 500 or answer.status_code == 503, answer.text
     checks = [status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -54,3 +59,15 @@ def server_svid(server: RunningServer) -> str:
     if server.port not in _SVIDS:
         _SVIDS[server.port] = server.svid()
     return _SVIDS[server.port]
+
+
+_HOLDERS: dict[int, Agent] = {}
+
+
+def holder(server: RunningServer) -> Agent:
+    """One agent with a live task for all examples; a new one when its task has ended."""
+    agent = _HOLDERS.get(server.port)
+    if agent is None or agent.post(f"/v1/tasks/{agent.task}/heartbeat").status_code != 200:
+        agent = _HOLDERS[server.port] = Agent(server)
+        assert agent.open().status_code == 201
+    return agent
