@@ -27,6 +27,7 @@ from flyball.kernel.errors import Conflict, NotFound, Unavailable
 from flyball.kernel.faults import fault_point
 from flyball.kernel.json import Json
 from flyball.revocation.loop import Lane
+from flyball.task import lifecycle
 from flyball.task.task import LIVE, Cause, Task, TaskState
 
 _UNSETTLED = LIVE_LEASES | {LeaseState.REVOKING, LeaseState.QUARANTINED}
@@ -182,8 +183,8 @@ def suspend_task(house: House, task: str, *, by: str, reason: str) -> Ended:
     if row is None:
         raise NotFound(f"no task {task!r}", code="task_unknown", hint="see `flyball tasks`")
     house.core.suspend(task)
+    take_back_all(house, task, Cause.REVOKED.value, Lane.KILL)  # ahead of the row: it waits for no store
     _move(house, row, TaskState.SUSPENDED, cause=reason, by=by)
-    take_back_all(house, task, Cause.REVOKED.value, Lane.KILL)
     return Ended((task,))
 
 
@@ -206,8 +207,9 @@ def freeze_task(house: House, task: str, *, by: str, reason: str) -> None:
 
 
 def _move(house: House, task: Task, to: TaskState, *, cause: str, by: str) -> None:
+    moved = replace(lifecycle.transition(task, to), cause=cause)
     unit = house.store.unit()
-    unit.save_task(replace(task, state=to, cause=cause), expect=frozenset({task.state}))
+    unit.save_task(moved, expect=frozenset({task.state}))
     members: dict[str, Json] = {"from": task.state.value, "to": to.value, "cause": cause, "by": by}
     unit.record(Record(Kind.TASK_STATE, house.clock.wall_ms(), task.id, members))
     unit.commit()

@@ -3,7 +3,8 @@
 1. the anchor is compared: a store that is older than what was acknowledged starts fenced;
 2. the journal is replayed: fences, revocation checkpoints and receipts that the store had not taken;
 3. the live tasks are rebuilt as a fold of their records, each with one heartbeat interval to show
-   itself and never past its hard end; a fenced or unreadable task is not;
+   itself and never past its hard end; a fenced or unreadable task is not; a deviation that is on record
+   and had no consequence yet has it now;
 4. leases that nobody acknowledged, or that were being revoked, are revoked.
 """
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 import structlog
 
 from flyball.audit.anchor import Standing
-from flyball.flow import end
+from flyball.flow import end, react
 from flyball.flow.house import House
 from flyball.flow.request import task_spec
 from flyball.kernel.errors import FlyballError
@@ -53,6 +54,8 @@ def recover(house: House, standing: Standing) -> Recovered:
                 raise FlyballError("the task's data key is gone")
             bodies = [stored.body for stored in house.log.of_task(task.id)]
             house.core.restore(task_spec(task, house.sealer.unwrap(task.id, wrapped)), bodies)
+            if react.catch_up(house, task, bodies):
+                log.warning("a deviation is acted upon late", task=task.id)
             restored += 1
         except (CoreError, FlyballError) as fault:
             log.error("a task could not be rebuilt and is fenced", task=task.id, error=str(fault))

@@ -14,11 +14,12 @@ from flyball.audit.record import Kind, Record
 from flyball.credential.lease import LeaseState
 from flyball.flow import end
 from flyball.flow.house import House
-from flyball.kernel.errors import FlyballError
-from flyball.kernel.json import Json, parse_object
+from flyball.flow.react import react
+from flyball.kernel.errors import Conflict, FlyballError, Gone
+from flyball.kernel.json import parse_object
 from flyball.policy.engine import CoreError
 from flyball.revocation.loop import Lane
-from flyball.task.task import LIVE, Cause, Task, TaskState
+from flyball.task.task import LIVE, Cause, TaskState
 
 log = structlog.get_logger("flyball.watch")
 TICK_S = 0.1
@@ -36,6 +37,7 @@ class Watch:
         ]
         self._next_slow_ms = 0
         self._next_sweep_ms = 0
+        self._deviations: list[tuple[str, str, str, str]] = []  # not yet acted upon
 
     def start(self) -> None:
         """Start watching."""
@@ -62,41 +64,25 @@ class Watch:
                 self._stop.wait(pause_s)
 
     def events_once(self) -> None:
-        """Wait shortly for events of the decision plane, and act on each."""
+        """Wait shortly for events of the decision plane, and act on each; one that cannot be acted on now is kept."""
         for raw in self._house.core.drain_events(256, 200):
             event = parse_object(raw)
             if event.get("event") == "deviation":
                 reasons = event.get("reasons")
                 told = ",".join(str(one) for one in reasons) if isinstance(reasons, list) else ""
-                self._deviation(str(event["task"]), str(event["reaction"]), str(event["decision"]), told)
-
-    def _deviation(self, task_id: str, reaction: str, decision: str, reasons: str) -> None:
-        house = self._house
-        task = house.tasks.get(task_id)
-        if task is None:
-            return
-        detail = f"{reasons} ({decision})"
-        if reaction == "freeze":
-            end.freeze_task(house, task_id, by="flyball", reason=detail)
-        elif reaction == "suspend":
-            end.suspend_task(house, task_id, by="flyball", reason=detail)
-        elif reaction in ("revoke", "quarantine"):
-            end.finish(house, [task], Cause.DEVIATION, by="flyball", detail=detail)
-            if reaction == "quarantine":
-                self._ask_for_quarantine(task, detail)
-
-    def _ask_for_quarantine(self, task: Task, detail: str) -> None:
-        # Content may end its own task; only a person reaches further (invariant 11).
-        unit = self._house.store.unit()
-        asked: dict[str, Json] = {
-            "agent": task.agent,
-            "task": task.id,
-            "detail": detail,
-            "at_ms": self._house.clock.wall_ms(),
-        }
-        unit.save_row("quarantine_request", task.id, asked)
-        unit.commit()
-        log.warning("quarantine asked for", agent=task.agent, task=task.id)
+                self._deviations.append((str(event["task"]), str(event["reaction"]), str(event["decision"]), told))
+        waiting, self._deviations = self._deviations, []
+        failed: Exception | None = None
+        for deviation in waiting:
+            try:
+                react(self._house, *deviation)
+            except (Conflict, Gone):
+                continue  # the task has moved on meanwhile: what came first stands
+            except Exception as fault:  # noqa: BLE001 - no task's trouble may cost another its reaction
+                self._deviations.append(deviation)
+                failed = fault
+        if failed is not None:
+            raise failed
 
     def tick(self) -> None:
         """One look at everything that may be due."""
