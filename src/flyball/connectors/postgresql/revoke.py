@@ -60,6 +60,9 @@ def _deny_login(target: Target, name: str, before: Mapping[str, Json]) -> StepOu
     oid = known_oid(before)
     with target.pool.use(target.config.primary, target.config.database) as connection:
         roles = find_roles(connection, name, oid)
+        if not roles and not oid:
+            _await_making(connection, name, target.config.limits.statement_ms)
+            roles = find_roles(connection, name, oid)
         for role in roles:
             statement = sql.SQL("ALTER ROLE {} NOLOGIN PASSWORD NULL").format(sql.Identifier(role.name))
             _try(connection, statement)
@@ -76,6 +79,29 @@ def _deny_login(target: Target, name: str, before: Mapping[str, Json]) -> StepOu
     if any(role.name != name for role in roles):
         observed["renamed_to"] = [clean(role.name) for role in roles if role.name != name]
     return StepOutcome(observed, progress, tuple(weaknesses) if roles else ())
+
+
+def _await_making(connection: Bounded, name: str, wait_ms: int) -> None:
+    """Wait until no session of ours is making this role any more.
+
+    A process that was killed while issuing leaves its statement running at the server: a role that
+    is absent now could be there a moment later, and absent would have been taken for done.
+
+    Raises:
+        TargetUnavailable: it is still being made; come again.
+    """
+    deadline = time.monotonic() + wait_ms / 1000
+    while True:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid() "
+            "AND state = 'active' AND position(%s in query) > 0",
+            (name,),
+        ).fetchone()
+        if row is None or not row[0]:
+            return
+        if time.monotonic() > deadline:
+            raise TargetUnavailable("a session of ours is still making this role")
+        time.sleep(0.01)
 
 
 def _kill(target: Target, name: str, before: Mapping[str, Json]) -> StepOutcome:
