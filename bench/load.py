@@ -53,7 +53,8 @@ def build() -> None:
     newest = max(path.stat().st_mtime for path in sources)
     if all(binary.exists() and binary.stat().st_mtime > newest for binary in (GENERATOR, RACE)):
         return
-    words = "cargo build --release -q -p flyball-python --features flyball-python/extension-module -p flyball-loadgen"
+    words = "cargo build --release --locked -q -p flyball-loadgen -p flyball-python"
+    words += " --features flyball-python/extension-module"
     done = subprocess.run(words.split(), cwd=TREE, check=False)
     if done.returncode != 0 or not GENERATOR.exists():
         raise BenchError("the load generator did not build; see cargo's message above")

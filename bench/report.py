@@ -68,7 +68,7 @@ def render(rows: Sequence[Row], facts: Mapping[str, object]) -> str:
             out.append(f"  {row['note']}")
         if row is not None:
             out.append(
-                f"  *{row.get('date', '')}, commit {row.get('commit', '')}{' , QUICK' if row.get('quick') else ''}*"
+                f"  *{row.get('date', '')}, commit {row.get('commit', '')}{', QUICK' if row.get('quick') else ''}*"
             )
     out += ["", "## The machine", ""]
     out += [f"- {name}: {value}" for name, value in facts.items()]
