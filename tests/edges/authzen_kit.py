@@ -136,7 +136,7 @@ def bundle(peps: Sequence[Mapping[str, Json]]) -> bytes:
                 {
                     "actions": ["*"],
                     "may_report": False,
-                    "may_assert_subject": [] if pep["identity"] == {"self": True} else asserted,
+                    "may_assert_subject": asserted,
                     "trust_properties": ["subject", "resource", "action"],
                     **pep,
                 }

@@ -269,12 +269,14 @@ def test_names_in_the_body_never_outrank_the_token(edge: Running, holder: Holder
 
 
 def test_without_a_task_only_a_registered_enforcement_point_asks(edge: Running, holder: Holder) -> None:
-    """A task's own token asserts no subject; an enforcement point only for its resource types."""
+    """A token that comes by itself asserts no subject, whatever the bundle says; an enforcement point
+    only for its resource types."""
     task = edge.open(f"jkt:{holder.jkt}")
     token = edge.token(task, {"jkt": holder.jkt})
     with edge.client() as client:
         headers = {"Authorization": f"DPoP {token}", "DPoP": holder.proof(edge.url + EVALUATION, token)}
-        answer = client.post(EVALUATION, json=call(None), headers=headers)
+        asserted = call(None, "read", resource={"type": "record", "id": "record-1"})
+        answer = client.post(EVALUATION, json=asserted, headers=headers)
         assert (answer.status_code, answer.json()["type"]) == (403, "urn:flyball:error:pep_may_not_assert")
     with edge.client(unix=True) as client:
         assert client.post(EVALUATION, json=call(None)).status_code == 403
