@@ -11,7 +11,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psycopg
@@ -35,6 +35,7 @@ class Outcome:
     revoked_ms: float
     last_served_ms: float
     survivors: int
+    steps: dict[str, float] = field(default_factory=dict)
 
 
 def run(context: Context) -> None:
@@ -69,11 +70,14 @@ def run(context: Context) -> None:
 def _rows(context: Context, a: list[Outcome], b: list[Outcome]) -> None:
     took = [one.revoked_ms for one in a]
     served = [one.last_served_ms for one in a]
+    names = list(dict.fromkeys(name for one in a for name in one.steps))
+    steps = ", ".join(f"{name} {percentile([one.steps.get(name, 0.0) for one in a], 0.5):.0f}" for name in names)
     note = (
         f"From the call that revokes to the VERIFIED receipt: p50 {percentile(took, 0.5):.0f} ms, "
         f"most {max(took):.0f} ms. "
         f"From the same call (the fence is its first act) to the last statement served at the database: "
-        f"p50 {percentile(served, 0.5):.1f} ms, p99 {percentile(served, 0.99):.1f} ms, most {max(served):.1f} ms."
+        f"p50 {percentile(served, 0.5):.1f} ms, p99 {percentile(served, 0.99):.1f} ms, most {max(served):.1f} ms. "
+        f"Steps by the receipts, p50 in ms: {steps}."
     )
     context.add(
         row("pg-revoke-storm", took, "ms", of=percentile(took, 0.99), note=note,
@@ -105,7 +109,16 @@ def _flyball(ours: Governor, clients: Child, watcher: Watcher) -> Outcome:
     asked, done = int(str(answer["asked_ns"])), int(str(answer["done_ns"]))
     if answer["pending"]:
         raise BenchError(f"a revoke was not proved: {answer['receipts']}")
-    return _after(clients, watcher, oid, asked, done)
+    return replace(_after(clients, watcher, oid, asked, done), steps=_steps(answer["receipts"]))
+
+
+def _steps(receipts: object) -> dict[str, float]:
+    """Milliseconds of each step, as the receipt tells them."""
+    found: dict[str, float] = {}
+    for receipt in receipts if isinstance(receipts, list) else []:
+        for step in receipt.get("steps", []):
+            found[str(step["step"])] = found.get(str(step["step"]), 0.0) + float(step.get("ms", 0))
+    return found
 
 
 def _bao(theirs: bao.Bao, clients: Child, watcher: Watcher, postgres: EmbeddedPostgres) -> Outcome:
