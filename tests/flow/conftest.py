@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.flow.kit import Live, Place
 
+from flyball.audit.verify import verify_store
+
 
 @pytest.fixture(scope="session")
 def _shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
@@ -25,6 +27,10 @@ def live(_shared: Live) -> Live:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    """A state directory of the test's own."""
-    return Place(tmp_path)
+def place(tmp_path: Path) -> Iterator[Place]:
+    """A state directory of the test's own. Whatever was done to it, what is left verifies."""
+    made = Place(tmp_path)
+    yield made
+    if made.config.store.exists():
+        report = verify_store(made.config.store)
+        assert report.findings == []

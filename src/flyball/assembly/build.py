@@ -19,7 +19,7 @@ from flyball.audit.anchor import Anchor, Standing, compare
 from flyball.audit.checkpoint import CheckpointSigner
 from flyball.credential.backend import Backend
 from flyball.credential.guarded import Guarded
-from flyball.credential.lease import Lease
+from flyball.credential.lease import LIVE, Lease
 from flyball.flow import bundles, end, startup
 from flyball.flow.house import ActiveBundle, House, Settings
 from flyball.identity.admin import AdminTokens
@@ -168,13 +168,27 @@ def _assemble(
         revoker=revoker,
         sweeper=sweeper,
         signer=CheckpointSigner(store.records, keys.notes, issuer=config.issuer, clock=clock, anchor=anchor),
-        receiving=ReceivingClock(clock),
+        receiving=ReceivingClock(clock, cap_ms=lambda: _longest_left(store, clock)),
         writer=database.writer,
         public_keys=keys.public(config.issuer),
     )
     bundles.put_in_force(house, compiled, config.bundle, by="start")
     recovered = startup.recover(house, standing if _was_used(store) else Standing.OK)
     return Built(house, store, recovered, keys)
+
+
+def _longest_left(store: SqliteStore, clock: Clock) -> int | None:
+    """Milliseconds that any live credential still has at its target; None where there is none.
+
+    A stop of ours is no reason for a task to hold anything longer than its targets would let it.
+    """
+    ends = [_ends_ms(lease) for lease in store.leases.select(states=LIVE, limit=1_000_000)]
+    return max(ends) - clock.wall_ms() if ends else None
+
+
+def _ends_ms(lease: Lease) -> int:
+    native = lease.progress.get("native_expiry_ms")
+    return native if isinstance(native, int) and native else lease.expires_ms
 
 
 def _was_used(store: SqliteStore) -> bool:

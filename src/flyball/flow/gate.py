@@ -99,3 +99,11 @@ def task_holder(house: House, proof: Proof, task: str) -> TaskHolder:
         thumbprint = shown.thumbprint
     task_token.require_binding(token, proof=thumbprint, peer_uid=proof.peer_uid)
     return TaskHolder(token.task)
+
+
+def heard(house: House) -> None:
+    """Note that this process can receive now. Time in which it could not counts against no task's heartbeat."""
+    with house.hearing:
+        deaf = house.receiving.tick()
+        if deaf:
+            house.core.deaf(deaf)

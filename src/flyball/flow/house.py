@@ -154,4 +154,5 @@ class House:
     writer: Writer
     public_keys: Mapping[str, Json]
     issuing: Issuing = field(default_factory=Issuing)
+    hearing: threading.Lock = field(default_factory=threading.Lock)
     faults: FaultCounts = field(default_factory=FaultCounts)

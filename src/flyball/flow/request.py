@@ -25,7 +25,7 @@ from flyball.credential.backend import TargetRefused, TargetUnavailable
 from flyball.credential.lease import Delivery, Lease, LeaseState
 from flyball.flow import agents, end, vouch
 from flyball.flow.asks import Ended, OpenAsk, Opened, Proof, Released, Renewed
-from flyball.flow.gate import TaskHolder, caller, task_holder
+from flyball.flow.gate import TaskHolder, caller, heard, task_holder
 from flyball.flow.house import House
 from flyball.identity import task_token
 from flyball.kernel import ids
@@ -127,6 +127,7 @@ def heartbeat(house: House, proof: Proof, task: str) -> Renewed:
     """
     holder = task_holder(house, proof, task)
     row = _live(house, holder)
+    heard(house)  # after a stop of ours the first heartbeat may be here before the watch is
     try:
         next_ms = house.core.heartbeat(row.id)
     except CoreError as fault:

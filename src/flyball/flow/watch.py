@@ -13,6 +13,7 @@ import structlog
 from flyball.audit.record import Kind, Record
 from flyball.credential.lease import LeaseState
 from flyball.flow import end
+from flyball.flow.gate import heard
 from flyball.flow.house import House
 from flyball.flow.react import react
 from flyball.kernel.errors import Conflict, FlyballError, Gone
@@ -87,9 +88,7 @@ class Watch:
     def tick(self) -> None:
         """One look at everything that may be due."""
         house = self._house
-        deaf = house.receiving.tick()
-        if deaf:
-            house.core.deaf(deaf)
+        heard(house)
         self._due_tasks()
         self._due_leases()
         now = house.clock.mono_ms()
