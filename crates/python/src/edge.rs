@@ -41,12 +41,17 @@ impl PyEdge {
             clock: now,
             max_wait: core.max_wait,
         };
-        Ok(Self { edge: Edge::new(parts, config), process: Process::this() })
+        Ok(Self {
+            edge: Edge::new(parts, config),
+            process: Process::this(),
+        })
     }
 
     fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         self.process.check()?;
-        let bound = py.detach(|| self.edge.start()).map_err(|error| refused(&error))?;
+        let bound = py
+            .detach(|| self.edge.start())
+            .map_err(|error| refused(&error))?;
         let places: Vec<serde_json::Value> = bound
             .into_iter()
             .map(|place| match place {
@@ -55,7 +60,10 @@ impl PyEdge {
                 Place::Unix(path) => serde_json::json!({ "unix": path.to_string_lossy() }),
             })
             .collect();
-        Ok(PyBytes::new(py, &serde_json::to_vec(&places).unwrap_or_default()))
+        Ok(PyBytes::new(
+            py,
+            &serde_json::to_vec(&places).unwrap_or_default(),
+        ))
     }
 
     #[pyo3(signature = (drain_ms = 2000))]

@@ -12,7 +12,13 @@ use pyo3::types::{PyBytes, PyFloat, PyInt, PyString, PyTuple};
 use crate::errors::{Process, StoreConflict, unavailable};
 
 /// A record as Python hands it in: (task, kind, `at_ms`, body, sealed).
-type RecordArgs = (Option<String>, String, i64, PyBackedBytes, Option<PyBackedBytes>);
+type RecordArgs = (
+    Option<String>,
+    String,
+    i64,
+    PyBackedBytes,
+    Option<PyBackedBytes>,
+);
 
 /// The one write connection, on its own thread.
 #[pyclass(name = "Writer", module = "flyball._core._native", frozen)]
@@ -29,7 +35,10 @@ impl PyWriter {
         let writer = py
             .detach(|| Writer::open(Path::new(path), queue_limit))
             .map_err(|fault| unavailable(&fault))?;
-        Ok(Self { writer: Arc::new(writer), process: Process::this() })
+        Ok(Self {
+            writer: Arc::new(writer),
+            process: Process::this(),
+        })
     }
 
     fn commit(
@@ -41,7 +50,13 @@ impl PyWriter {
         self.process.check()?;
         let statements = statements
             .into_iter()
-            .map(|(sql, params, expect)| Ok(Statement { sql, params: values(&params)?, expect }))
+            .map(|(sql, params, expect)| {
+                Ok(Statement {
+                    sql,
+                    params: values(&params)?,
+                    expect,
+                })
+            })
             .collect::<PyResult<_>>()?;
         let records = records
             .into_iter()
@@ -53,7 +68,12 @@ impl PyWriter {
                 sealed: sealed.map(|sealed| sealed.to_vec()),
             })
             .collect();
-        match py.detach(|| self.writer.commit(Unit { statements, records })) {
+        match py.detach(|| {
+            self.writer.commit(Unit {
+                statements,
+                records,
+            })
+        }) {
             UnitOutcome::Durable(seqs) => Ok(seqs),
             UnitOutcome::Conflict(detail) => Err(StoreConflict::new_err(("conflict", detail))),
             UnitOutcome::Failed(fault) => Err(unavailable(&fault)),
@@ -116,7 +136,9 @@ fn value(any: &Bound<'_, PyAny>) -> PyResult<Value> {
     } else if any.is_instance_of::<PyFloat>() {
         Ok(Value::Real(any.extract()?))
     } else {
-        Err(PyTypeError::new_err("a parameter is None, int, float, str or bytes"))
+        Err(PyTypeError::new_err(
+            "a parameter is None, int, float, str or bytes",
+        ))
     }
 }
 
