@@ -204,6 +204,37 @@ fn a_ticket_counts_across_tasks() {
 }
 
 #[test]
+fn counters_are_apart_by_action_agent_and_window() {
+    let mut both = profile("deny");
+    let once = json!([{"per": {"input": "ticket"}, "window_ms": null, "calls": 1, "sums": []}]);
+    both["rules"][0]["across"] = json!([{"per": "agent", "window_ms": 60_000, "calls": 2, "sums": []}]);
+    both["rules"][1]["across"] = once;
+    let plane = loaded(&[both], &[]);
+    let (id, other) = (open(&plane, 1, "deny"), open(&plane, 2, "deny"));
+    let read = |id: &str, ms| why(&ask_with(&plane, &select(id, "orders.public.orders"), Written::Durable, later(ms)).verdict);
+    // The agent has two reads a minute, whichever of its tasks asks.
+    assert_eq!((read(&id, 0), read(&other, 1), read(&id, 2)), (Reason::Allowed, Reason::Allowed, Reason::BudgetSpent));
+    plane.deaf(60_000);
+    assert_eq!(read(&id, 60_000), Reason::Allowed);
+    // None of that spent the ticket's one refund.
+    assert_eq!(why(&ask(&plane, &refund(&id, r#"{"amount":1}"#))), Reason::Allowed);
+    assert_eq!(why(&ask(&plane, &refund(&id, r#"{"amount":1}"#))), Reason::OncePerSpent);
+}
+
+#[test]
+fn counters_of_two_actions_are_two() {
+    let mut both = profile("deny");
+    let once = json!([{"per": {"input": "ticket"}, "window_ms": null, "calls": 1, "sums": []}]);
+    both["rules"][0]["across"] = once.clone();
+    both["rules"][1]["across"] = once;
+    let plane = loaded(&[both], &[]);
+    let id = open(&plane, 1, "deny");
+    assert_eq!(why(&ask(&plane, &select(&id, "orders.public.orders"))), Reason::Allowed);
+    assert_eq!(why(&ask(&plane, &select(&id, "orders.public.orders"))), Reason::OncePerSpent);
+    assert_eq!(why(&ask(&plane, &refund(&id, r#"{"amount":1}"#))), Reason::Allowed);
+}
+
+#[test]
 fn times_end_a_task_without_anybody_asking() {
     let plane = loaded(&[profile("freeze")], &[]);
     let id = open(&plane, 1, "freeze");
