@@ -10,11 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+from tests.wait import until
 
 from flyball.demo import database
 from flyball.demo.postgres import EmbeddedPostgres
@@ -114,14 +114,15 @@ class RunningServer:
                 stderr=log,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, self.log()
-            with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(f"{self.control_url}/v1/health", timeout=1).status_code == 200:
-                    return
-            time.sleep(0.02)
-        raise AssertionError(self.log())
+        until(self.answers, 30, "the server answers")
+
+    def answers(self) -> bool:
+        """Whether the control API answers; fails with the log where the process has ended."""
+        assert self.process is not None
+        assert self.process.poll() is None, self.log()
+        with contextlib.suppress(httpx.HTTPError):
+            return httpx.get(f"{self.control_url}/v1/health", timeout=1).status_code == 200
+        return False
 
     def kill(self, sign: signal.Signals = signal.SIGKILL) -> None:
         if self.process is not None and self.process.poll() is None:
