@@ -3,10 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flyball_decision::{
-    Call, Checked, Done, LoadError, NotTaken, Plane, PlaneConfig, RecordDraft, Refusal, Sink,
-    Verdict, Written,
-};
+use flyball_decision::{Call, LoadError, Plane, PlaneConfig, Refusal, Sink, Verdict};
 use flyball_writer::Home;
 use parking_lot::{Condvar, Mutex};
 use pyo3::exceptions::PyValueError;
@@ -15,29 +12,12 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
 
 use crate::clock::now;
-use crate::errors::{CoreError, PolicyLoadError, Process, StoreUnavailable};
+use crate::errors::{CoreError, PolicyLoadError, Process};
 use crate::latency::Latency;
+use crate::settle::Nowhere;
 use crate::taskless::Question;
 use crate::verdict::PyVerdict;
 use crate::writer::PyWriter;
-
-/// Keeps nothing: for a core without a store, which decides in tests and for `flyball test`.
-struct Nowhere;
-
-impl Sink for Nowhere {
-    fn submit(&self, draft: RecordDraft, done: Done) -> Result<(), NotTaken> {
-        drop(draft);
-        done(Written::Durable);
-        Ok(())
-    }
-}
-
-/// Where a thread waits for one verdict.
-#[derive(Default)]
-struct Waiting {
-    verdict: Mutex<Option<Verdict>>,
-    there: Condvar,
-}
 
 /// Wakes the thread that waits for events.
 #[derive(Default)]
@@ -57,7 +37,7 @@ pub(crate) struct PyCore {
     latency: Latency,
 }
 
-fn refused(refusal: &Refusal) -> PyErr {
+pub(crate) fn refused(refusal: &Refusal) -> PyErr {
     CoreError::new_err((refusal.code, refusal.detail.clone()))
 }
 
@@ -139,10 +119,10 @@ impl PyCore {
     }
 
     #[staticmethod]
-    fn validate<'py>(
-        py: Python<'py>,
+    fn validate(
+        py: Python<'_>,
         compiled_json: PyBackedBytes,
-    ) -> PyResult<Bound<'py, PyBytes>> {
+    ) -> PyResult<Bound<'_, PyBytes>> {
         let report = py
             .detach(|| Plane::validate(&compiled_json))
             .map_err(|error| bad_bundle(py, &error))?;
@@ -389,79 +369,4 @@ impl PyCore {
         stats.extend_from_slice(format!(",{}}}", self.latency.members()).as_bytes());
         Ok(PyBytes::new(py, &stats))
     }
-}
-
-impl PyCore {
-    /// Send a record on its way, and wait for it where it must be waited for.
-    fn settle(&self, py: Python<'_>, mut checked: Checked, wait: bool) -> Verdict {
-        if checked.record.is_some() && !checked.buffered && !wait {
-            // Whoever cannot wait gets no allow without its record: undone, and refused.
-            checked.record = None;
-            return self.plane.release(checked, Written::Failed, now()).verdict;
-        }
-        let waiting = Arc::new(Waiting::default());
-        let theirs = Arc::clone(&waiting);
-        self.plane.settle(&self.sink, checked, now, move |verdict| {
-            *theirs.verdict.lock() = Some(verdict);
-            theirs.there.notify_one();
-        });
-        if let Some(verdict) = waiting.verdict.lock().take() {
-            return verdict;
-        }
-        py.detach(|| {
-            let until = Instant::now() + self.max_wait;
-            let mut verdict = waiting.verdict.lock();
-            loop {
-                if let Some(verdict) = verdict.take() {
-                    return verdict;
-                }
-                if waiting.there.wait_until(&mut verdict, until).timed_out() {
-                    // Decided, perhaps durable, and not answered as an allow: what it charged stays spent.
-                    return verdict.take().unwrap_or_else(|| {
-                        self.plane.count_gap(flyball_decision::Reason::RecordFailed);
-                        Verdict::refused(flyball_decision::Reason::RecordFailed)
-                    });
-                }
-            }
-        })
-    }
-
-    /// Write a record of the plane's and wait until it is durable.
-    fn write(&self, py: Python<'_>, draft: Result<RecordDraft, Refusal>) -> PyResult<()> {
-        let draft = draft.map_err(|refusal| refused(&refusal))?;
-        let limit = self.max_wait;
-        let (tell, told) = std::sync::mpsc::sync_channel(1);
-        let done: Done = Box::new(move |written| tell.send(written).unwrap_or_default());
-        let written = match self.sink.submit(draft, done) {
-            Ok(()) => py.detach(move || told.recv_timeout(limit).unwrap_or(Written::Unknown)),
-            Err(not) => not.into(),
-        };
-        match written {
-            Written::Durable => Ok(()),
-            other => Err(StoreUnavailable::new_err((
-                "record_failed",
-                format!("the record is not durable: {other:?}"),
-            ))),
-        }
-    }
-}
-
-/// The canonical form of a JSON document.
-#[pyfunction]
-pub(crate) fn canonical<'py>(py: Python<'py>, value_json: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    flyball_decision::canonical(value_json)
-        .map(|bytes| PyBytes::new(py, &bytes))
-        .ok_or_else(|| PyValueError::new_err("this is not JSON, or not as we take it"))
-}
-
-/// How this module was built.
-#[pyfunction]
-pub(crate) fn build_info_json(py: Python<'_>) -> Bound<'_, PyBytes> {
-    let profile = if cfg!(debug_assertions) {
-        "debug"
-    } else {
-        "release"
-    };
-    let info = serde_json::json!({"version": env!("CARGO_PKG_VERSION"), "profile": profile});
-    PyBytes::new(py, info.to_string().as_bytes())
 }

@@ -1,4 +1,4 @@
-//! The PyO3 shell: convert, call, map errors.
+//! The `PyO3` shell: convert, call, map errors.
 
 use pyo3::prelude::*;
 
@@ -11,6 +11,8 @@ mod core;
 mod edge;
 mod errors;
 mod latency;
+mod module;
+mod settle;
 mod taskless;
 mod verdict;
 mod writer;
@@ -22,8 +24,8 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<writer::PyWriter>()?;
     module.add_class::<core::PyCore>()?;
     module.add_class::<verdict::PyVerdict>()?;
-    module.add_function(wrap_pyfunction!(core::canonical, module)?)?;
-    module.add_function(wrap_pyfunction!(core::build_info_json, module)?)?;
+    module.add_function(wrap_pyfunction!(module::canonical, module)?)?;
+    module.add_function(wrap_pyfunction!(module::build_info_json, module)?)?;
     module.add_class::<edge::PyEdge>()?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! An AuthZEN request, as `Core.evaluate` takes it.
+//! An `AuthZEN` request, as `Core.evaluate` takes it.
 
 use std::borrow::Cow;
 
