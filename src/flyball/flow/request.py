@@ -173,6 +173,7 @@ def credential(house: House, proof: Proof, task: str, name: str) -> Released:
         now_ms=now,
         epoch=house.settings.epoch,
     )
+    fault_point("issue.before_intent")
     try:
         with house.issuing.hold(lease.id):
             unit = house.store.unit()

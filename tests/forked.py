@@ -1,0 +1,68 @@
+"""`flyball serve` in a process forked with its modules imported: for tests that kill and start it again and again."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Mapping
+from multiprocessing.process import BaseProcess
+
+import httpx
+from tests.server import RunningServer
+
+
+def _serve(env: Mapping[str, str], log: str) -> None:
+    os.environ.clear()
+    os.environ.update(env)
+    os.setsid()
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    from flyball.assembly import config
+    from flyball.assembly.server import serve
+
+    raise SystemExit(serve(config.load(None, env), env))
+
+
+class ForkedServer(RunningServer):
+    """A `RunningServer` that starts in a moment."""
+
+    _forked: BaseProcess | None = None
+
+    def start(self, **env: str) -> None:
+        """Start it, and wait until it answers or, where a fault kills it on its way, is dead."""
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["flyball.assembly.server", "tests.forked"])
+        log = str(self.home / "server.log")
+        self._forked = context.Process(target=_serve, args=({**self.env, **env}, log), daemon=True)
+        self._forked.start()
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"{self.control_url}/v1/health", timeout=5).status_code == 200:
+                    return
+            if not self.running:
+                assert env, self.log()
+                return
+            time.sleep(0.005)
+        raise AssertionError(self.log())
+
+    @property
+    def running(self) -> bool:
+        """Whether its process is there."""
+        return self._forked is not None and self._forked.is_alive()
+
+    @property
+    def exit_code(self) -> int | None:
+        """As `subprocess` tells it: negative for a signal."""
+        return None if self._forked is None else self._forked.exitcode
+
+    def kill(self, sign: signal.Signals = signal.SIGKILL) -> None:
+        """Send the signal and wait for the end."""
+        if self._forked is not None and self._forked.is_alive():
+            assert self._forked.pid is not None
+            os.kill(self._forked.pid, sign)
+            self._forked.join(30)
