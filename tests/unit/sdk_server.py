@@ -34,9 +34,7 @@ class Flyball:
     def __init__(self, directory):
         self.clock = SystemClock()
         self.dev = DevDomain.open(directory / "dev", mode="development", clock=self.clock)
-        config = IdentityConfig(
-            issuer=ISSUER, trust_domains={"flyball.dev": self.dev.bundle_path}, mode="development"
-        )
+        config = IdentityConfig(issuer=ISSUER, trust_domains={"flyball.dev": self.dev.bundle_path}, mode="development")
         self.resolver = Resolver(config, clock=self.clock)
         self.keys = TokenKeys.generate()
         self.replay = ReplayCache(self.clock)

@@ -20,9 +20,8 @@ pub struct Counts {
 pub async fn run(plan: &'static Beside, until: Instant) -> Counts {
     let connections = plan.connections.max(1);
     let start = Instant::now();
-    let lanes: Vec<_> = (0..connections)
-        .map(|at| tokio::task::spawn_local(lane(plan, at, connections, start, until)))
-        .collect();
+    let lanes: Vec<_> =
+        (0..connections).map(|at| tokio::task::spawn_local(lane(plan, at, connections, start, until))).collect();
     let mut all = Counts::default();
     for one in lanes {
         let counts = one.await.unwrap_or_default();

@@ -77,7 +77,9 @@ fn main() {
         let released = ask_with(&small, &refund(&ids[round % 1000], &args), Written::Failed, NOW);
         assert_eq!(released.verdict.reasons[0].as_str(), "record_failed");
     });
-    println!("refund (bounds, budgets, once per ticket, one hand-written policy), undone: p50 {r50:.2} µs, p99 {r99:.2} µs");
+    println!(
+        "refund (bounds, budgets, once per ticket, one hand-written policy), undone: p50 {r50:.2} µs, p99 {r99:.2} µs"
+    );
     if !all {
         return;
     }

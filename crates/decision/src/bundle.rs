@@ -244,11 +244,13 @@ impl Loader<'_> {
             let class = self.document.classes.get(&action.class);
             let args = action.args.iter().map(|(arg, kind)| Some((arg.clone(), Kind::parse(kind)?))).collect();
             let (Some(class), Some(args), Some(entity_type)) = (class, args, types.get(&action.resource_type)) else {
-                self.findings.wrong(format!("action `{name}`: its class, resource type or an argument's type is unknown"));
+                self.findings
+                    .wrong(format!("action `{name}`: its class, resource type or an argument's type is unknown"));
                 continue;
             };
             if class.mode != "enforce" {
-                self.findings.wrong(format!("access class `{}`: this version knows the mode `enforce` only", action.class));
+                self.findings
+                    .wrong(format!("access class `{}`: this version knows the mode `enforce` only", action.class));
             }
             let write = match action.effect.as_str() {
                 "write" => true,
@@ -262,21 +264,27 @@ impl Loader<'_> {
                 "buffered" => true,
                 "durable" => false,
                 other => {
-                    self.findings.wrong(format!("access class `{}`: `{other}` is neither `durable` nor `buffered`", action.class));
+                    self.findings.wrong(format!(
+                        "access class `{}`: `{other}` is neither `durable` nor `buffered`",
+                        action.class
+                    ));
                     false
                 }
             };
-            out.insert(name.clone(), Action {
-                scopes: index.actions(&uid, entities),
-                uid,
-                write,
-                resource_type: action.resource_type.clone(),
-                entity_type: entity_type.clone(),
-                class: Arc::from(action.class.as_str()),
-                buffered,
-                args,
-                taskless: action.taskless,
-            });
+            out.insert(
+                name.clone(),
+                Action {
+                    scopes: index.actions(&uid, entities),
+                    uid,
+                    write,
+                    resource_type: action.resource_type.clone(),
+                    entity_type: entity_type.clone(),
+                    class: Arc::from(action.class.as_str()),
+                    buffered,
+                    args,
+                    taskless: action.taskless,
+                },
+            );
         }
         Some(out)
     }

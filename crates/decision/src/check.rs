@@ -69,7 +69,13 @@ impl Plane {
                 live.charge(&granted.found.charge, 1);
                 if bundle.peps.by_name(call.pep).is_some_and(|pep| pep.may_report) {
                     let charge = granted.found.charge.clone();
-                    live.remember(Pending { epoch: self.cfg.epoch, k, charge, pep: Arc::from(call.pep), reported: false });
+                    live.remember(Pending {
+                        epoch: self.cfg.epoch,
+                        k,
+                        charge,
+                        pep: Arc::from(call.pep),
+                        reported: false,
+                    });
                 }
             }
             Err(refused) => {
@@ -84,9 +90,7 @@ impl Plane {
 
         let (effect, reason, policies, reaction, rule) = match &outcome {
             Ok(granted) => (Effect::Allow, Reason::Allowed, &granted.policies, None, Some(granted.found.rule)),
-            Err(no) => {
-                (Effect::Deny, no.reason.unwrap_or(Reason::EngineError), &no.policies, no.reaction, no.rule)
-            }
+            Err(no) => (Effect::Deny, no.reason.unwrap_or(Reason::EngineError), &no.policies, no.reaction, no.rule),
         };
         count(&self.answers, reason);
         if let Some(reaction) = reaction {
@@ -185,8 +189,8 @@ impl Plane {
             let named = self.counters.name(task, call.action, charge, now.wall_ms);
             self.counters.reaches(&named).then_some(named)
         };
-        let mut found =
-            program::find(&task.profile, task, live, call.action, call.resource_id, &args, &reaches).map_err(|failure| {
+        let mut found = program::find(&task.profile, task, live, call.action, call.resource_id, &args, &reaches)
+            .map_err(|failure| {
                 let reaction = failure.deviates().then_some(task.profile.reaction);
                 Refused { reaction, ..failure.reason().into() }
             })?;
@@ -225,11 +229,7 @@ impl Plane {
         let mut cells = Vec::with_capacity(4);
         bundle.index.candidates(&agent.scopes, &action.scopes, &resource, &bundle.entities, &mut cells);
         let needs = cells.iter().fold(rule.cell.needs, |needs, cell| needs.and(cell.needs));
-        let context = if needs.only_intent() {
-            rule.context.clone()
-        } else {
-            context(needs, task, rule, call, args)?
-        };
+        let context = if needs.only_intent() { rule.context.clone() } else { context(needs, task, rule, call, args)? };
         let request = cedar::request(&agent.uid, &action.uid, resource, context)?;
         let own = cedar::opine(&request, std::iter::once(&rule.cell), &bundle.entities);
         if cells.is_empty() && bundle.engines.is_empty() {
@@ -281,13 +281,7 @@ fn digest(call: &Call<'_>, json: Option<&Json<'_>>) -> (String, Vec<u8>, std::op
 }
 
 /// The context's parts that some policy looks at.
-fn context(
-    needs: Needs,
-    task: &Task,
-    rule: &Rule,
-    call: &Call<'_>,
-    args: &Args<'_>,
-) -> Option<cedar_policy::Context> {
+fn context(needs: Needs, task: &Task, rule: &Rule, call: &Call<'_>, args: &Args<'_>) -> Option<cedar_policy::Context> {
     let mut parts = Vec::with_capacity(4);
     if needs.has(Needs::ARGS) {
         parts.push(("args", cedar::record(args.iter().map(|(name, value)| (*name, value)))?));
@@ -331,7 +325,10 @@ fn proof(bundle: &Bundle, task: &Task, call: &Call<'_>) -> Result<(), Reason> {
 }
 
 /// Arguments by their declared types. Both sides are in order of their names.
-pub(crate) fn typed<'a>(action: &'a Action, members: &'a [(std::borrow::Cow<'a, str>, Json<'a>)]) -> Result<Args<'a>, Reason> {
+pub(crate) fn typed<'a>(
+    action: &'a Action,
+    members: &'a [(std::borrow::Cow<'a, str>, Json<'a>)],
+) -> Result<Args<'a>, Reason> {
     let mut out = Vec::with_capacity(members.len());
     for (name, json) in members {
         let declared = action.args.iter().find(|(arg, _)| arg == name);
@@ -340,4 +337,3 @@ pub(crate) fn typed<'a>(action: &'a Action, members: &'a [(std::borrow::Cow<'a, 
     }
     Ok(out)
 }
-

@@ -17,10 +17,8 @@ fn uid(json: &Value) -> EntityUid {
 }
 
 /// Today's Cedar accepts these two, whose scope (`is T in …`) can never hold; the corpus is of an earlier version.
-const ACCEPTED_SINCE: [&str; 2] = [
-    "corpus-tests/c9c6ed1521c2b9608c28224de1a289207b6381cd",
-    "corpus-tests/edefda397789ceda19e9d403adff6192ddf267de",
-];
+const ACCEPTED_SINCE: [&str; 2] =
+    ["corpus-tests/c9c6ed1521c2b9608c28224de1a289207b6381cd", "corpus-tests/edefda397789ceda19e9d403adff6192ddf267de"];
 
 #[derive(Default, Debug)]
 struct Seen {
@@ -61,7 +59,8 @@ fn run(line: &str, seen: &mut Seen) {
         seen.requests += 1;
         seen.unindexed += usize::from(cells.is_empty());
         let names = |list: &Value| {
-            let mut names: Vec<String> = list.as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect();
+            let mut names: Vec<String> =
+                list.as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect();
             names.sort();
             names
         };
@@ -98,12 +97,17 @@ fn run(line: &str, seen: &mut Seen) {
 #[test]
 fn the_corpus_is_decided_as_cedar_decides_it_except_that_errors_refuse() {
     let mut seen = Seen::default();
-    for file in [include_str!("../tests/conformance/handwritten.jsonl"), include_str!("../tests/conformance/corpus.jsonl")] {
+    for file in
+        [include_str!("../tests/conformance/handwritten.jsonl"), include_str!("../tests/conformance/corpus.jsonl")]
+    {
         for line in file.lines().filter(|line| !line.is_empty()) {
             run(line, &mut seen);
         }
     }
     println!("{seen:?}");
     // A corpus that shrinks or a loop that never runs would prove nothing.
-    assert!(seen.tests > 900 && seen.requests > 1300 && seen.allowed > 500 && seen.erring > 100 && seen.unindexed > 50, "{seen:?}");
+    assert!(
+        seen.tests > 900 && seen.requests > 1300 && seen.allowed > 500 && seen.erring > 100 && seen.unindexed > 50,
+        "{seen:?}"
+    );
 }

@@ -4,12 +4,12 @@ use ahash::AHashMap;
 use parking_lot::Mutex;
 use ring::hmac::{HMAC_SHA256, Key, sign};
 
-use crate::write::{write_hex, write_int, write_text};
 use crate::profile::Per;
 use crate::program::AcrossCharge;
 use crate::sink::CounterCharge;
 use crate::task::Task;
 use crate::value::{Value, decimal_text};
+use crate::write::{write_hex, write_int, write_text};
 
 /// All counters of this node.
 pub(crate) struct Counters {

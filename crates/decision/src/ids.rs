@@ -93,8 +93,13 @@ mod tests {
         let good = "tsk_local_01jdxq0000000000000000000a";
         assert!(parse_task("local", good).is_some());
         for bad in [
-            "", "tsk_local_", "tsk_loca_01jdxq0000000000000000000a", "tsk_local_01JDXQ0000000000000000000A",
-            "tsk_local_81jdxq0000000000000000000a", "tsk_local_01jdxq000000000000000000il", "lea_local_01jdxq0000000000000000000a",
+            "",
+            "tsk_local_",
+            "tsk_loca_01jdxq0000000000000000000a",
+            "tsk_local_01JDXQ0000000000000000000A",
+            "tsk_local_81jdxq0000000000000000000a",
+            "tsk_local_01jdxq000000000000000000il",
+            "lea_local_01jdxq0000000000000000000a",
             "tsk_local_01jdxq0000000000000000000a1",
         ] {
             assert_eq!(parse_task("local", bad), None, "{bad}");

@@ -10,7 +10,13 @@
 
 #![cfg_attr(
     test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on fails")
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        reason = "a test that cannot go on fails"
+    )
 )]
 
 mod bundle;
@@ -52,7 +58,7 @@ pub use events::Waker;
 pub use flow::Clock;
 pub use json::canonical;
 pub use pep::{Pep, PepIdentity, PepTable, Trust};
-pub use release::{Checked, Released};
 pub use plane::{Due, Plane, PlaneConfig, Refusal};
+pub use release::{Checked, Released};
 pub use sink::{CounterCharge, Done, NotTaken, RecordDraft, Sink, Written};
 pub use verdict::{Effect, Reaction, Reason, Verdict};

@@ -80,7 +80,8 @@ impl Plane {
 
     fn read(&self, spec: &[u8], now: Now) -> Result<(Task, State), Refusal> {
         let spec: Spec<'_> = serde_json::from_slice(spec).map_err(|error| malformed(&error.to_string()))?;
-        let number = ids::parse_task(&self.cfg.cell, &spec.id).ok_or_else(|| malformed("its id is not of this cell"))?;
+        let number =
+            ids::parse_task(&self.cfg.cell, &spec.id).ok_or_else(|| malformed("its id is not of this cell"))?;
         let profile = self.profile(&spec.profile, &spec.profile_digest)?;
         let inputs = spec.inputs.map_or("{}", serde_json::value::RawValue::get);
         let inputs = self.inputs(&profile, inputs)?;
@@ -132,9 +133,9 @@ impl Plane {
     fn profile(&self, name: &str, digest: &str) -> Result<Arc<Profile>, Refusal> {
         let bundle = self.bundle().ok_or_else(|| Refusal::new("bundle_not_loaded", "no bundle is loaded"))?;
         let found = bundle.profiles.get(digest).filter(|profile| profile.name.as_ref() == name);
-        found.map(Arc::clone).ok_or_else(|| {
-            Refusal::new("profile_unknown", "the bundle has no profile of that name and digest")
-        })
+        found
+            .map(Arc::clone)
+            .ok_or_else(|| Refusal::new("profile_unknown", "the bundle has no profile of that name and digest"))
     }
 
     fn inputs(&self, profile: &Profile, text: &str) -> Result<Box<[Option<Input>]>, Refusal> {

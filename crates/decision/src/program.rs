@@ -3,8 +3,8 @@
 //! Several rules may speak of one action. They are tried in order, and the first whose bounds and
 //! budgets hold is the one; where none does, the failure that came furthest is reported.
 
-use crate::sink::CounterCharge;
 use crate::profile::{Across, Bound, Limit, Per, Profile, Rule, Test};
+use crate::sink::CounterCharge;
 use crate::task::{Charge, Live, Task};
 use crate::value::{ONE, Value};
 use crate::verdict::Reason;
@@ -129,7 +129,8 @@ fn try_rule<'a>(
             across.push(AcrossCharge { across: counter, unit, amount: amount(arg, args)?, limit });
         }
     }
-    let counters = across.iter().map(|charge| reaches(charge).ok_or_else(|| charge.failure())).collect::<Result<_, _>>()?;
+    let counters =
+        across.iter().map(|charge| reaches(charge).ok_or_else(|| charge.failure())).collect::<Result<_, _>>()?;
     Ok(Match { rule, charge, across, counters })
 }
 
@@ -173,9 +174,9 @@ fn within(bound: &Bound, task: &Task, args: &Args<'_>) -> Result<(), Failure> {
         Test::Min(limit) => compare(value, limit, task).is_some_and(std::cmp::Ordering::is_ge),
         Test::Equal(limit) => resolve(limit, task).is_some_and(|limit| value.same(limit)),
         Test::OneOf(choices) => match value {
-            Value::Texts(texts) => texts.iter().all(|text| {
-                choices.iter().any(|choice| matches!(choice, Value::Text(choice) if choice == text))
-            }),
+            Value::Texts(texts) => texts
+                .iter()
+                .all(|text| choices.iter().any(|choice| matches!(choice, Value::Text(choice) if choice == text))),
             value => choices.iter().any(|choice| value.same(choice)),
         },
         Test::Pattern(pattern) => match value {

@@ -5,10 +5,10 @@
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::digest::{SHA256, digest};
 
-use crate::write::{write_hex, write_int, write_text};
 use crate::sink::CounterCharge;
 use crate::value::write_decimal;
 use crate::verdict::{Effect, Reaction, Reason};
+use crate::write::{write_hex, write_int, write_text};
 use std::sync::Arc;
 
 /// Writes one object; members are given in order of their names.
@@ -238,9 +238,8 @@ pub(crate) fn seal(key: &[u8; 32], epoch: u32, k: u64, task: &str, decision: &st
     out.push(1);
     out.extend_from_slice(&nonce);
     out.extend_from_slice(plain);
-    let tag = key
-        .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), out.get_mut(13..)?)
-        .ok()?;
+    let tag =
+        key.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), out.get_mut(13..)?).ok()?;
     out.extend_from_slice(tag.as_ref());
     Some(out)
 }
@@ -254,10 +253,26 @@ mod tests {
     fn a_decided_body_is_canonical() {
         let across = [CounterCharge { key: "ab".into(), unit: "calls".into(), amount: 10_000, limit: 10_000 }];
         let body = Decided {
-            at: 7, task: "tsk_l_x", decision: "dec_l_x_1_1", agent: "a\"b", principal: "p\n", subject: Some(("user", "u")),
-            pep: "sdk", binding: "inproc", action: "t.r", resource: ("tool", "é"), call: "sha256:00", bundle: "sha256:11",
-            effect: Effect::Deny, reasons: &[Reason::BudgetSpent], policies: &[Arc::from("b"), Arc::from("a")], rule: "p/allow/1",
-            charged: &mut [("z", 125_000), ("calls", 10_000)], across: &across, reaction: Some(Reaction::Freeze), class: "default",
+            at: 7,
+            task: "tsk_l_x",
+            decision: "dec_l_x_1_1",
+            agent: "a\"b",
+            principal: "p\n",
+            subject: Some(("user", "u")),
+            pep: "sdk",
+            binding: "inproc",
+            action: "t.r",
+            resource: ("tool", "é"),
+            call: "sha256:00",
+            bundle: "sha256:11",
+            effect: Effect::Deny,
+            reasons: &[Reason::BudgetSpent],
+            policies: &[Arc::from("b"), Arc::from("a")],
+            rule: "p/allow/1",
+            charged: &mut [("z", 125_000), ("calls", 10_000)],
+            across: &across,
+            reaction: Some(Reaction::Freeze),
+            class: "default",
         }
         .body();
         assert_eq!(canonical(&body).unwrap(), body);
@@ -275,7 +290,9 @@ mod tests {
         let nonce: [u8; 12] = sealed[1..13].try_into().unwrap();
         let open = |aad: &[u8], text: &mut [u8]| {
             let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).unwrap());
-            key.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(aad), text).map(|plain| plain.to_vec()).ok()
+            key.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(aad), text)
+                .map(|plain| plain.to_vec())
+                .ok()
         };
         assert_eq!(open(b"tsk\0dec2", &mut sealed.clone()[13..]), None);
         assert_eq!(open(b"tsk\0dec", &mut sealed[13..]).unwrap(), b"{\"a\":1}");

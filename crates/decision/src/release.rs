@@ -105,7 +105,14 @@ impl Plane {
             body.text("task", &id);
             body.int("v", 1);
             let body = body.done();
-            RecordDraft { task: Some(id), kind: "not_released", at_ms: now.wall_ms, body, sealed: None, counters: Vec::new() }
+            RecordDraft {
+                task: Some(id),
+                kind: "not_released",
+                at_ms: now.wall_ms,
+                body,
+                sealed: None,
+                counters: Vec::new(),
+            }
         });
         verdict.effect = Effect::Deny;
         verdict.reasons = reasons;

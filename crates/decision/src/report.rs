@@ -6,15 +6,22 @@ use std::sync::atomic::Ordering;
 use crate::call::Now;
 use crate::ids;
 use crate::json::Json;
-use crate::write::write_text;
 use crate::plane::{Plane, Refusal};
 use crate::record::{Body, charge, sha256};
 use crate::sink::RecordDraft;
 use crate::value::write_decimal;
 use crate::verdict::Reason;
+use crate::write::write_text;
 
 fn draft(task: &str, kind: &'static str, body: Body, now: Now) -> RecordDraft {
-    RecordDraft { task: Some(task.to_owned()), kind, at_ms: now.wall_ms, body: body.done(), sealed: None, counters: Vec::new() }
+    RecordDraft {
+        task: Some(task.to_owned()),
+        kind,
+        at_ms: now.wall_ms,
+        body: body.done(),
+        sealed: None,
+        counters: Vec::new(),
+    }
 }
 
 impl Plane {
@@ -149,7 +156,8 @@ impl Plane {
             out.push(b'"');
         });
         let declared = found.profile.inputs.iter().zip(&found.inputs);
-        let declared = declared.filter_map(|((name, _), input)| Some((name.as_ref(), input.as_ref()?.vouched_by.as_ref())));
+        let declared =
+            declared.filter_map(|((name, _), input)| Some((name.as_ref(), input.as_ref()?.vouched_by.as_ref())));
         object(body.name("vouched_by"), declared, write_text);
         Some(body.done())
     }
@@ -160,7 +168,9 @@ impl Plane {
             let mut out: Vec<(&'static str, i64)> = Reason::ALL
                 .iter()
                 .zip(counts)
-                .map(|(reason, count)| (reason.as_str(), i64::try_from(count.load(Ordering::Relaxed)).unwrap_or(i64::MAX)))
+                .map(|(reason, count)| {
+                    (reason.as_str(), i64::try_from(count.load(Ordering::Relaxed)).unwrap_or(i64::MAX))
+                })
                 .filter(|(_, count)| *count > 0)
                 .collect();
             out.sort_unstable();

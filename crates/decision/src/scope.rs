@@ -76,9 +76,7 @@ impl Side {
             Part::Equal(uid) => *self.equal.entry(uid).or_insert_with(new),
             Part::Within(uid) => *self.within.entry(uid).or_insert_with(new),
             Part::Typed(kind) => *self.typed.entry(kind).or_insert_with(new),
-            Part::TypedWithin(kind, uid) => {
-                *self.typed_within.entry(kind).or_default().entry(uid).or_insert_with(new)
-            }
+            Part::TypedWithin(kind, uid) => *self.typed_within.entry(kind).or_default().entry(uid).or_insert_with(new),
         }
     }
 

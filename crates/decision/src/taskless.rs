@@ -48,7 +48,10 @@ fn digest(call: &TasklessCall<'_>) -> Result<String, Reason> {
     let all = Json::Object(vec![
         ("action".into(), action),
         ("context".into(), Json::Object(members(call.context)?)),
-        ("resource".into(), party(call.resource_type, call.resource_id, Json::Object(members(call.resource_properties)?))),
+        (
+            "resource".into(),
+            party(call.resource_type, call.resource_id, Json::Object(members(call.resource_properties)?)),
+        ),
         ("subject".into(), party(call.subject_type, call.subject_id, Json::Object(members(call.subject_properties)?))),
     ]);
     let mut canonical = Vec::with_capacity(512);

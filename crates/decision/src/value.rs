@@ -105,9 +105,7 @@ impl<'a> Value<'a> {
             Self::Long(number) => Value::Long(number),
             Self::Decimal(number) => Value::Decimal(number),
             Self::Bool(yes) => Value::Bool(yes),
-            Self::Texts(texts) => {
-                Value::Texts(texts.into_iter().map(|text| Cow::Owned(text.into_owned())).collect())
-            }
+            Self::Texts(texts) => Value::Texts(texts.into_iter().map(|text| Cow::Owned(text.into_owned())).collect()),
             Self::Any => Value::Any,
         }
     }

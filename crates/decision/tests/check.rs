@@ -70,7 +70,12 @@ fn proof_and_enforcement_point() {
     assert_eq!(why(&with("sdk", "jkt:other")), Reason::NotBound);
     assert_eq!(why(&with("sdk", "uid:0")), Reason::NotBound);
     assert_eq!(why(&with("flyball", "uid:0")), Reason::PepNotRegistered);
-    for (pep, binding) in [("sdk", "inproc"), ("sdk", "pep:x"), ("sdk", "jkt:0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"), ("flyball", "inproc")] {
+    for (pep, binding) in [
+        ("sdk", "inproc"),
+        ("sdk", "pep:x"),
+        ("sdk", "jkt:0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"),
+        ("flyball", "inproc"),
+    ] {
         assert_eq!(why(&with(pep, binding)), Reason::Allowed, "{pep} {binding}");
     }
 }
@@ -89,9 +94,15 @@ fn what_the_bundle_does_not_know_is_refused_and_no_deviation() {
     assert_eq!(ask(flyball_decision::Call { pep: "gateway", action: "read", ..base }), Reason::ActionUnknown);
     assert_eq!(ask(flyball_decision::Call { resource_type: "tool", ..base }), Reason::ResourceTypeUnknown);
     for (args, reason) in [
-        (r#"{"x":1}"#, Reason::ArgumentUnknown), (r#"{"n":1.5}"#, Reason::ArgumentType), (r#"{"n":"1"}"#, Reason::ArgumentType),
-        (r#"{"columns":[1]}"#, Reason::ArgumentType), (r#"{"n":null}"#, Reason::ArgumentType), ("{", Reason::Malformed),
-        ("[]", Reason::Malformed), (r#"{"n":1,"n":1}"#, Reason::Malformed), (r#"{"n":9223372036854775808}"#, Reason::ArgumentType),
+        (r#"{"x":1}"#, Reason::ArgumentUnknown),
+        (r#"{"n":1.5}"#, Reason::ArgumentType),
+        (r#"{"n":"1"}"#, Reason::ArgumentType),
+        (r#"{"columns":[1]}"#, Reason::ArgumentType),
+        (r#"{"n":null}"#, Reason::ArgumentType),
+        ("{", Reason::Malformed),
+        ("[]", Reason::Malformed),
+        (r#"{"n":1,"n":1}"#, Reason::Malformed),
+        (r#"{"n":9223372036854775808}"#, Reason::ArgumentType),
     ] {
         assert_eq!(ask(flyball_decision::Call { args: args.as_bytes(), ..base }), reason, "{args}");
     }
@@ -103,8 +114,11 @@ fn what_the_bundle_does_not_know_is_refused_and_no_deviation() {
 #[test]
 fn deviations_react_at_once_and_refuse_the_call_itself() {
     for (reaction, after) in [
-        ("deny", Reason::Allowed), ("freeze", Reason::TaskFrozen), ("suspend", Reason::TaskSuspended),
-        ("revoke", Reason::TaskFenced), ("quarantine", Reason::TaskFenced),
+        ("deny", Reason::Allowed),
+        ("freeze", Reason::TaskFrozen),
+        ("suspend", Reason::TaskSuspended),
+        ("revoke", Reason::TaskFenced),
+        ("quarantine", Reason::TaskFenced),
     ] {
         let plane = loaded(&[profile(reaction)], &[]);
         for (number, call, reason) in [
@@ -114,7 +128,8 @@ fn deviations_react_at_once_and_refuse_the_call_itself() {
         ] {
             let id = open(&plane, number, reaction);
             let (action, resource_type, resource_id, args) = call;
-            let call = flyball_decision::Call { action, resource_type, resource_id, args: args.as_bytes(), ..select(&id, "") };
+            let call =
+                flyball_decision::Call { action, resource_type, resource_id, args: args.as_bytes(), ..select(&id, "") };
             let checked = plane.check(&call, NOW);
             assert_eq!(body(checked.record.as_ref())["reaction"], reaction);
             let verdict = plane.release(checked, Written::Failed, NOW).verdict;
@@ -211,7 +226,8 @@ fn counters_are_apart_by_action_agent_and_window() {
     both["rules"][1]["across"] = once;
     let plane = loaded(&[both], &[]);
     let (id, other) = (open(&plane, 1, "deny"), open(&plane, 2, "deny"));
-    let read = |id: &str, ms| why(&ask_with(&plane, &select(id, "orders.public.orders"), Written::Durable, later(ms)).verdict);
+    let read =
+        |id: &str, ms| why(&ask_with(&plane, &select(id, "orders.public.orders"), Written::Durable, later(ms)).verdict);
     // The agent has two reads a minute, whichever of its tasks asks.
     assert_eq!((read(&id, 0), read(&other, 1), read(&id, 2)), (Reason::Allowed, Reason::Allowed, Reason::BudgetSpent));
     plane.deaf(60_000);
@@ -261,7 +277,13 @@ fn quotas_bound_checks_and_write_nothing() {
     slow["checks_per_second"] = json!(10);
     let plane = loaded(&[slow], &[]);
     let ids = [open(&plane, 1, "freeze"), open(&plane, 2, "freeze")];
-    let count = |now| (0..30).filter(|i| ask_with(&plane, &select(&ids[i % 2], "orders.public.orders"), Written::Durable, now).verdict.allowed()).count();
+    let count = |now| {
+        (0..30)
+            .filter(|i| {
+                ask_with(&plane, &select(&ids[i % 2], "orders.public.orders"), Written::Durable, now).verdict.allowed()
+            })
+            .count()
+    };
     // The quota is the agent's: two tasks do not have two.
     assert_eq!(count(NOW), 10);
     let checked = plane.check(&select(&ids[0], "orders.public.orders"), NOW);
@@ -272,10 +294,19 @@ fn quotas_bound_checks_and_write_nothing() {
 
 #[test]
 fn policies_refuse_err_and_stay_silent() {
-    let mut forbids = policy("f", "forbid(principal in Flyball::Group::\"support\", action, resource in Flyball::Group::\"secret\");");
+    let mut forbids = policy(
+        "f",
+        "forbid(principal in Flyball::Group::\"support\", action, resource in Flyball::Group::\"secret\");",
+    );
     forbids["annotations"] = json!({"on_deny": "suspend"});
-    let typed = policy("g", "forbid(principal is Flyball::Agent, action in [Flyball::Action::\"tool.refund\"], resource) when { context.args has urgent && context.args.urgent && context.pep == \"sdk\" };");
-    let overflow = policy("e", "forbid(principal, action == Flyball::Action::\"sql.select\", resource) when { context.args has n && context.args.n + 9223372036854775807 > 0 };");
+    let typed = policy(
+        "g",
+        "forbid(principal is Flyball::Agent, action in [Flyball::Action::\"tool.refund\"], resource) when { context.args has urgent && context.args.urgent && context.pep == \"sdk\" };",
+    );
+    let overflow = policy(
+        "e",
+        "forbid(principal, action == Flyball::Action::\"sql.select\", resource) when { context.args has n && context.args.n + 9223372036854775807 > 0 };",
+    );
     let plane = loaded(&[profile("revoke")], &[forbids, typed, overflow]);
     let id = open(&plane, 1, "revoke");
     let verdict = ask(&plane, &refund(&id, r#"{"amount":1,"urgent":true}"#));
@@ -324,7 +355,10 @@ fn a_task_keeps_its_profile_and_gets_the_newest_policies() {
     plane.load(bundle(&[other], &[forbid]).to_string().as_bytes()).unwrap();
     assert_eq!(why(&ask(&plane, &select(&id, "orders.public.orders"))), Reason::Allowed);
     assert_eq!(why(&ask(&plane, &refund(&id, r#"{"amount":1}"#))), Reason::PolicyForbids);
-    assert_eq!(plane.open(spec(&task_id(2), "sha256:p-freeze", "T").as_bytes(), NOW).unwrap_err().code, "profile_unknown");
+    assert_eq!(
+        plane.open(spec(&task_id(2), "sha256:p-freeze", "T").as_bytes(), NOW).unwrap_err().code,
+        "profile_unknown"
+    );
 }
 
 type Act = fn(&flyball_decision::Plane, &str) -> bool;
@@ -333,8 +367,10 @@ type Act = fn(&flyball_decision::Plane, &str) -> bool;
 fn what_overtakes_an_allow_turns_it_into_a_recorded_denial() {
     let plane = loaded(&[profile("freeze")], &[]);
     let act: [(Act, Option<Reason>); 4] = [
-        (flyball_decision::Plane::fence, Some(Reason::TaskFenced)), (flyball_decision::Plane::suspend, Some(Reason::TaskSuspended)),
-        (flyball_decision::Plane::freeze, None), (|_, _| true, None),
+        (flyball_decision::Plane::fence, Some(Reason::TaskFenced)),
+        (flyball_decision::Plane::suspend, Some(Reason::TaskSuspended)),
+        (flyball_decision::Plane::freeze, None),
+        (|_, _| true, None),
     ];
     for (number, (act, second)) in act.into_iter().enumerate() {
         let id = open(&plane, u32::try_from(number).unwrap(), "freeze");
@@ -347,7 +383,10 @@ fn what_overtakes_an_allow_turns_it_into_a_recorded_denial() {
                 assert_eq!(released.verdict.effect, Effect::Deny);
                 assert_eq!(released.verdict.reasons, [Reason::OvertakenByFence, second]);
                 let record = body(released.record.as_ref());
-                assert_eq!((record["kind"].as_str(), record["decision"].as_str()), (Some("not_released"), Some(released.verdict.decision.as_str())));
+                assert_eq!(
+                    (record["kind"].as_str(), record["decision"].as_str()),
+                    (Some("not_released"), Some(released.verdict.decision.as_str()))
+                );
             }
         }
     }

@@ -160,11 +160,22 @@ fn records_that_cannot_be_read_restore_nothing() {
     let plane = loaded(&[profile("freeze")], &[]);
     let id = task_id(1);
     for bad in [
-        "{", "{}", r#"{"v":2,"kind":"fenced"}"#, r#"{"v":1,"kind":"decided"}"#, r#"{"v":1,"kind":"task_state","to":"asleep"}"#,
-        &format!(r#"{{"v":1,"kind":"decided","decision":"dec_local_{}_1_1","effect":"allow","charge":{{"task":{{"nothing":"1"}}}}}}"#, &id[10..]),
+        "{",
+        "{}",
+        r#"{"v":2,"kind":"fenced"}"#,
+        r#"{"v":1,"kind":"decided"}"#,
+        r#"{"v":1,"kind":"task_state","to":"asleep"}"#,
+        &format!(
+            r#"{{"v":1,"kind":"decided","decision":"dec_local_{}_1_1","effect":"allow","charge":{{"task":{{"nothing":"1"}}}}}}"#,
+            &id[10..]
+        ),
     ] {
         let spec = spec(&id, "sha256:p-freeze", "T-1");
-        assert_eq!(plane.restore(spec.as_bytes(), &[bad.as_bytes()], NOW).unwrap_err().code, "record_malformed", "{bad}");
+        assert_eq!(
+            plane.restore(spec.as_bytes(), &[bad.as_bytes()], NOW).unwrap_err().code,
+            "record_malformed",
+            "{bad}"
+        );
         assert!(plane.tasks(None, None).is_empty());
     }
 }

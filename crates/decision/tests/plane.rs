@@ -14,9 +14,16 @@ fn only_whole_tasks_are_opened() {
     let good: Value = serde_json::from_str(&spec(&id, "sha256:p-freeze", "T-1")).unwrap();
     let mut broken = Vec::new();
     for (name, value) in [
-        ("id", json!("tsk_other_01jdxq00000000000000000001")), ("data_key", json!("c2hvcnQ=")), ("data_key", json!("!")),
-        ("binding", json!("inproc")), ("state", json!("asleep")), ("heartbeat_ms", json!(0)), ("unheard_of", json!(1)),
-        ("inputs", json!({"other": {"value": "x"}})), ("inputs", json!({"limit": {"value": "1e3"}})), ("hard_end_ms", json!("soon")),
+        ("id", json!("tsk_other_01jdxq00000000000000000001")),
+        ("data_key", json!("c2hvcnQ=")),
+        ("data_key", json!("!")),
+        ("binding", json!("inproc")),
+        ("state", json!("asleep")),
+        ("heartbeat_ms", json!(0)),
+        ("unheard_of", json!(1)),
+        ("inputs", json!({"other": {"value": "x"}})),
+        ("inputs", json!({"limit": {"value": "1e3"}})),
+        ("hard_end_ms", json!("soon")),
     ] {
         let mut spec = good.clone();
         spec[name] = value;
@@ -45,7 +52,9 @@ fn due_tells_each_task_once_a_second_until_it_is_fenced() {
     loop {
         let some = plane.due(later(5200), 7);
         assert!(some.len() <= 7 && some.iter().all(|(_, why)| *why == Due::HeartbeatMissed));
-        if some.is_empty() { break; }
+        if some.is_empty() {
+            break;
+        }
         silent.extend(some.into_iter().map(|(id, _)| id));
     }
     silent.sort();
@@ -76,7 +85,8 @@ fn an_agent_or_owner_is_fenced_whole() {
 }
 
 fn refused(change: impl Fn(&mut Value)) -> flyball_decision::LoadError {
-    let mut document = bundle(&[profile("freeze")], &[policy("good", "forbid(principal, action, resource) when { false };")]);
+    let mut document =
+        bundle(&[profile("freeze")], &[policy("good", "forbid(principal, action, resource) when { false };")]);
     change(&mut document);
     Plane::validate(document.to_string().as_bytes()).unwrap_err()
 }
@@ -85,13 +95,18 @@ fn refused(change: impl Fn(&mut Value)) -> flyball_decision::LoadError {
 fn a_bad_bundle_is_refused_with_its_place_and_the_old_one_stays() {
     let plane = loaded(&[profile("freeze")], &[]);
     let id = open(&plane, 1, "freeze");
-    let bad = bundle(&[profile("freeze")], &[policy("typo", "forbid(principal, action, resource)\nwhen {\n  context.argz has x };")]);
+    let bad = bundle(
+        &[profile("freeze")],
+        &[policy("typo", "forbid(principal, action, resource)\nwhen {\n  context.argz has x };")],
+    );
     let error = plane.load(bad.to_string().as_bytes()).unwrap_err();
     let found = &error.diagnostics[0];
     assert_eq!((found.policy.as_str(), found.file.as_str(), found.line), ("typo", "policies/p.cedar", 12), "{found:?}");
     assert!(found.column > 1, "{found:?}");
     assert!(ask(&plane, &select(&id, "orders.public.orders")).allowed());
-    let syntax = refused(|document| document["policies"][0]["text"] = json!("forbid(principal, action, resource\nwhen { true };"));
+    let syntax = refused(|document| {
+        document["policies"][0]["text"] = json!("forbid(principal, action, resource\nwhen { true };")
+    });
     assert_eq!((syntax.code, syntax.diagnostics[0].line), ("bundle_invalid", 11), "{syntax:?}");
     assert_eq!(refused(|document| document["schema"] = json!("entity")).diagnostics[0].file, "schema");
     assert_eq!(refused(|document| document["unheard_of"] = json!(1)).code, "bundle_malformed");
@@ -116,18 +131,39 @@ fn a_bad_bundle_is_refused_with_its_place_and_the_old_one_stays() {
 
 fn taskless<'a>(subject: &'a str, record: &'a str) -> TasklessCall<'a> {
     TasklessCall {
-        pep: "gateway", binding: "pep:gateway", subject_type: "user", subject_id: subject, subject_properties: b"", action: "read",
-        action_properties: b"", resource_type: "record", resource_id: record, resource_properties: b"", context: b"",
+        pep: "gateway",
+        binding: "pep:gateway",
+        subject_type: "user",
+        subject_id: subject,
+        subject_properties: b"",
+        action: "read",
+        action_properties: b"",
+        resource_type: "record",
+        resource_id: record,
+        resource_properties: b"",
+        context: b"",
     }
 }
 
 #[test]
 fn without_a_task_only_what_is_trusted_counts() {
-    let plane = loaded(&[], &[
-        policy("admins", "permit(principal, action == Flyball::Action::\"read\", resource) when { principal has role && principal.role == \"admin\" };"),
-        policy("public", "permit(principal, action == Flyball::Action::\"read\", resource) when { resource has status && resource.status == \"public\" };"),
-        policy("soft", "forbid(principal, action == Flyball::Action::\"read\", resource) when { context.args has soft && context.args.soft };"),
-    ]);
+    let plane = loaded(
+        &[],
+        &[
+            policy(
+                "admins",
+                "permit(principal, action == Flyball::Action::\"read\", resource) when { principal has role && principal.role == \"admin\" };",
+            ),
+            policy(
+                "public",
+                "permit(principal, action == Flyball::Action::\"read\", resource) when { resource has status && resource.status == \"public\" };",
+            ),
+            policy(
+                "soft",
+                "forbid(principal, action == Flyball::Action::\"read\", resource) when { context.args has soft && context.args.soft };",
+            ),
+        ],
+    );
     let ask = |call: TasklessCall<'_>| {
         let mut checked = plane.evaluate(&call, NOW);
         let record = checked.record.take();
@@ -140,17 +176,30 @@ fn without_a_task_only_what_is_trusted_counts() {
     assert_eq!(ask(base), Reason::PolicyNoPermit);
     // This enforcement point is trusted for the resource and the action, not for the subject.
     assert_eq!(ask(TasklessCall { subject_properties: br#"{"role":"admin"}"#, ..base }), Reason::PolicyNoPermit);
-    assert_eq!(ask(TasklessCall { resource_properties: br#"{"status":"public","unknown":[1]}"#, ..base }), Reason::Allowed);
+    assert_eq!(
+        ask(TasklessCall { resource_properties: br#"{"status":"public","unknown":[1]}"#, ..base }),
+        Reason::Allowed
+    );
     assert_eq!(ask(TasklessCall { resource_properties: br#"{"status":7}"#, ..base }), Reason::ArgumentType);
-    assert_eq!(ask(TasklessCall { action_properties: br#"{"soft":true}"#, ..taskless("bob", "r") }), Reason::PolicyForbids);
-    assert_eq!(ask(TasklessCall { action_properties: br#"{"soft":"yes"}"#, ..taskless("bob", "r") }), Reason::ArgumentType);
+    assert_eq!(
+        ask(TasklessCall { action_properties: br#"{"soft":true}"#, ..taskless("bob", "r") }),
+        Reason::PolicyForbids
+    );
+    assert_eq!(
+        ask(TasklessCall { action_properties: br#"{"soft":"yes"}"#, ..taskless("bob", "r") }),
+        Reason::ArgumentType
+    );
     assert_eq!(ask(TasklessCall { action_properties: b"{", ..base }), Reason::Malformed);
     assert_eq!(ask(TasklessCall { pep: "nobody", ..base }), Reason::PepNotRegistered);
     assert_eq!(ask(TasklessCall { pep: "sdk", ..base }), Reason::PepActionNotRegistered);
     assert_eq!(ask(TasklessCall { resource_type: "table", ..base }), Reason::PepActionNotRegistered);
     assert_eq!(ask(TasklessCall { subject_type: "ghost", ..base }), Reason::ResourceTypeUnknown);
     assert_eq!(ask(TasklessCall { action: "tool.refund", ..base }), Reason::ActionUnknown);
-    for (written, reason) in [(Written::Failed, Reason::RecordFailed), (Written::QueueFull, Reason::QueueFull), (Written::Unknown, Reason::RecordFailed)] {
+    for (written, reason) in [
+        (Written::Failed, Reason::RecordFailed),
+        (Written::QueueFull, Reason::QueueFull),
+        (Written::Unknown, Reason::RecordFailed),
+    ] {
         let checked = plane.evaluate(&taskless("bob", "r"), NOW);
         assert_eq!(plane.release(checked, written, NOW).verdict.reasons, [reason]);
     }
@@ -167,7 +216,9 @@ fn equality_and_events_show_no_argument() {
     let record = checked.record.take().unwrap();
     let verdict = plane.release(checked, Written::Durable, NOW).verdict;
     let mut shown = format!("{verdict:?}{record:?}");
-    for bytes in plane.take_events(10).into_iter().chain([record.body, plane.state_json(&id, NOW).unwrap(), plane.stats_json()]) {
+    for bytes in
+        plane.take_events(10).into_iter().chain([record.body, plane.state_json(&id, NOW).unwrap(), plane.stats_json()])
+    {
         shown.push_str(&String::from_utf8(bytes).unwrap());
     }
     assert!(!shown.contains("secret-order") && !shown.contains("999"), "{shown}");

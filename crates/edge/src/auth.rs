@@ -55,11 +55,9 @@ impl Connection {
         let identities = match &peer {
             Peer::Tcp | Peer::Tls => Vec::new(),
             Peer::Unix { uid } => vec![PepIdentity::Uid(*uid)],
-            Peer::Certificate { spiffe, x5t } => spiffe
-                .iter()
-                .map(|id| PepIdentity::Spiffe(id.clone()))
-                .chain([PepIdentity::X5t(x5t.clone())])
-                .collect(),
+            Peer::Certificate { spiffe, x5t } => {
+                spiffe.iter().map(|id| PepIdentity::Spiffe(id.clone())).chain([PepIdentity::X5t(x5t.clone())]).collect()
+            }
         };
         Self { peer, local, identities, shown: RefCell::default(), handed_in: RefCell::default() }
     }
@@ -85,8 +83,7 @@ impl Connection {
         let ours = match self.local {
             None => host == "localhost",
             Some(local) => {
-                host == local.to_string()
-                    || (local.ip().is_loopback() && host == format!("localhost:{}", local.port()))
+                host == local.to_string() || (local.ip().is_loopback() && host == format!("localhost:{}", local.port()))
             }
         };
         ours.then(|| format!("{scheme}://{host}"))
@@ -112,9 +109,7 @@ impl Gate<'_> {
         let authorization = only(head, &AUTHORIZATION)?;
         let handed_in = only(head, &FLYBALL_TASK)?;
         match (authorization, handed_in, connected) {
-            (Some(_), Some(_), _) => {
-                Err(Problem::invalid("`Authorization` and `Flyball-Task` exclude each other"))
-            }
+            (Some(_), Some(_), _) => Err(Problem::invalid("`Authorization` and `Flyball-Task` exclude each other")),
             (Some(authorization), None, _) => {
                 let token = self.shown(conn, head, authorization)?;
                 let binding = match &token.bound {
@@ -142,12 +137,7 @@ impl Gate<'_> {
     }
 
     /// A token in `Authorization`, whose binding is shown now or was shown on this connection.
-    fn shown(
-        &self,
-        conn: &Connection,
-        head: &Parts,
-        authorization: &str,
-    ) -> Result<Rc<TaskToken>, Problem> {
+    fn shown(&self, conn: &Connection, head: &Parts, authorization: &str) -> Result<Rc<TaskToken>, Problem> {
         let Some((scheme, text)) = authorization.split_once(' ') else {
             return Err(Problem::unauthenticated("`Authorization` is malformed"));
         };
@@ -164,9 +154,7 @@ impl Gate<'_> {
                     self.prove(conn, head, text, &token, proof)?;
                     Ok(keep_shared(&conn.shown, text, token, self.wall_ms))
                 }
-                (_, None) => Err(Problem::unproved(
-                    "the first request of a token on a connection needs a DPoP proof",
-                )),
+                (_, None) => Err(Problem::unproved("the first request of a token on a connection needs a DPoP proof")),
             }
         } else if scheme.eq_ignore_ascii_case("bearer") {
             let token = match known {
@@ -177,9 +165,9 @@ impl Gate<'_> {
                 Bound::User(uid) if conn.peer.uid() == Some(uid) => {
                     Ok(keep_shared(&conn.shown, text, token, self.wall_ms))
                 }
-                Bound::User(_) => Err(Problem::unauthenticated(
-                    "the token is bound to another user, or this is no Unix socket",
-                )),
+                Bound::User(_) => {
+                    Err(Problem::unauthenticated("the token is bound to another user, or this is no Unix socket"))
+                }
                 Bound::Key(_) => Err(Problem::unproved("the token is bound to a key; send it as DPoP")),
             }
         } else {
@@ -203,21 +191,15 @@ impl Gate<'_> {
         let Bound::Key(jkt) = &token.bound else {
             return Err(Problem::unproved("the token is not bound to a key"));
         };
-        let Some(uri) = conn
-            .origin(self.config, head)
-            .and_then(|origin| uri::normal(&format!("{origin}{}", head.uri.path())))
+        let Some(uri) =
+            conn.origin(self.config, head).and_then(|origin| uri::normal(&format!("{origin}{}", head.uri.path())))
         else {
             return Err(Problem::unproved(
                 "`Host` names neither the configured public URL nor this listener's address",
             ));
         };
-        let expected = dpop::Expected {
-            method: head.method.as_str(),
-            uri: &uri,
-            token: text,
-            jkt,
-            wall_ms: self.wall_ms,
-        };
+        let expected =
+            dpop::Expected { method: head.method.as_str(), uri: &uri, token: text, jkt, wall_ms: self.wall_ms };
         dpop::verify(proof, &expected, self.used).map_err(|refused| match refused {
             dpop::Refused::Proof(why) => Problem::unproved(why),
             dpop::Refused::Busy => Problem::ours("too many proofs are remembered"),

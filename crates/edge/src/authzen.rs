@@ -248,7 +248,12 @@ mod tests {
     #[test]
     fn every_wrong_shape_is_refused() {
         for text in [
-            "", "1", "[]", r#"["a"]"#, "{}", "null",
+            "",
+            "1",
+            "[]",
+            r#"["a"]"#,
+            "{}",
+            "null",
             r#"{"subject":["user","a"],"action":{"name":"r"},"resource":{"type":"x","id":"y"}}"#,
             r#"{"subject":{"type":"u","id":1},"action":{"name":"r"},"resource":{"type":"x","id":"y"}}"#,
             r#"{"subject":{"type":"u","id":"1"},"action":{"name":"r","properties":null},"resource":{"type":"x","id":"y"}}"#,

@@ -171,10 +171,8 @@ impl Config {
             None => None,
             Some(url) => {
                 let origin = url.trim_end_matches('/');
-                let host = origin
-                    .strip_prefix("https://")
-                    .or_else(|| origin.strip_prefix("http://"))
-                    .unwrap_or_default();
+                let host =
+                    origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://")).unwrap_or_default();
                 if host.is_empty() || host.contains(['/', '?', '#', '@', ' ', '"', '\\']) {
                     return Err(bad("`public_url` is not a plain http(s) origin".to_owned()));
                 }

@@ -28,11 +28,7 @@ enum State {
 
 impl Worker {
     /// Evaluate and charge a call, and send its record on its way.
-    pub(crate) fn decide(
-        self: &Rc<Self>,
-        caller: &Caller<'_>,
-        one: &Evaluation<'_>,
-    ) -> Result<Pending, Problem> {
+    pub(crate) fn decide(self: &Rc<Self>, caller: &Caller<'_>, one: &Evaluation<'_>) -> Result<Pending, Problem> {
         let state = match &one.task {
             Some(task) => self.task_call(caller, one, task),
             None => self.taskless_call(caller, one)?,
@@ -51,8 +47,7 @@ impl Worker {
             return refused(Reason::TaskMismatch);
         }
         if let Some((principal, agent)) = plane.names_of(task)
-            && (*token.principal != *principal
-                || (*one.subject.id != *principal && *one.subject.id != *agent))
+            && (*token.principal != *principal || (*one.subject.id != *principal && *one.subject.id != *agent))
         {
             return refused(Reason::TaskMismatch);
         }
@@ -70,14 +65,10 @@ impl Worker {
     }
 
     /// A question without a task: for an enforcement point that may assert subjects.
-    fn taskless_call(
-        self: &Rc<Self>,
-        caller: &Caller<'_>,
-        one: &Evaluation<'_>,
-    ) -> Result<State, Problem> {
-        let pep = caller.pep.filter(|pep| {
-            caller.pep_connected && pep.may_assert_subject.iter().any(|kind| *kind == one.resource.kind)
-        });
+    fn taskless_call(self: &Rc<Self>, caller: &Caller<'_>, one: &Evaluation<'_>) -> Result<State, Problem> {
+        let pep = caller
+            .pep
+            .filter(|pep| caller.pep_connected && pep.may_assert_subject.iter().any(|kind| *kind == one.resource.kind));
         let Some(pep) = pep else {
             return Err(Problem::forbidden(
                 "without `context.task` only an enforcement point that may assert subjects for this \
@@ -154,8 +145,5 @@ async fn within(limit: Duration, awaited: Awaited<Verdict>) -> Option<Verdict> {
 
 /// Faults for which no decision stands in the records. A policy that errs is a decision: denied.
 fn is_fault(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::QueueFull | Reason::RecordFailed | Reason::EngineError | Reason::BundleNotLoaded
-    )
+    matches!(reason, Reason::QueueFull | Reason::RecordFailed | Reason::EngineError | Reason::BundleNotLoaded)
 }

@@ -129,9 +129,7 @@ pub(crate) fn verify(proof: &str, expected: &Expected<'_>, used: &Used) -> Resul
         return refuse("the proof's time is no number");
     };
     // `iat` has whole seconds, so a proof may look up to a second older than it is.
-    if issued_ms < expected.wall_ms.saturating_sub(PAST_MS)
-        || issued_ms > expected.wall_ms.saturating_add(AHEAD_MS)
-    {
+    if issued_ms < expected.wall_ms.saturating_sub(PAST_MS) || issued_ms > expected.wall_ms.saturating_add(AHEAD_MS) {
         return refuse("the proof is too old, or from the future");
     }
     // 12
@@ -152,9 +150,5 @@ pub(crate) fn verify(proof: &str, expected: &Expected<'_>, used: &Used) -> Resul
     }
     let mut once = [0; 32];
     once.copy_from_slice(digest.finish().as_ref());
-    if used.first(once, expected.wall_ms)? {
-        Ok(())
-    } else {
-        refuse("the proof was used before")
-    }
+    if used.first(once, expected.wall_ms)? { Ok(()) } else { refuse("the proof was used before") }
 }

@@ -43,15 +43,8 @@ impl Edge {
     /// An edge that does not listen yet.
     pub fn new(parts: Parts, config: Config) -> Self {
         let Parts { plane, sink, clock, max_wait } = parts;
-        let shared = Shared {
-            plane,
-            sink,
-            clock,
-            max_wait,
-            config,
-            used: Used::default(),
-            connections: AtomicUsize::new(0),
-        };
+        let shared =
+            Shared { plane, sink, clock, max_wait, config, used: Used::default(), connections: AtomicUsize::new(0) };
         Self { shared: Arc::new(shared), running: Mutex::new(None) }
     }
 
@@ -93,9 +86,7 @@ impl Edge {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let places = places.iter().map(Place::share).collect::<std::io::Result<Vec<_>>>()?;
         let shared = Arc::clone(&self.shared);
-        Builder::new()
-            .name(format!("flyball-edge-{number}"))
-            .spawn(move || run(&runtime, shared, places, stopping))
+        Builder::new().name(format!("flyball-edge-{number}")).spawn(move || run(&runtime, shared, places, stopping))
     }
 
     /// Take no more connections, answer what is in flight for as long as `drain`, then close.

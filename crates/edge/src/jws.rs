@@ -71,9 +71,7 @@ impl<'t> Jws<'t> {
     /// Whether `key` made the signature.
     pub(crate) fn verify(&self, key: &Key) -> bool {
         match key.alg {
-            Alg::EdDsa => UnparsedPublicKey::new(&ED25519, &key.bytes)
-                .verify(self.signed, &self.signature)
-                .is_ok(),
+            Alg::EdDsa => UnparsedPublicKey::new(&ED25519, &key.bytes).verify(self.signed, &self.signature).is_ok(),
             Alg::Es256 => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &key.bytes)
                 .verify(self.signed, &self.signature)
                 .is_ok(),
@@ -110,8 +108,7 @@ impl Jwk {
                 Some((Key { alg: Alg::EdDsa, bytes: x }, sha256_b64(canonical.as_bytes())))
             }
             ("EC", "P-256", Some(y)) => {
-                let canonical =
-                    format!(r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{y}"}}"#, self.x);
+                let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{y}"}}"#, self.x);
                 let mut bytes = vec![4];
                 bytes.extend(x);
                 bytes.extend(coordinate(y)?);
@@ -142,10 +139,9 @@ mod tests {
     #[test]
     fn the_thumbprint_is_rfc_8037s() {
         // RFC 8037, appendix A.3.
-        let jwk: Jwk = serde_json::from_str(
-            r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#,
-        )
-        .unwrap();
+        let jwk: Jwk =
+            serde_json::from_str(r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#)
+                .unwrap();
         assert_eq!(jwk.key().unwrap().1, "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
     }
 

@@ -44,10 +44,8 @@ impl Place {
                 Ok((Self::Tls(listener, acceptor), Bound::Tls(bound)))
             }
             Listen::Unix { unix, mode } => {
-                let listener = unix_listener(unix, *mode).map_err(|source| StartError::Listen {
-                    place: unix.display().to_string(),
-                    source,
-                })?;
+                let listener = unix_listener(unix, *mode)
+                    .map_err(|source| StartError::Listen { place: unix.display().to_string(), source })?;
                 Ok((Self::Unix(listener, unix.clone()), Bound::Unix(unix.clone())))
             }
         }

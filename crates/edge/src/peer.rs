@@ -63,17 +63,16 @@ fn spiffe_id(der: &[u8]) -> Option<String> {
 
 /// Whether a text is a workload's SPIFFE ID: a valid trust domain and a path that is not the root.
 fn is_workload_id(text: &str) -> bool {
-    let Some((domain, path)) = text.strip_prefix("spiffe://").and_then(|rest| rest.split_once('/'))
-    else {
+    let Some((domain, path)) = text.strip_prefix("spiffe://").and_then(|rest| rest.split_once('/')) else {
         return false;
     };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     text.len() <= 2048
         && (1..=255).contains(&domain.len())
         && domain.chars().all(|c| plain(c) && !c.is_ascii_uppercase())
-        && path.split('/').all(|segment| {
-            !segment.is_empty() && segment != "." && segment != ".." && segment.chars().all(plain)
-        })
+        && path
+            .split('/')
+            .all(|segment| !segment.is_empty() && segment != "." && segment != ".." && segment.chars().all(plain))
 }
 
 #[cfg(test)]
@@ -85,9 +84,21 @@ mod tests {
     fn only_a_workloads_id_counts() {
         assert!(is_workload_id("spiffe://prod.example/agents/refund-1"));
         for id in [
-            "", "spiffe://", "http://x/y", "spiffe://X/y", "spiffe://x:80/y", "spiffe://u@x/y", "spiffe://x",
-            "spiffe://x/", "spiffe://x//y", "spiffe://x/y/", "spiffe://x/./y", "spiffe://x/../y", "spiffe://x/%61",
-            "spiffe://x/y?q", "spiffe://x/y#f",
+            "",
+            "spiffe://",
+            "http://x/y",
+            "spiffe://X/y",
+            "spiffe://x:80/y",
+            "spiffe://u@x/y",
+            "spiffe://x",
+            "spiffe://x/",
+            "spiffe://x//y",
+            "spiffe://x/y/",
+            "spiffe://x/./y",
+            "spiffe://x/../y",
+            "spiffe://x/%61",
+            "spiffe://x/y?q",
+            "spiffe://x/y#f",
         ] {
             assert!(!is_workload_id(id), "{id}");
         }

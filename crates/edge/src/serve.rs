@@ -48,12 +48,7 @@ pub(crate) async fn request(
     Ok(answer)
 }
 
-async fn route(
-    worker: &Rc<Worker>,
-    conn: &Connection,
-    head: &Parts,
-    body: &[u8],
-) -> Result<Answer, Problem> {
+async fn route(worker: &Rc<Worker>, conn: &Connection, head: &Parts, body: &[u8]) -> Result<Answer, Problem> {
     let path = head.uri.path();
     let allowed = match path {
         EVALUATION | EVALUATIONS => Method::POST,
@@ -63,11 +58,8 @@ async fn route(
         }
     };
     if head.method != allowed {
-        let problem = Problem::other(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "this path takes another method",
-        );
+        let problem =
+            Problem::other(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path takes another method");
         let mut answer = problem.answer();
         let allow = if allowed == Method::POST { "POST" } else { "GET" };
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
@@ -107,11 +99,7 @@ fn authenticate<'p>(
     gate.caller(conn, head, peps)
 }
 
-async fn single(
-    worker: &Rc<Worker>,
-    caller: &Caller<'_>,
-    one: &authzen::Evaluation<'_>,
-) -> Result<Answer, Problem> {
+async fn single(worker: &Rc<Worker>, caller: &Caller<'_>, one: &authzen::Evaluation<'_>) -> Result<Answer, Problem> {
     let verdict = worker.decide(caller, one)?.finish().await?;
     let mut body = Vec::with_capacity(256);
     push_verdict(&verdict, &mut body);
@@ -173,8 +161,7 @@ async fn batch(
 
 /// Read a whole body, up to a limit of bytes and of time.
 async fn read(mut body: Incoming, most: usize) -> Result<Bytes, Problem> {
-    let too_large =
-        || Problem::other(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is too large");
+    let too_large = || Problem::other(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the body is too large");
     // What is somewhat too large is read and thrown away: a caller whose connection is cut while he
     // still sends never sees why.
     let bearable = most.saturating_mul(16);
@@ -211,9 +198,9 @@ async fn read(mut body: Incoming, most: usize) -> Result<Bytes, Problem> {
         }
         Ok([&first[..], &more[..]].concat().into())
     };
-    timeout(BODY, whole).await.unwrap_or_else(|_| {
-        Err(Problem::other(StatusCode::REQUEST_TIMEOUT, "timeout", "the body took too long"))
-    })
+    timeout(BODY, whole)
+        .await
+        .unwrap_or_else(|_| Err(Problem::other(StatusCode::REQUEST_TIMEOUT, "timeout", "the body took too long")))
 }
 
 fn is_json(head: &Parts) -> bool {
@@ -235,10 +222,7 @@ fn metadata(worker: &Worker, conn: &Connection, head: &Parts) -> Vec<u8> {
     };
     let mut body = b"{\"policy_decision_point\":".to_vec();
     push_string(&mut body, &base);
-    for (name, path) in [
-        ("access_evaluation_endpoint", EVALUATION),
-        ("access_evaluations_endpoint", EVALUATIONS),
-    ] {
+    for (name, path) in [("access_evaluation_endpoint", EVALUATION), ("access_evaluations_endpoint", EVALUATIONS)] {
         body.extend_from_slice(b",\"");
         body.extend_from_slice(name.as_bytes());
         body.extend_from_slice(b"\":");

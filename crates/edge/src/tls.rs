@@ -34,9 +34,8 @@ pub(crate) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, StartError> {
         }
     };
     let key = PrivateKeyDer::from_pem_file(&tls.key_pem).map_err(|error| at(&tls.key_pem, &error))?;
-    let mut config = builder
-        .with_single_cert(certificates(&tls.cert_pem)?, key)
-        .map_err(|error| at(&tls.cert_pem, &error))?;
+    let mut config =
+        builder.with_single_cert(certificates(&tls.cert_pem)?, key).map_err(|error| at(&tls.cert_pem, &error))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -79,8 +79,7 @@ pub(crate) fn run(
             .pipeline_flush(true)
             .half_close(false);
         let mut stopping = stop.clone();
-        let worker =
-            Rc::new(Worker { shared, slots: Slots::new(), http, stop, open: Cell::new(0) });
+        let worker = Rc::new(Worker { shared, slots: Slots::new(), http, stop, open: Cell::new(0) });
         spawn_local(Rc::clone(&worker.slots).run());
         let accepting: Vec<_> =
             places.into_iter().map(|place| spawn_local(accept(Rc::clone(&worker), place))).collect();
@@ -163,8 +162,7 @@ where
     let worker = Rc::clone(&counted.0);
     let conn = Rc::new(conn);
     let mut stop = worker.stop.clone();
-    let service =
-        service_fn(|request| serve::request(Rc::clone(&worker), Rc::clone(&conn), request));
+    let service = service_fn(|request| serve::request(Rc::clone(&worker), Rc::clone(&conn), request));
     let serving = worker.http.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     tokio::select! {

@@ -8,23 +8,13 @@ pub(crate) fn now() -> Now {
     let mono = libc::CLOCK_BOOTTIME;
     #[cfg(not(target_os = "linux"))]
     let mono = libc::CLOCK_MONOTONIC;
-    Now {
-        wall_ms: read(libc::CLOCK_REALTIME),
-        mono_ms: read(mono),
-    }
+    Now { wall_ms: read(libc::CLOCK_REALTIME), mono_ms: read(mono) }
 }
 
 fn read(clock: libc::clockid_t) -> i64 {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid place for the one value that the call writes.
     let failed = unsafe { libc::clock_gettime(clock, &raw mut time) } != 0;
     // A clock that cannot be read is as late as can be: every deadline has passed.
-    if failed {
-        i64::MAX / 4
-    } else {
-        time.tv_sec * 1000 + time.tv_nsec / 1_000_000
-    }
+    if failed { i64::MAX / 4 } else { time.tv_sec * 1000 + time.tv_nsec / 1_000_000 }
 }

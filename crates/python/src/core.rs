@@ -43,11 +43,7 @@ pub(crate) fn refused(refusal: &Refusal) -> PyErr {
 
 fn bad_bundle(py: Python<'_>, error: &LoadError) -> PyErr {
     let diagnostics = serde_json::to_vec(&error.diagnostics).unwrap_or_default();
-    PolicyLoadError::new_err((
-        error.code,
-        error.detail.clone(),
-        PyBytes::new(py, &diagnostics).unbind(),
-    ))
+    PolicyLoadError::new_err((error.code, error.detail.clone(), PyBytes::new(py, &diagnostics).unbind()))
 }
 
 #[pymethods]
@@ -62,30 +58,20 @@ impl PyCore {
         writer: Option<&Bound<'_, PyWriter>>,
         max_wait_ms: u64,
     ) -> PyResult<Self> {
-        let deployment_key: [u8; 32] = deployment_key
-            .try_into()
-            .map_err(|_| PyValueError::new_err("deployment_key is 32 bytes"))?;
+        let deployment_key: [u8; 32] =
+            deployment_key.try_into().map_err(|_| PyValueError::new_err("deployment_key is 32 bytes"))?;
         if epoch > i32::MAX.unsigned_abs() {
             return Err(PyValueError::new_err("epoch stays below 2**31"));
         }
         let sink: Arc<dyn Sink> = match writer {
             Some(writer) => {
                 let writer = &writer.get().writer;
-                writer.set_home(Home {
-                    cell: cell.clone(),
-                    node: node.clone(),
-                    epoch,
-                });
+                writer.set_home(Home { cell: cell.clone(), node: node.clone(), epoch });
                 Arc::clone(writer) as Arc<dyn Sink>
             }
             None => Arc::new(Nowhere),
         };
-        let plane = Arc::new(Plane::new(PlaneConfig {
-            cell,
-            node,
-            epoch,
-            deployment_key,
-        }));
+        let plane = Arc::new(Plane::new(PlaneConfig { cell, node, epoch, deployment_key }));
         let bell = Arc::new(Bell::default());
         let theirs = Arc::clone(&bell);
         plane.set_waker(Box::new(move || {
@@ -93,62 +79,30 @@ impl PyCore {
             theirs.ring.notify_one();
         }));
         let max_wait = Duration::from_millis(max_wait_ms);
-        Ok(Self {
-            plane,
-            sink,
-            max_wait,
-            process: Process::this(),
-            bell,
-            latency: Latency::default(),
-        })
+        Ok(Self { plane, sink, max_wait, process: Process::this(), bell, latency: Latency::default() })
     }
 
-    fn load<'py>(
-        &self,
-        py: Python<'py>,
-        compiled_json: PyBackedBytes,
-    ) -> PyResult<Bound<'py, PyBytes>> {
+    fn load<'py>(&self, py: Python<'py>, compiled_json: PyBackedBytes) -> PyResult<Bound<'py, PyBytes>> {
         self.process.check()?;
-        let report = py
-            .detach(|| self.plane.load(&compiled_json))
-            .map_err(|error| bad_bundle(py, &error))?;
-        Ok(PyBytes::new(
-            py,
-            &serde_json::to_vec(&report).unwrap_or_default(),
-        ))
+        let report = py.detach(|| self.plane.load(&compiled_json)).map_err(|error| bad_bundle(py, &error))?;
+        Ok(PyBytes::new(py, &serde_json::to_vec(&report).unwrap_or_default()))
     }
 
     #[staticmethod]
-    fn validate(
-        py: Python<'_>,
-        compiled_json: PyBackedBytes,
-    ) -> PyResult<Bound<'_, PyBytes>> {
-        let report = py
-            .detach(|| Plane::validate(&compiled_json))
-            .map_err(|error| bad_bundle(py, &error))?;
-        Ok(PyBytes::new(
-            py,
-            &serde_json::to_vec(&report).unwrap_or_default(),
-        ))
+    fn validate(py: Python<'_>, compiled_json: PyBackedBytes) -> PyResult<Bound<'_, PyBytes>> {
+        let report = py.detach(|| Plane::validate(&compiled_json)).map_err(|error| bad_bundle(py, &error))?;
+        Ok(PyBytes::new(py, &serde_json::to_vec(&report).unwrap_or_default()))
     }
 
     fn open(&self, spec_json: &[u8]) -> PyResult<()> {
         self.process.check()?;
-        self.plane
-            .open(spec_json, now())
-            .map_err(|refusal| refused(&refusal))
+        self.plane.open(spec_json, now()).map_err(|refusal| refused(&refusal))
     }
 
-    fn restore(
-        &self,
-        py: Python<'_>,
-        spec_json: PyBackedBytes,
-        records: Vec<PyBackedBytes>,
-    ) -> PyResult<()> {
+    fn restore(&self, py: Python<'_>, spec_json: PyBackedBytes, records: Vec<PyBackedBytes>) -> PyResult<()> {
         self.process.check()?;
         let records: Vec<&[u8]> = records.iter().map(AsRef::as_ref).collect();
-        py.detach(|| self.plane.restore(&spec_json, &records, now()))
-            .map_err(|refusal| refused(&refusal))
+        py.detach(|| self.plane.restore(&spec_json, &records, now())).map_err(|refusal| refused(&refusal))
     }
 
     fn set_counters(&self, counters: Vec<(String, String, i64)>) -> PyResult<()> {
@@ -175,15 +129,7 @@ impl PyCore {
     ) -> PyResult<PyVerdict> {
         self.process.check()?;
         let began = Instant::now();
-        let call = Call {
-            task,
-            pep,
-            binding,
-            action,
-            resource_type,
-            resource_id,
-            args: args_json,
-        };
+        let call = Call { task, pep, binding, action, resource_type, resource_id, args: args_json };
         // With the interpreter held: it takes microseconds, and giving it away and getting it back
         // can take a switch interval each time.
         let checked = self.plane.check(&call, now());
@@ -201,18 +147,9 @@ impl PyCore {
         Ok(self.settle(py, checked, true).into())
     }
 
-    fn report_result(
-        &self,
-        py: Python<'_>,
-        task: &str,
-        pep: &str,
-        decision: &str,
-        result_json: &[u8],
-    ) -> PyResult<()> {
+    fn report_result(&self, py: Python<'_>, task: &str, pep: &str, decision: &str, result_json: &[u8]) -> PyResult<()> {
         self.process.check()?;
-        let draft = self
-            .plane
-            .report_result(task, pep, decision, result_json, now());
+        let draft = self.plane.report_result(task, pep, decision, result_json, now());
         self.write(py, draft)
     }
 
@@ -222,26 +159,15 @@ impl PyCore {
         self.write(py, draft)
     }
 
-    fn settle_approval(
-        &self,
-        py: Python<'_>,
-        task: &str,
-        digest: &str,
-        approved: bool,
-        by: &str,
-    ) -> PyResult<()> {
+    fn settle_approval(&self, py: Python<'_>, task: &str, digest: &str, approved: bool, by: &str) -> PyResult<()> {
         self.process.check()?;
-        let draft = self
-            .plane
-            .settle_approval(task, digest, approved, by, now());
+        let draft = self.plane.settle_approval(task, digest, approved, by, now());
         self.write(py, draft)
     }
 
     fn heartbeat(&self, task: &str) -> PyResult<i64> {
         self.process.check()?;
-        self.plane
-            .heartbeat(task, now())
-            .map_err(|refusal| refused(&refusal))
+        self.plane.heartbeat(task, now()).map_err(|refusal| refused(&refusal))
     }
 
     fn deaf(&self, ms: i64) -> PyResult<()> {
@@ -254,10 +180,7 @@ impl PyCore {
     fn due(&self, py: Python<'_>, limit: usize) -> PyResult<Vec<(String, &'static str)>> {
         self.process.check()?;
         let due = py.detach(|| self.plane.due(now(), limit));
-        Ok(due
-            .into_iter()
-            .map(|(task, why)| (task, why.as_str()))
-            .collect())
+        Ok(due.into_iter().map(|(task, why)| (task, why.as_str())).collect())
     }
 
     fn suspend(&self, task: &str) -> PyResult<bool> {
@@ -280,10 +203,7 @@ impl PyCore {
         Ok(self.plane.freeze(task))
     }
 
-    #[allow(
-        unused_variables,
-        reason = "the cause stands in the journal and the record, not in the plane"
-    )]
+    #[allow(unused_variables, reason = "the cause stands in the journal and the record, not in the plane")]
     fn fence(&self, task: &str, cause: &str) -> PyResult<bool> {
         self.process.check()?;
         Ok(self.plane.fence(task))
@@ -308,34 +228,17 @@ impl PyCore {
     }
 
     #[pyo3(signature = (agent = None, owner = None))]
-    fn tasks(
-        &self,
-        py: Python<'_>,
-        agent: Option<&str>,
-        owner: Option<&str>,
-    ) -> PyResult<Vec<String>> {
+    fn tasks(&self, py: Python<'_>, agent: Option<&str>, owner: Option<&str>) -> PyResult<Vec<String>> {
         self.process.check()?;
         Ok(py.detach(|| self.plane.tasks(agent, owner)))
     }
 
-    fn state_json<'py>(
-        &self,
-        py: Python<'py>,
-        task: &str,
-    ) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    fn state_json<'py>(&self, py: Python<'py>, task: &str) -> PyResult<Option<Bound<'py, PyBytes>>> {
         self.process.check()?;
-        Ok(self
-            .plane
-            .state_json(task, now())
-            .map(|json| PyBytes::new(py, &json)))
+        Ok(self.plane.state_json(task, now()).map(|json| PyBytes::new(py, &json)))
     }
 
-    fn drain_events<'py>(
-        &self,
-        py: Python<'py>,
-        limit: usize,
-        timeout_ms: u64,
-    ) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+    fn drain_events<'py>(&self, py: Python<'py>, limit: usize, timeout_ms: u64) -> PyResult<Vec<Bound<'py, PyBytes>>> {
         self.process.check()?;
         let mut events = self.plane.take_events(limit);
         if events.is_empty() && timeout_ms > 0 && limit > 0 {
@@ -356,10 +259,7 @@ impl PyCore {
                 }
             });
         }
-        Ok(events
-            .into_iter()
-            .map(|event| PyBytes::new(py, &event))
-            .collect())
+        Ok(events.into_iter().map(|event| PyBytes::new(py, &event)).collect())
     }
 
     fn stats_json<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {

@@ -35,23 +35,14 @@ impl PyEdge {
         let core = core.get();
         core.process.check()?;
         let config = Config::from_json(config_json).map_err(|error| refused(&error))?;
-        let parts = Parts {
-            plane: Arc::clone(&core.plane),
-            sink: Arc::clone(&core.sink),
-            clock: now,
-            max_wait: core.max_wait,
-        };
-        Ok(Self {
-            edge: Edge::new(parts, config),
-            process: Process::this(),
-        })
+        let parts =
+            Parts { plane: Arc::clone(&core.plane), sink: Arc::clone(&core.sink), clock: now, max_wait: core.max_wait };
+        Ok(Self { edge: Edge::new(parts, config), process: Process::this() })
     }
 
     fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         self.process.check()?;
-        let bound = py
-            .detach(|| self.edge.start())
-            .map_err(|error| refused(&error))?;
+        let bound = py.detach(|| self.edge.start()).map_err(|error| refused(&error))?;
         let places: Vec<serde_json::Value> = bound
             .into_iter()
             .map(|place| match place {
@@ -60,10 +51,7 @@ impl PyEdge {
                 Place::Unix(path) => serde_json::json!({ "unix": path.to_string_lossy() }),
             })
             .collect();
-        Ok(PyBytes::new(
-            py,
-            &serde_json::to_vec(&places).unwrap_or_default(),
-        ))
+        Ok(PyBytes::new(py, &serde_json::to_vec(&places).unwrap_or_default()))
     }
 
     #[pyo3(signature = (drain_ms = 2000))]

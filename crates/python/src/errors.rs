@@ -5,36 +5,11 @@ use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 
-create_exception!(
-    flyball._core._native,
-    CoreError,
-    PyException,
-    "A call that could not be carried out."
-);
-create_exception!(
-    flyball._core._native,
-    PolicyLoadError,
-    CoreError,
-    "A bundle that cannot be loaded."
-);
-create_exception!(
-    flyball._core._native,
-    ForkedError,
-    CoreError,
-    "The process has forked since the core was made."
-);
-create_exception!(
-    flyball._core._native,
-    StoreConflict,
-    CoreError,
-    "A guard of a unit of work did not hold."
-);
-create_exception!(
-    flyball._core._native,
-    StoreUnavailable,
-    CoreError,
-    "The store could not make it durable."
-);
+create_exception!(flyball._core._native, CoreError, PyException, "A call that could not be carried out.");
+create_exception!(flyball._core._native, PolicyLoadError, CoreError, "A bundle that cannot be loaded.");
+create_exception!(flyball._core._native, ForkedError, CoreError, "The process has forked since the core was made.");
+create_exception!(flyball._core._native, StoreConflict, CoreError, "A guard of a unit of work did not hold.");
+create_exception!(flyball._core._native, StoreUnavailable, CoreError, "The store could not make it durable.");
 
 /// Add the exceptions to the module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -15,9 +15,7 @@ pub(crate) struct Latency {
 
 impl Default for Latency {
     fn default() -> Self {
-        Self {
-            slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
-        }
+        Self { slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect() }
     }
 }
 
@@ -27,9 +25,7 @@ fn slot(nanos: u64) -> usize {
     }
     let power = u64::from(nanos.ilog2());
     let step = (nanos >> (power - 3)) & (STEPS - 1);
-    usize::try_from((power - 2) * STEPS + step)
-        .unwrap_or(SLOTS)
-        .min(SLOTS - 1)
+    usize::try_from((power - 2) * STEPS + step).unwrap_or(SLOTS).min(SLOTS - 1)
 }
 
 /// The greatest duration of a slot, in nanoseconds.
@@ -53,11 +49,7 @@ impl Latency {
 
     /// The members `inproc`, `p50_us` and `p99_us` of a JSON object; microseconds as text, with one place.
     pub(crate) fn members(&self) -> String {
-        let counts: Vec<u64> = self
-            .slots
-            .iter()
-            .map(|count| count.load(Ordering::Relaxed))
-            .collect();
+        let counts: Vec<u64> = self.slots.iter().map(|count| count.load(Ordering::Relaxed)).collect();
         let all: u64 = counts.iter().sum();
         let at = |hundredths: u64| {
             let rank = (all * hundredths).div_ceil(100).max(1);
@@ -69,11 +61,7 @@ impl Latency {
             let nanos = found.map_or(0, bound);
             format!("{}.{}", nanos / 1000, nanos % 1000 / 100)
         };
-        format!(
-            "\"inproc\":{all},\"p50_us\":\"{}\",\"p99_us\":\"{}\"",
-            at(50),
-            at(99)
-        )
+        format!("\"inproc\":{all},\"p50_us\":\"{}\",\"p99_us\":\"{}\"", at(50), at(99))
     }
 }
 

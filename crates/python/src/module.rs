@@ -15,11 +15,7 @@ pub(crate) fn canonical<'py>(py: Python<'py>, value_json: &[u8]) -> PyResult<Bou
 /// How this module was built.
 #[pyfunction]
 pub(crate) fn build_info_json(py: Python<'_>) -> Bound<'_, PyBytes> {
-    let profile = if cfg!(debug_assertions) {
-        "debug"
-    } else {
-        "release"
-    };
+    let profile = if cfg!(debug_assertions) { "debug" } else { "release" };
     let info = serde_json::json!({"version": env!("CARGO_PKG_VERSION"), "profile": profile});
     PyBytes::new(py, info.to_string().as_bytes())
 }

@@ -76,10 +76,7 @@ impl PyCore {
         };
         match written {
             Written::Durable => Ok(()),
-            other => Err(StoreUnavailable::new_err((
-                "record_failed",
-                format!("the record is not durable: {other:?}"),
-            ))),
+            other => Err(StoreUnavailable::new_err(("record_failed", format!("the record is not durable: {other:?}")))),
         }
     }
 }

@@ -25,10 +25,7 @@ impl PyVerdict {
 
     #[getter]
     fn reasons<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(
-            py,
-            self.verdict.reasons.iter().map(|reason| reason.as_str()),
-        )
+        PyTuple::new(py, self.verdict.reasons.iter().map(|reason| reason.as_str()))
     }
 
     #[getter]
@@ -43,33 +40,16 @@ impl PyVerdict {
 
     #[getter]
     fn policies<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(
-            py,
-            self.verdict
-                .policies
-                .iter()
-                .map(AsRef::as_ref as fn(&std::sync::Arc<str>) -> &str),
-        )
+        PyTuple::new(py, self.verdict.policies.iter().map(AsRef::as_ref as fn(&std::sync::Arc<str>) -> &str))
     }
 
     #[getter]
     fn reaction(&self) -> Option<&'static str> {
-        self.verdict
-            .reaction
-            .map(flyball_decision::Reaction::as_str)
+        self.verdict.reaction.map(flyball_decision::Reaction::as_str)
     }
 
     fn __repr__(&self) -> String {
-        let reasons: Vec<&str> = self
-            .verdict
-            .reasons
-            .iter()
-            .map(|reason| reason.as_str())
-            .collect();
-        format!(
-            "Verdict(effect={:?}, reasons={reasons:?}, decision={:?})",
-            self.effect(),
-            self.verdict.decision
-        )
+        let reasons: Vec<&str> = self.verdict.reasons.iter().map(|reason| reason.as_str()).collect();
+        format!("Verdict(effect={:?}, reasons={reasons:?}, decision={:?})", self.effect(), self.verdict.decision)
     }
 }

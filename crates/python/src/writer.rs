@@ -12,13 +12,7 @@ use pyo3::types::{PyBytes, PyFloat, PyInt, PyString, PyTuple};
 use crate::errors::{Process, StoreConflict, unavailable};
 
 /// A record as Python hands it in: (task, kind, `at_ms`, body, sealed).
-type RecordArgs = (
-    Option<String>,
-    String,
-    i64,
-    PyBackedBytes,
-    Option<PyBackedBytes>,
-);
+type RecordArgs = (Option<String>, String, i64, PyBackedBytes, Option<PyBackedBytes>);
 
 /// The one write connection, on its own thread.
 #[pyclass(name = "Writer", module = "flyball._core._native", frozen)]
@@ -32,13 +26,8 @@ impl PyWriter {
     #[new]
     #[pyo3(signature = (path, *, queue_limit = 65536))]
     fn new(py: Python<'_>, path: &str, queue_limit: usize) -> PyResult<Self> {
-        let writer = py
-            .detach(|| Writer::open(Path::new(path), queue_limit))
-            .map_err(|fault| unavailable(&fault))?;
-        Ok(Self {
-            writer: Arc::new(writer),
-            process: Process::this(),
-        })
+        let writer = py.detach(|| Writer::open(Path::new(path), queue_limit)).map_err(|fault| unavailable(&fault))?;
+        Ok(Self { writer: Arc::new(writer), process: Process::this() })
     }
 
     fn commit(
@@ -50,13 +39,7 @@ impl PyWriter {
         self.process.check()?;
         let statements = statements
             .into_iter()
-            .map(|(sql, params, expect)| {
-                Ok(Statement {
-                    sql,
-                    params: values(&params)?,
-                    expect,
-                })
-            })
+            .map(|(sql, params, expect)| Ok(Statement { sql, params: values(&params)?, expect }))
             .collect::<PyResult<_>>()?;
         let records = records
             .into_iter()
@@ -68,12 +51,7 @@ impl PyWriter {
                 sealed: sealed.map(|sealed| sealed.to_vec()),
             })
             .collect();
-        match py.detach(|| {
-            self.writer.commit(Unit {
-                statements,
-                records,
-            })
-        }) {
+        match py.detach(|| self.writer.commit(Unit { statements, records })) {
             UnitOutcome::Durable(seqs) => Ok(seqs),
             UnitOutcome::Conflict(detail) => Err(StoreConflict::new_err(("conflict", detail))),
             UnitOutcome::Failed(fault) => Err(unavailable(&fault)),
@@ -90,9 +68,7 @@ impl PyWriter {
     ) -> PyResult<Vec<Bound<'py, PyTuple>>> {
         self.process.check()?;
         let params = values(&parameters)?;
-        let rows = py
-            .detach(|| self.writer.query(sql, &params, limit))
-            .map_err(|fault| unavailable(&fault))?;
+        let rows = py.detach(|| self.writer.query(sql, &params, limit)).map_err(|fault| unavailable(&fault))?;
         rows.into_iter()
             .map(|row| {
                 let cells = row.into_iter().map(|cell| python(py, cell));
@@ -136,9 +112,7 @@ fn value(any: &Bound<'_, PyAny>) -> PyResult<Value> {
     } else if any.is_instance_of::<PyFloat>() {
         Ok(Value::Real(any.extract()?))
     } else {
-        Err(PyTypeError::new_err(
-            "a parameter is None, int, float, str or bytes",
-        ))
+        Err(PyTypeError::new_err("a parameter is None, int, float, str or bytes"))
     }
 }
 

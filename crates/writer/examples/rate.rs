@@ -25,7 +25,7 @@ fn main() {
     let number = |at: usize| args[at].parse::<usize>().unwrap();
     let (in_flight, tasks, count) = (number(2), number(3), number(4));
     rusqlite::Connection::open(&args[1]).unwrap().execute_batch(SCHEMA).unwrap();
-   
+
     let writer = Writer::open(Path::new(&args[1]), 65_536).unwrap();
     let (tell, told) = channel();
     let submit = |at: usize| {

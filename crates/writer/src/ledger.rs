@@ -95,9 +95,7 @@ impl<'c> Ledger<'c> {
                  SET used = used + excluded.used, home = excluded.home, epoch = excluded.epoch \
                  WHERE excluded.used <= ?7 - used",
             )?,
-            give_back: conn.prepare(
-                "UPDATE counter SET used = max(0, used + ?3) WHERE key = ?1 AND unit = ?2",
-            )?,
+            give_back: conn.prepare("UPDATE counter SET used = max(0, used + ?3) WHERE key = ?1 AND unit = ?2")?,
             head: None,
             seen_version: None,
             numbers: Numbers::default(),
@@ -113,8 +111,7 @@ impl<'c> Ledger<'c> {
         if let Some(head) = self.head {
             return Ok(head);
         }
-        let mut select =
-            self.conn.prepare_cached("SELECT seq, hash FROM record ORDER BY seq DESC LIMIT 1")?;
+        let mut select = self.conn.prepare_cached("SELECT seq, hash FROM record ORDER BY seq DESC LIMIT 1")?;
         let mut rows = select.query([])?;
         let head = match rows.next()? {
             None => Head::genesis(),
@@ -275,8 +272,7 @@ impl<'c> Ledger<'c> {
                 return Err(UnitOutcome::Failed(Fault::Refused(text)));
             }
             let mut prepared = self.conn.prepare_cached(&statement.sql).map_err(refuse)?;
-            let changed =
-                prepared.execute(params_from_iter(&statement.params)).map_err(refuse)? as u64;
+            let changed = prepared.execute(params_from_iter(&statement.params)).map_err(refuse)? as u64;
             if let Some(expect) = statement.expect
                 && changed != expect
             {
@@ -354,9 +350,7 @@ impl<'c> Ledger<'c> {
         if amount > limit {
             return Ok(false);
         }
-        let changed = self.charge.execute(params![
-            key, unit, amount, home.cell, home.node, home.epoch, limit
-        ])?;
+        let changed = self.charge.execute(params![key, unit, amount, home.cell, home.node, home.epoch, limit])?;
         Ok(changed == 1)
     }
 
@@ -387,7 +381,14 @@ impl<'c> Ledger<'c> {
         let next = head.next(n, task, body, sealed);
         let stored_n = task.map(|_| n.cast_signed());
         self.insert.execute(params![
-            next.seq.cast_signed(), task, stored_n, kind, at_ms, body, sealed, &next.hash[..]
+            next.seq.cast_signed(),
+            task,
+            stored_n,
+            kind,
+            at_ms,
+            body,
+            sealed,
+            &next.hash[..]
         ])?;
         if let Some(task) = task {
             self.numbers.set(task, n);

@@ -175,12 +175,7 @@ impl Queue {
     }
 
     /// Take the next batch: units first, then decisions, each lane in its order.
-    pub(crate) fn take(
-        &self,
-        units: &mut Vec<UnitJob>,
-        drafts: &mut Vec<DraftJob>,
-        quiet: Duration,
-    ) -> Taken {
+    pub(crate) fn take(&self, units: &mut Vec<UnitJob>, drafts: &mut Vec<DraftJob>, quiet: Duration) -> Taken {
         let mut waiting = self.waiting.lock();
         while waiting.units.is_empty() && waiting.drafts.is_empty() {
             if waiting.closed {

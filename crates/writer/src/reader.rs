@@ -34,12 +34,7 @@ impl Readers {
     }
 
     /// Run one reading statement; at most `limit` rows, more is an error.
-    pub(crate) fn query(
-        &self,
-        sql: &str,
-        params: &[Value],
-        limit: usize,
-    ) -> Result<Vec<Vec<Value>>, Fault> {
+    pub(crate) fn query(&self, sql: &str, params: &[Value], limit: usize) -> Result<Vec<Vec<Value>>, Fault> {
         let conn = self.borrow()?;
         let rows = read(&conn, sql, params, limit);
         // A connection that saw more than a mistake in the SQL is not used again.
@@ -100,12 +95,7 @@ fn connect(path: &Path) -> Result<Connection, Fault> {
     Ok(conn)
 }
 
-fn read(
-    conn: &Connection,
-    sql: &str,
-    params: &[Value],
-    limit: usize,
-) -> Result<Vec<Vec<Value>>, Fault> {
+fn read(conn: &Connection, sql: &str, params: &[Value], limit: usize) -> Result<Vec<Vec<Value>>, Fault> {
     let mut statement = conn.prepare_cached(sql)?;
     if !statement.readonly() || statement.column_count() == 0 {
         return Err(Fault::Refused("a query may only read".to_owned()));

@@ -37,11 +37,7 @@ impl Drop for Ended {
 }
 
 /// The thread's body. `opened` is told whether the store can be used, and then dropped.
-pub(crate) fn run(
-    conn: &Connection,
-    shared: &Arc<Shared>,
-    opened: std::sync::mpsc::SyncSender<Result<(), Fault>>,
-) {
+pub(crate) fn run(conn: &Connection, shared: &Arc<Shared>, opened: std::sync::mpsc::SyncSender<Result<(), Fault>>) {
     let ended = Ended(Arc::clone(shared));
     let mut ledger = match Ledger::open(conn) {
         Ok(ledger) => ledger,
@@ -83,12 +79,7 @@ pub(crate) fn run(
 }
 
 /// Write one batch and settle all that was in it. The lists are empty afterwards.
-fn write_batch(
-    ledger: &mut Ledger<'_>,
-    shared: &Shared,
-    units: &mut Vec<UnitJob>,
-    drafts: &mut Vec<DraftJob>,
-) {
+fn write_batch(ledger: &mut Ledger<'_>, shared: &Shared, units: &mut Vec<UnitJob>, drafts: &mut Vec<DraftJob>) {
     let broken = match attempt(ledger, shared, units, drafts) {
         Ok(written) => return settle(written, units, drafts),
         Err(broken) => broken,

@@ -38,7 +38,7 @@ class Writer:
     def __new__(cls, path: str, *, queue_limit: int = 65536) -> Writer: ...
     def commit(
         self,
-        statements: Sequence[tuple[str, Sequence[None | int | float | str | bytes], int | None]],
+        statements: Sequence[tuple[str, Sequence[int | float | str | bytes | None], int | None]],
         records: Sequence[tuple[str | None, str, int, bytes, bytes | None]],
     ) -> list[int]:
         """Run the statements and append the records, in one transaction; return the records' sequence numbers.
@@ -47,8 +47,8 @@ class Writer:
         (task, kind, at_ms, body, sealed).
         """
     def query(
-        self, sql: str, parameters: Sequence[None | int | float | str | bytes], limit: int = 100_000
-    ) -> list[tuple[None | int | float | str | bytes, ...]]:
+        self, sql: str, parameters: Sequence[int | float | str | bytes | None], limit: int = 100_000
+    ) -> list[tuple[int | float | str | bytes | None, ...]]:
         """Read with one statement, on one of a small pool of read-only connections of the writer's own SQLite.
 
         Python's sqlite3 module must not open a store that this process has open: it is a second copy

@@ -134,11 +134,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let table: Table = Arc::new(RwLock::new(tasks));
     let (sender, records) = sync_channel(256);
     let sink: Arc<dyn Sink> = Arc::new(Later(Mutex::new(sender)));
-    let (stop, fences, counts) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)), Arc::new(Counts::default()));
+    let (stop, fences, counts) =
+        (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)), Arc::new(Counts::default()));
     let theirs = Arc::clone(&table);
     std::thread::spawn(move || settle(&theirs, &records));
     let fencer = {
-        let (plane, table, stop, fences) = (Arc::clone(&plane), Arc::clone(&table), Arc::clone(&stop), Arc::clone(&fences));
+        let (plane, table, stop, fences) =
+            (Arc::clone(&plane), Arc::clone(&table), Arc::clone(&stop), Arc::clone(&fences));
         std::thread::spawn(move || fence(&plane, &table, &stop, &fences))
     };
     let began = Instant::now();

@@ -121,11 +121,27 @@ pub fn open(plane: &Plane, number: u32, reaction: &str) -> String {
 }
 
 pub fn select<'a>(task: &'a str, table: &'a str) -> Call<'a> {
-    Call { task, pep: "sdk", binding: "inproc", action: "sql.select", resource_type: "table", resource_id: table, args: b"" }
+    Call {
+        task,
+        pep: "sdk",
+        binding: "inproc",
+        action: "sql.select",
+        resource_type: "table",
+        resource_id: table,
+        args: b"",
+    }
 }
 
 pub fn refund<'a>(task: &'a str, args: &'a str) -> Call<'a> {
-    Call { task, pep: "sdk", binding: "inproc", action: "tool.refund", resource_type: "tool", resource_id: "refund", args: args.as_bytes() }
+    Call {
+        task,
+        pep: "sdk",
+        binding: "inproc",
+        action: "tool.refund",
+        resource_type: "tool",
+        resource_id: "refund",
+        args: args.as_bytes(),
+    }
 }
 
 /// Check and release as if the sink had done that.

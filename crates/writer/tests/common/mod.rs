@@ -87,9 +87,14 @@ impl Store {
         let floor = "(SELECT seq FROM task_record_floor)";
         assert_eq!(
             self.count(&format!("SELECT count(*) FROM record WHERE task IS NOT NULL AND seq <= {floor}")),
-            self.count(&format!("SELECT count(*) FROM task_record JOIN record USING(task, n, seq) WHERE seq <= {floor}")),
+            self.count(&format!(
+                "SELECT count(*) FROM task_record JOIN record USING(task, n, seq) WHERE seq <= {floor}"
+            )),
         );
-        assert_eq!(self.count("SELECT count(*) FROM task_record WHERE seq > (SELECT coalesce(max(seq), 0) FROM record)"), 0);
+        assert_eq!(
+            self.count("SELECT count(*) FROM task_record WHERE seq > (SELECT coalesce(max(seq), 0) FROM record)"),
+            0
+        );
         expected
     }
 
