@@ -44,8 +44,7 @@ chaos: setup parts ## kill -9 while issuing, 300 trials beside OpenBao
 	@$(RUN) python -m bench --only orphans
 
 .PHONY: wheel
-wheel: ## An installable wheel of the server and one of the SDK, in dist/
-	@scripts/setup.sh --tools
+wheel: setup ## An installable wheel of the server and one of the SDK, in dist/
 	@$(RUN) scripts/wheel.sh
 
 .PHONY: clean

@@ -36,10 +36,10 @@ if [ "$(cat .venv/.flyball-setup 2>/dev/null || true)" = "$want" ] || [ "$(cat .
 fi
 say "building the decision plane (Rust; the first time takes some minutes on two cores) and the locked environment"
 start=$(date +%s)
-flags=(--frozen --all-extras --python "$python")
-[ "${1:-}" = "--no-dev" ] && flags+=(--no-dev --inexact)
-# The crates first and by cargo itself, so that the wait shows its progress.
-cargo build --release --locked -p flyball-python --features extension-module || die "the decision plane did not build" "the compiler's message stands above"
+flags=(--frozen --all-extras --no-install-project --inexact --group build --python "$python")
+[ "${1:-}" = "--no-dev" ] && flags+=(--no-dev)
 uv sync -q "${flags[@]}" || die "the environment could not be set up" "the message stands above; is PyPI reachable?"
+# maturin by itself, not through uv's isolated build: cargo's progress shows, and nothing is built twice.
+maturin develop --release --locked --uv || die "the decision plane did not build" "the compiler's message stands above"
 printf '%s' "$want" > .venv/.flyball-setup
 say "ready after $(( $(date +%s) - start )) s"

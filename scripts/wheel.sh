@@ -3,6 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rm -rf dist && mkdir dist
-uvx -q maturin build --release --locked --out dist >/dev/null
+maturin build --release --locked --out dist >/dev/null
 uv build -q --wheel --out-dir dist sdk/python
 ls -l dist
