@@ -56,6 +56,13 @@ class ForkedServer(RunningServer):
         return self._forked is not None and self._forked.is_alive()
 
     @property
+    def pid(self) -> int:
+        """Its process."""
+        assert self._forked is not None
+        assert self._forked.pid is not None
+        return self._forked.pid
+
+    @property
     def exit_code(self) -> int | None:
         """As `subprocess` tells it: negative for a signal."""
         return None if self._forked is None else self._forked.exitcode
@@ -63,6 +70,5 @@ class ForkedServer(RunningServer):
     def kill(self, sign: signal.Signals = signal.SIGKILL) -> None:
         """Send the signal and wait for the end."""
         if self._forked is not None and self._forked.is_alive():
-            assert self._forked.pid is not None
-            os.kill(self._forked.pid, sign)
+            os.kill(self.pid, sign)
             self._forked.join(30)
