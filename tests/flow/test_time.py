@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.flow.kit import Live, Place, profile
+from tests.flow.kit import INPUTS, Live, Place, profile, revoke
 from tests.wait import until
 
 from flyball.credential.lease import LeaseState
-from flyball.flow import gate
+from flyball.flow import gate, request
+from flyball.flow.asks import OpenAsk, Proof
+from flyball.flow.watch import Watch
 from flyball.kernel.clock import FakeClock
 from flyball.kernel.errors import Gone, Unauthenticated
 
@@ -149,8 +152,32 @@ def test_a_clock_that_stepped_back_keeps_nothing_alive(place: Place) -> None:
             agent.beat()
         assert found.value.code == "dpop_before_start"
         assert agent.read().effect == "allow"
-        from tests.flow.kit import revoke
-
         assert {one["outcome"] for one in revoke(live, agent.task).receipts} == {"verified"}
         assert not live.roles() | live.roles("parcels")
         assert agent.read().effect == "deny"
+
+
+def test_a_clock_that_stepped_back_lengthens_no_lease(place: Place) -> None:
+    """An hour back, a minute on: a lease of a minute is over; one that was made after the step is not."""
+    clock = FakeClock(time.time_ns() // 10**6)
+    with place.house(clock=clock) as live:
+        watch = Watch(live.house)
+        agent = live.agent().open()
+        old = agent.credential()
+        clock.step_wall(-3_600_000)
+        watch.tick()
+        assert live.house.leases.get(old.lease).state is LeaseState.DELIVERED  # type: ignore[union-attr]
+        clock.advance(59_000)
+        watch.tick()
+        assert live.house.leases.get(old.lease).state is LeaseState.DELIVERED  # type: ignore[union-attr]
+        proof = replace(agent.proof(), peer_uid=1000, dpop=())
+        opened = request.open_task(live.house, proof, OpenAsk("plain", INPUTS))
+        shown = Proof(f"Bearer {opened.token.reveal()}", (), "POST", "http://x/", 1000)
+        young = request.credential(live.house, shown, opened.task, "orders")
+        request.delivered(live.house, shown, young.lease)
+        clock.advance(2000)
+        watch.tick()
+        assert live.house.leases.get(young.lease).state is LeaseState.DELIVERED  # type: ignore[union-attr]
+        until(lambda: live.house.leases.get(old.lease).state is VERIFIED)  # type: ignore[union-attr]
+        assert live.house.leases.get(old.lease).cause == "expired"  # type: ignore[union-attr]
+        assert live.state(agent.task) == "open"

@@ -105,7 +105,7 @@ fn a_bad_bundle_is_refused_with_its_place_and_the_old_one_stays() {
     assert!(found.column > 1, "{found:?}");
     assert!(ask(&plane, &select(&id, "orders.public.orders")).allowed());
     let syntax = refused(|document| {
-        document["policies"][0]["text"] = json!("forbid(principal, action, resource\nwhen { true };")
+        document["policies"][0]["text"] = json!("forbid(principal, action, resource\nwhen { true };");
     });
     assert_eq!((syntax.code, syntax.diagnostics[0].line), ("bundle_invalid", 11), "{syntax:?}");
     assert_eq!(refused(|document| document["schema"] = json!("entity")).diagnostics[0].file, "schema");

@@ -11,7 +11,8 @@ import threading
 import structlog
 
 from flyball.audit.record import Kind, Record
-from flyball.credential.lease import LeaseState
+from flyball.credential.lease import LIVE as LIVE_LEASES
+from flyball.credential.lease import Lease, LeaseState
 from flyball.flow import end
 from flyball.flow.gate import heard
 from flyball.flow.house import House
@@ -26,11 +27,41 @@ log = structlog.get_logger("flyball.watch")
 TICK_S = 0.1
 
 
+class SteppedBack:
+    """Keeps the ends of those leases that a step of the wall clock would lengthen.
+
+    Deadlines are kept as wall time and meant in elapsed time. When the wall clock goes back, the live
+    leases' ends are noted on the monotonic clock; leases that are made later have their own wall time.
+    """
+
+    _SLACK_MS = 1000  # below this it is the clock being slewed, not stepped
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._wall, self._mono = house.clock.wall_ms(), house.clock.mono_ms()
+        self._ends: dict[str, int] = {}
+
+    def over(self) -> list[Lease]:
+        """Leases that are over though the clock says otherwise. For one thread."""
+        house, wall, mono = self._house, self._house.clock.wall_ms(), self._house.clock.mono_ms()
+        expected = self._wall + mono - self._mono
+        if wall < expected - self._SLACK_MS:
+            log.warning("the wall clock was stepped back", by_ms=expected - wall)
+            for lease in house.leases.select(states=LIVE_LEASES, limit=1_000_000):
+                self._ends.setdefault(lease.id, mono + lease.expires_ms - expected)
+        self._wall, self._mono = wall, mono
+        ended = [lease for lease, end_ms in self._ends.items() if mono >= end_ms]
+        for lease_id in ended:
+            del self._ends[lease_id]
+        return [row for row in map(house.leases.get, ended) if row is not None and row.state in LIVE_LEASES]
+
+
 class Watch:
     """Runs the two threads until it is stopped."""
 
     def __init__(self, house: House) -> None:
         self._house = house
+        self._stepped_back = SteppedBack(house)
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._guarded, args=(self.events_once, 0.0), name="flyball-events", daemon=True),
@@ -109,7 +140,7 @@ class Watch:
     def _due_leases(self) -> None:
         house = self._house
         now = house.clock.wall_ms()
-        for lease in house.leases.due(now):
+        for lease in (*self._stepped_back.over(), *house.leases.due(now)):
             if house.issuing.holds(lease.id):
                 continue
             house.revoker.submit(lease, lease.cause or Cause.EXPIRED.value, Lane.EXPIRY)
