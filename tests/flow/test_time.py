@@ -162,22 +162,22 @@ def test_a_clock_that_stepped_back_lengthens_no_lease(place: Place) -> None:
     clock = FakeClock(time.time_ns() // 10**6)
     with place.house(clock=clock) as live:
         watch = Watch(live.house)
-        agent = live.agent().open()
-        old = agent.credential()
+        proof = replace(live.agent().proof(), peer_uid=1000, dpop=())  # bound to a user: no proof's age matters
+        opened = request.open_task(live.house, proof, OpenAsk("plain", INPUTS))
+        shown = Proof(f"Bearer {opened.token.reveal()}", (), "POST", "http://x/", 1000)
+        old = request.credential(live.house, shown, opened.task, "orders")
+        request.delivered(live.house, shown, old.lease)
         clock.step_wall(-3_600_000)
         watch.tick()
         assert live.house.leases.get(old.lease).state is LeaseState.DELIVERED  # type: ignore[union-attr]
         clock.advance(59_000)
         watch.tick()
         assert live.house.leases.get(old.lease).state is LeaseState.DELIVERED  # type: ignore[union-attr]
-        proof = replace(agent.proof(), peer_uid=1000, dpop=())
-        opened = request.open_task(live.house, proof, OpenAsk("plain", INPUTS))
-        shown = Proof(f"Bearer {opened.token.reveal()}", (), "POST", "http://x/", 1000)
-        young = request.credential(live.house, shown, opened.task, "orders")
+        young = request.credential(live.house, shown, opened.task, "parcels")
         request.delivered(live.house, shown, young.lease)
         clock.advance(2000)
         watch.tick()
         assert live.house.leases.get(young.lease).state is LeaseState.DELIVERED  # type: ignore[union-attr]
         until(lambda: live.house.leases.get(old.lease).state is VERIFIED)  # type: ignore[union-attr]
         assert live.house.leases.get(old.lease).cause == "expired"  # type: ignore[union-attr]
-        assert live.state(agent.task) == "open"
+        assert live.state(opened.task) == "open"
