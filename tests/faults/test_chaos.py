@@ -93,8 +93,8 @@ def field_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
         server.kill()
 
 
-def misbehave(server: ForkedServer, ticket: str) -> list[str]:
-    """An agent's whole life, as far as the server lives; the allows that it was told."""
+def misbehave(server: ForkedServer, ticket: str) -> tuple[str, list[str]]:
+    """An agent's whole life, as far as the server lives; its task, and the allows that it was told."""
     wire, told = Wire(server), []
     try:
         for call in (lambda: wire.open(ticket), wire.credential, wire.check, wire.check, wire.end):
@@ -105,7 +105,7 @@ def misbehave(server: ForkedServer, ticket: str) -> list[str]:
         pass
     finally:
         wire.close()
-    return [one for one in told if one]
+    return wire.task, [one for one in told if one]
 
 
 def stands(place: Field, allowed: list[str]) -> None:
@@ -149,12 +149,16 @@ def test_killed_at_each_step(field_: Field, point: str) -> None:
     server.start(FLYBALL_FAULTS=f"{point}:kill")
     asking = threading.Thread(target=field_.check_while_alive)
     asking.start()
-    told = misbehave(server, f"T-{random.randrange(10**9)}")
+    task, told = misbehave(server, f"T-{random.randrange(10**9)}")
     until(lambda: not server.running, 20, f"nobody passed {point}")
     assert server.exit_code == -9
     asking.join(20)
     server.start()
     stands(field_, told)
+    if point.startswith(("end.", "revoke.")) or point == "journal.after_append":
+        with server.operator as operator:
+            told_cause = operator.get(f"/v1/tasks/{task}").json()["cause"]
+        assert told_cause == "ended", "its end was on reserved disk: nobody had to wait for its silence"
 
 
 def test_killed_at_any_instant(field_: Field) -> None:
@@ -168,7 +172,7 @@ def test_killed_at_any_instant(field_: Field) -> None:
 
         def work(told: list[str] = told, stop: threading.Event = stop) -> None:
             while not stop.is_set() and server.running:
-                told.extend(misbehave(server, f"T-{random.randrange(10**9)}"))
+                told.extend(misbehave(server, f"T-{random.randrange(10**9)}")[1])
 
         working = [threading.Thread(target=work) for _ in range(4)]
         for thread in working:

@@ -41,6 +41,7 @@ def test_an_agent_does_not_shed_its_history(place: Place) -> None:
         assert once.refund("10.00").effect == "allow"
         other = live.agent(PARCELS).open("settle-refund")
         assert other.refund("10.00").reasons == ("once_per_spent",)
+        once.end()
     with place.house() as live:
         agent.live = live
         assert agent.refund("20.01").reasons == ("budget_spent",)
