@@ -51,7 +51,7 @@ impl Plane {
                 plane.count_gap(gap);
             }
         });
-        sink.submit(draft, done).map_or_else(Into::into, |()| Written::Durable)
+        sink.submit_later(draft, done).map_or_else(Into::into, |()| Written::Durable)
     }
 
     fn let_go(self: &Arc<Self>, sink: &Arc<dyn Sink>, checked: Checked, written: Written, clock: Clock) -> Verdict {

@@ -70,4 +70,10 @@ impl From<NotTaken> for Written {
 pub trait Sink: Send + Sync {
     /// Queue `draft`. On `Ok`, `done` is called exactly once; on `Err`, never.
     fn submit(&self, draft: RecordDraft, done: Done) -> Result<(), NotTaken>;
+
+    /// The same for a record that nobody waits for: the sink may let more of them gather, for
+    /// milliseconds, before it makes them durable together.
+    fn submit_later(&self, draft: RecordDraft, done: Done) -> Result<(), NotTaken> {
+        self.submit(draft, done)
+    }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flyball_decision::{Done, NotTaken, RecordDraft, Written};
 use parking_lot::{Condvar, Mutex};
@@ -22,6 +22,21 @@ const UNITS_PER_BATCH: usize = 256;
 const UNITS_WAITING: usize = 4096;
 /// Bytes of decisions that may wait.
 const DRAFT_BYTES: usize = 64 << 20;
+
+/// How long records that nobody waits for may gather. A commit for a few of them costs as much as
+/// one for hundreds, and takes the processor from those who decide.
+const GATHER: Duration = Duration::from_millis(4);
+/// How many of them are enough.
+const GATHERED: usize = 512;
+
+/// Whether somebody waits for a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Somebody does.
+    Now,
+    /// Nobody does; its answer has left.
+    Later,
+}
 
 /// A decision's record that waits to be written.
 pub(crate) struct DraftJob {
@@ -110,6 +125,20 @@ struct Waiting {
     draft_bytes: usize,
     closed: bool,
     asleep: bool,
+    /// Somebody waits for one of the drafts.
+    awaited: bool,
+    /// When the first of the drafts came, where nobody waits for any of them.
+    gathering_since: Option<Instant>,
+}
+
+impl Waiting {
+    /// How much longer the batch may gather; `None` when it is to be written now.
+    fn may_gather(&self) -> Option<Duration> {
+        if self.closed || self.awaited || !self.units.is_empty() || self.drafts.len() >= GATHERED {
+            return None;
+        }
+        GATHER.checked_sub(self.gathering_since?.elapsed()).filter(|left| !left.is_zero())
+    }
 }
 
 /// The queue.
@@ -135,7 +164,7 @@ impl Queue {
     }
 
     /// Queue a decision's record, or refuse it at once: full or closed. `done` is then not called.
-    pub(crate) fn push_draft(&self, draft: RecordDraft, done: Done) -> Result<(), NotTaken> {
+    pub(crate) fn push_draft(&self, draft: RecordDraft, done: Done, pace: Pace) -> Result<(), NotTaken> {
         let mut waiting = self.waiting.lock();
         if waiting.closed {
             return Err(NotTaken::Closed);
@@ -148,7 +177,15 @@ impl Queue {
         let job = DraftJob { draft, done: Some(done) };
         waiting.draft_bytes = would_hold;
         waiting.drafts.push_back(job);
-        self.wake(waiting);
+        let first = waiting.drafts.len() == 1;
+        match pace {
+            Pace::Now => waiting.awaited = true,
+            Pace::Later if first => waiting.gathering_since = Some(Instant::now()),
+            Pace::Later => {}
+        }
+        if first || waiting.may_gather().is_none() {
+            self.wake(waiting);
+        }
         Ok(())
     }
 
@@ -189,12 +226,20 @@ impl Queue {
                 }
             }
         }
+        while let Some(left) = waiting.may_gather() {
+            waiting.asleep = true;
+            self.arrived.wait_for(&mut waiting, left);
+            waiting.asleep = false;
+        }
         let some = waiting.units.len().min(UNITS_PER_BATCH);
         units.extend(waiting.units.drain(..some));
         let some = waiting.drafts.len().min(DRAFTS_PER_BATCH);
         drafts.extend(waiting.drafts.drain(..some));
         let taken: usize = drafts.iter().map(|job| bytes_of(&job.draft)).sum();
         waiting.draft_bytes = waiting.draft_bytes.saturating_sub(taken);
+        // What is left over belongs to a batch that was too large: it is written next, without delay.
+        waiting.awaited = !waiting.drafts.is_empty();
+        waiting.gathering_since = None;
         Taken::Batch
     }
 

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::chain::Head;
 use crate::fault::Fault;
 use crate::ledger::UnitOutcome;
-use crate::queue::{Queue, UnitJob};
+use crate::queue::{Pace, Queue, UnitJob};
 use crate::reader::Readers;
 use crate::stats::{Stats, disk_sync};
 use crate::unit::{Home, Unit};
@@ -103,7 +103,11 @@ impl Writer {
 impl Sink for Writer {
     /// Queue a decision's record. `done` is called on the writer's thread.
     fn submit(&self, draft: RecordDraft, done: Done) -> Result<(), NotTaken> {
-        self.shared.queue.push_draft(draft, done).inspect_err(|_| self.shared.stats.refused())
+        self.shared.queue.push_draft(draft, done, Pace::Now).inspect_err(|_| self.shared.stats.refused())
+    }
+
+    fn submit_later(&self, draft: RecordDraft, done: Done) -> Result<(), NotTaken> {
+        self.shared.queue.push_draft(draft, done, Pace::Later).inspect_err(|_| self.shared.stats.refused())
     }
 }
 
