@@ -191,7 +191,9 @@ def test_a_store_that_can_only_be_read(tmp_path: Path, postgres: EmbeddedPostgre
     """Its files refuse every write: the same."""
     with stage(tmp_path / "flyball", postgres) as (server, victim, bystander, flood):
         assert bystander.allowed()
-        files = [str(file) for file in server.state.glob("store.db*")]
+        # Not the shared-memory index: it is mapped, and the kernel ends a process (SIGBUS) that writes to a
+        # mapped page of a frozen file. See docs/limitations.md.
+        files = [str(server.state / name) for name in ("store.db", "store.db-wal")]
         frozen = subprocess.run(["chattr", "+i", *files], capture_output=True, text=True, check=False)
         try:
             if frozen.returncode:
