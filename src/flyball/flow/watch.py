@@ -21,7 +21,7 @@ from flyball.kernel.errors import Conflict, FlyballError, Gone
 from flyball.kernel.json import parse_object
 from flyball.policy.engine import CoreError
 from flyball.revocation.loop import Lane
-from flyball.task.task import LIVE, Cause, TaskState
+from flyball.task.task import Cause, TaskState
 
 log = structlog.get_logger("flyball.watch")
 TICK_S = 0.1
@@ -170,8 +170,3 @@ class Watch:
             self._house.sweeper.sweep()
         except (FlyballError, CoreError) as fault:
             log.warning("a sweep failed and comes again", error=str(fault))
-
-
-def live_tasks(house: House) -> int:
-    """How many tasks are live, for `status`."""
-    return len(house.tasks.select(states=LIVE, limit=1_000_000))
