@@ -49,4 +49,4 @@ wheel: setup ## An installable wheel of the server and one of the SDK, in dist/
 
 .PHONY: clean
 clean: ## Remove what was built in this tree
-	rm -rf target .venv dist .flyball src/flyball/_core/*.so
+	rm -rf target .venv .tools dist .flyball src/flyball/_core/*.so

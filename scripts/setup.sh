@@ -17,17 +17,13 @@ export PATH="$HOME/.cargo/bin:$PATH"
 command -v cargo >/dev/null || die "a Rust toolchain is needed (cargo was not found)" "see https://rustup.rs"
 command -v cc >/dev/null || die "a C compiler is needed to link the Rust extension" "install gcc or clang"
 
-if [ ! -x .venv/bin/python ]; then
-  say "making an environment in .venv ($("$python" --version))"
-  "$python" -m venv .venv
-fi
 . scripts/env.sh
+# uv has a folder of its own: it may lay .venv anew (another interpreter), and must not take itself away with it.
 if ! command -v uv >/dev/null; then
-  say "installing uv into .venv/tools"
-  "$python" -m venv .venv/tools
-  .venv/tools/bin/pip install -q 'uv>=0.5' || die "uv could not be installed" "is PyPI reachable?"
+  say "installing uv into .tools ($("$python" --version))"
+  "$python" -m venv .tools
+  .tools/bin/pip install -q 'uv>=0.5' || die "uv could not be installed" "is PyPI reachable?"
 fi
-[ "${1:-}" = "--tools" ] && exit 0
 
 stamp() { cat pyproject.toml uv.lock Cargo.toml Cargo.lock crates/*/Cargo.toml $(find crates -name '*.rs' | sort) | sha256sum | cut -c1-32; }
 want="$(stamp) ${1:-}"
