@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from tests.flow.kit import INPUTS, Live, Place, profile, revoke
 from tests.wait import until
 
 from flyball.credential.lease import LeaseState
-from flyball.flow import gate, request
+from flyball.flow import gate, highwater, request
 from flyball.flow.asks import OpenAsk, Proof
 from flyball.flow.watch import Watch
 from flyball.kernel.clock import FakeClock
@@ -181,3 +182,40 @@ def test_a_clock_that_stepped_back_lengthens_no_lease(place: Place) -> None:
         until(lambda: live.house.leases.get(old.lease).state is VERIFIED)  # type: ignore[union-attr]
         assert live.house.leases.get(old.lease).cause == "expired"  # type: ignore[union-attr]
         assert live.state(opened.task) == "open"
+
+
+def test_a_clock_that_stepped_back_while_we_were_down_lengthens_nothing(place: Place) -> None:
+    """Ten minutes back over a restart: the task ends when it was meant to, and so does its lease."""
+    clock = FakeClock(time.time_ns() // 10**6)
+    with place.house(clock=clock) as live:
+        Watch(live.house).tick()
+        agent = live.agent().open()
+        held = agent.credential()
+        ends_in = json.loads(live.house.core.state_json(agent.task) or b"{}")["ends_in_ms"]
+    clock.step_wall(-600_000)
+    with place.house(clock=clock) as live:
+        left = json.loads(live.house.core.state_json(agent.task) or b"{}")["ends_in_ms"]
+        # The decision plane reads the machine's own clock, which this test cannot step: there the step is taken off.
+        assert left <= ends_in - 600_000 + 2_000
+        assert live.house.faults.take() == {"clock_stepped_back": 1}
+        watch = Watch(live.house)
+        watch.tick()
+        assert live.house.leases.get(held.lease).state is LeaseState.DELIVERED  # type: ignore[union-attr]
+        clock.advance(61_000)
+        watch.tick()
+        until(lambda: live.house.leases.get(held.lease).state is VERIFIED)  # type: ignore[union-attr]
+        assert live.house.leases.get(held.lease).cause == "expired"  # type: ignore[union-attr]
+
+
+def test_the_mark_only_grows(place: Place) -> None:
+    """A clock that runs is marked; one that was stepped back writes no lower mark."""
+    clock = FakeClock(time.time_ns() // 10**6)
+    with place.house(clock=clock) as live:
+        clock.advance(40_000)
+        highwater.mark(live.house)
+        assert highwater.behind_ms(live.house) == 0
+        clock.step_wall(-20_000)
+        highwater.mark(live.house)
+        assert highwater.behind_ms(live.house) == 20_000
+        clock.step_wall(19_500)
+        assert highwater.behind_ms(live.house) == 0

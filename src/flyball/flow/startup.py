@@ -3,19 +3,19 @@
 1. the anchor is compared: a store that is older than what was acknowledged starts fenced;
 2. the journal is replayed: fences, revocation checkpoints and receipts that the store had not taken;
 3. the live tasks are rebuilt as a fold of their records, each with one heartbeat interval to show
-   itself and never past its hard end; a fenced or unreadable task is not; a deviation that is on record
-   and had no consequence yet has it now;
+   itself and never past its hard end, which a clock that stepped back meanwhile does not move; a fenced or
+   unreadable task is not; a deviation that is on record and had no consequence yet has it now;
 4. leases that nobody acknowledged, or that were being revoked, are revoked.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
 from flyball.audit.anchor import Standing
-from flyball.flow import end, react
+from flyball.flow import end, highwater, react
 from flyball.flow.house import House
 from flyball.flow.request import task_spec
 from flyball.kernel.errors import FlyballError
@@ -47,13 +47,18 @@ def recover(house: House, standing: Standing) -> Recovered:
         leases = house.revoker.recover()
         return Recovered(0, len(tasks), leases, standing.value)
     house.core.set_counters(house.log.counters())
+    behind = highwater.behind_ms(house)
+    if behind:
+        house.faults.add("clock_stepped_back")
+        log.error("the wall clock stands before the highest time seen; no end is moved by it", by_ms=behind)
     for task in tasks:
         wrapped = house.tasks.data_key(task.id)
         try:
             if wrapped is None:
                 raise FlyballError("the task's data key is gone")
             bodies = [stored.body for stored in house.log.of_task(task.id)]
-            house.core.restore(task_spec(task, house.sealer.unwrap(task.id, wrapped)), bodies)
+            meant = replace(task, hard_end_ms=task.hard_end_ms - behind)
+            house.core.restore(task_spec(meant, house.sealer.unwrap(task.id, wrapped)), bodies)
             if react.catch_up(house, task, bodies):
                 log.warning("a deviation is acted upon late", task=task.id)
             restored += 1

@@ -13,13 +13,14 @@ import structlog
 from flyball.audit.record import Kind, Record
 from flyball.credential.lease import LIVE as LIVE_LEASES
 from flyball.credential.lease import Lease, LeaseState
-from flyball.flow import end
+from flyball.flow import end, highwater
 from flyball.flow.gate import heard
 from flyball.flow.house import House
 from flyball.flow.react import react
 from flyball.kernel.errors import Conflict, FlyballError, Gone
 from flyball.kernel.json import parse_object
 from flyball.policy.engine import CoreError
+from flyball.revocation.due import due
 from flyball.revocation.loop import Lane
 from flyball.task.task import Cause, TaskState
 
@@ -32,20 +33,19 @@ class SteppedBack:
 
     Deadlines are kept as wall time and meant in elapsed time. When the wall clock goes back, the live
     leases' ends are noted on the monotonic clock; leases that are made later have their own wall time.
+    A step that was made while this process was down is seen by the mark in the store.
     """
-
-    _SLACK_MS = 1000  # below this it is the clock being slewed, not stepped
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._wall, self._mono = house.clock.wall_ms(), house.clock.mono_ms()
+        self._wall, self._mono = house.clock.wall_ms() + highwater.behind_ms(house), house.clock.mono_ms()
         self._ends: dict[str, int] = {}
 
     def over(self) -> list[Lease]:
         """Leases that are over though the clock says otherwise. For one thread."""
         house, wall, mono = self._house, self._house.clock.wall_ms(), self._house.clock.mono_ms()
         expected = self._wall + mono - self._mono
-        if wall < expected - self._SLACK_MS:
+        if wall < expected - highwater.SLACK_MS:
             log.warning("the wall clock was stepped back", by_ms=expected - wall)
             for lease in house.leases.select(states=LIVE_LEASES, limit=1_000_000):
                 self._ends.setdefault(lease.id, mono + lease.expires_ms - expected)
@@ -68,6 +68,7 @@ class Watch:
             threading.Thread(target=self._guarded, args=(self.tick, TICK_S), name="flyball-tick", daemon=True),
         ]
         self._next_slow_ms = 0
+        self._next_mark_ms = 0
         self._next_sweep_ms = 0
         self._deviations: list[tuple[str, str, str, str]] = []  # not yet acted upon
 
@@ -120,30 +121,30 @@ class Watch:
         """One look at everything that may be due."""
         house = self._house
         heard(house)
-        self._due_tasks()
-        self._due_leases()
+        self._due()
         now = house.clock.mono_ms()
         if now >= self._next_slow_ms:
             self._next_slow_ms = now + 1000
             self._slow()
+        if now >= self._next_mark_ms:
+            self._next_mark_ms = now + highwater.EVERY_MS
+            highwater.mark(house)
         if now >= self._next_sweep_ms:
             self._next_sweep_ms = now + house.settings.sweep_ms
             threading.Thread(target=self._sweep, name="flyball-sweep", daemon=True).start()
 
-    def _due_tasks(self) -> None:
-        causes = {"heartbeat_missed": Cause.HEARTBEAT_MISSED, "hard_end": Cause.EXPIRED}
-        for task_id, why in self._house.core.due():
-            task = self._house.tasks.get(task_id)
-            if task is not None:
-                end.finish(self._house, [task], causes[why], by="flyball")
-
-    def _due_leases(self) -> None:
+    def _due(self) -> None:
         house = self._house
         now = house.clock.wall_ms()
-        for lease in (*self._stepped_back.over(), *house.leases.due(now)):
-            if house.issuing.holds(lease.id):
-                continue
-            house.revoker.submit(lease, lease.cause or Cause.EXPIRED.value, Lane.EXPIRY)
+        ripe = due(house.leases, house.core, now)
+        for task_id, cause in ripe.tasks:
+            task = house.tasks.get(task_id)
+            if task is not None:
+                end.finish(house, [task], cause, by="flyball")
+        early = [(lease, lease.cause or Cause.EXPIRED.value) for lease in self._stepped_back.over()]
+        for lease, why in (*early, *ripe.leases):
+            if not house.issuing.holds(lease.id):
+                house.revoker.submit(lease, why, Lane.EXPIRY)
         for lease in house.leases.select(states=frozenset({LeaseState.INTENT, LeaseState.ACTIVE})):
             if now - lease.created_ms > house.settings.undelivered_ms and not house.issuing.holds(lease.id):
                 house.revoker.submit(lease, Cause.UNDELIVERED.value, Lane.KILL)
