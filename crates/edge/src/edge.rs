@@ -25,6 +25,8 @@ pub struct Parts {
     pub clock: Clock,
     /// How long a decision waits for its record at most.
     pub max_wait: Duration,
+    /// Called first on each thread of the edge's, for what its owner wants of them.
+    pub prepare: fn(),
 }
 
 struct Running {
@@ -36,16 +38,17 @@ struct Running {
 /// AuthZEN over HTTP, on threads of its own.
 pub struct Edge {
     shared: Arc<Shared>,
+    prepare: fn(),
     running: Mutex<Option<Running>>,
 }
 
 impl Edge {
     /// An edge that does not listen yet.
     pub fn new(parts: Parts, config: Config) -> Self {
-        let Parts { plane, sink, clock, max_wait } = parts;
+        let Parts { plane, sink, clock, max_wait, prepare } = parts;
         let shared =
             Shared { plane, sink, clock, max_wait, config, used: Used::default(), connections: AtomicUsize::new(0) };
-        Self { shared: Arc::new(shared), running: Mutex::new(None) }
+        Self { shared: Arc::new(shared), prepare, running: Mutex::new(None) }
     }
 
     /// Listen everywhere, or nowhere. Returns the bound places, in the configuration's order.
@@ -86,7 +89,11 @@ impl Edge {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let places = places.iter().map(Place::share).collect::<std::io::Result<Vec<_>>>()?;
         let shared = Arc::clone(&self.shared);
-        Builder::new().name(format!("flyball-edge-{number}")).spawn(move || run(&runtime, shared, places, stopping))
+        let prepare = self.prepare;
+        Builder::new().name(format!("flyball-edge-{number}")).spawn(move || {
+            prepare();
+            run(&runtime, shared, places, stopping);
+        })
     }
 
     /// Take no more connections, answer what is in flight for as long as `drain`, then close.

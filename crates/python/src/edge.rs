@@ -10,6 +10,7 @@ use pyo3::types::PyBytes;
 use crate::clock::now;
 use crate::core::PyCore;
 use crate::errors::{CoreError, Process};
+use crate::slice::shorten;
 
 /// AuthZEN over HTTP.
 #[pyclass(name = "Edge", module = "flyball._core._native", frozen)]
@@ -35,8 +36,13 @@ impl PyEdge {
         let core = core.get();
         core.process.check()?;
         let config = Config::from_json(config_json).map_err(|error| refused(&error))?;
-        let parts =
-            Parts { plane: Arc::clone(&core.plane), sink: Arc::clone(&core.sink), clock: now, max_wait: core.max_wait };
+        let parts = Parts {
+            plane: Arc::clone(&core.plane),
+            sink: Arc::clone(&core.sink),
+            clock: now,
+            max_wait: core.max_wait,
+            prepare: shorten,
+        };
         Ok(Self { edge: Edge::new(parts, config), process: Process::this() })
     }
 

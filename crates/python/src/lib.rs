@@ -13,6 +13,7 @@ mod errors;
 mod latency;
 mod module;
 mod settle;
+mod slice;
 mod taskless;
 mod verdict;
 mod writer;

@@ -10,6 +10,7 @@ use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyFloat, PyInt, PyString, PyTuple};
 
 use crate::errors::{Process, StoreConflict, unavailable};
+use crate::slice::shorten;
 
 /// A record as Python hands it in: (task, kind, `at_ms`, body, sealed).
 type RecordArgs = (Option<String>, String, i64, PyBackedBytes, Option<PyBackedBytes>);
@@ -26,7 +27,8 @@ impl PyWriter {
     #[new]
     #[pyo3(signature = (path, *, queue_limit = 65536))]
     fn new(py: Python<'_>, path: &str, queue_limit: usize) -> PyResult<Self> {
-        let writer = py.detach(|| Writer::open(Path::new(path), queue_limit)).map_err(|fault| unavailable(&fault))?;
+        let opened = py.detach(|| Writer::open_with(Path::new(path), queue_limit, shorten));
+        let writer = opened.map_err(|fault| unavailable(&fault))?;
         Ok(Self { writer: Arc::new(writer), process: Process::this() })
     }
 

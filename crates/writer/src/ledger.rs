@@ -6,6 +6,8 @@
 //! - W3: after any failure the head and the record numbers are read from the database again. The
 //!   outcome of a failed COMMIT is unknown, so nothing remembered may be built on.
 
+mod transaction;
+
 use flyball_decision::{CounterCharge, RecordDraft};
 use rusqlite::{Connection, Statement, params, params_from_iter};
 
@@ -122,42 +124,6 @@ impl<'c> Ledger<'c> {
         };
         self.head = Some(head);
         Ok(head)
-    }
-
-    /// Write units, then decisions' records, in one transaction.
-    pub(crate) fn write<'d>(
-        &mut self,
-        units: &[&Unit],
-        drafts: impl Iterator<Item = &'d RecordDraft>,
-        home: &Home,
-    ) -> Result<Committed, Broken> {
-        let rolled_back = |fault, by_drafts| Broken::RolledBack { fault, by_drafts };
-        if let Err(error) = self.begin.execute([]) {
-            self.roll_back();
-            return Err(rolled_back(error.into(), false));
-        }
-        let staged = match self.stage_units(units) {
-            Err(fault) => Err(rolled_back(fault, false)),
-            Ok((head, units)) => match self.stage_drafts(head, drafts, home) {
-                Err(fault) => Err(rolled_back(fault, true)),
-                Ok((head, drafts)) => Ok((head, Committed { units, drafts })),
-            },
-        };
-        let result = staged.and_then(|(head, written)| {
-            self.advance_catalogue(false).map_err(|error| rolled_back(error.into(), false))?;
-            self.commit.execute([]).map_err(|error| Broken::Unknown(error.into()))?;
-            self.committed(head);
-            Ok(written)
-        });
-        match &result {
-            Ok(_) => {}
-            Err(Broken::RolledBack { .. }) => self.roll_back(),
-            Err(Broken::Unknown(_)) => {
-                self.roll_back();
-                self.seen_version = None;
-            }
-        }
-        result
     }
 
     /// Bring the catalogue up to the head, in steps: called where nothing waits. False when there is

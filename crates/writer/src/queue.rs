@@ -25,9 +25,12 @@ const DRAFT_BYTES: usize = 64 << 20;
 
 /// How long records that nobody waits for may gather. A commit for a few of them costs as much as
 /// one for hundreds, and takes the processor from those who decide.
-const GATHER: Duration = Duration::from_millis(4);
+const GATHER: Duration = Duration::from_millis(8);
 /// How many of them are enough.
 const GATHERED: usize = 512;
+/// How many of them are staged at a time while they gather. Staging them all at once would keep the
+/// processor from those who decide for milliseconds.
+const PORTION: usize = 32;
 
 /// Whether somebody waits for a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,17 +130,46 @@ struct Waiting {
     asleep: bool,
     /// Somebody waits for one of the drafts.
     awaited: bool,
-    /// When the first of the drafts came, where nobody waits for any of them.
-    gathering_since: Option<Instant>,
+    /// Where nobody waits for what is being gathered: until when it may be, and how many there are
+    /// of it outside of this queue, staged already.
+    gathering: Option<(Instant, usize)>,
 }
 
 impl Waiting {
     /// How much longer the batch may gather; `None` when it is to be written now.
     fn may_gather(&self) -> Option<Duration> {
-        if self.closed || self.awaited || !self.units.is_empty() || self.drafts.len() >= GATHERED {
+        let (until, staged) = self.gathering?;
+        let gathered = self.drafts.len().saturating_add(staged);
+        if self.closed || self.awaited || !self.units.is_empty() || gathered >= GATHERED {
             return None;
         }
-        GATHER.checked_sub(self.gathering_since?.elapsed()).filter(|left| !left.is_zero())
+        until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    }
+
+    /// Whether some of the batch is staged already, and the writer's thread sees to the time.
+    fn is_staging(&self) -> bool {
+        self.gathering.is_some_and(|(_, staged)| staged > 0)
+    }
+
+    /// Whether there is something for the writer's thread to do now.
+    fn is_due(&self) -> bool {
+        self.drafts.len() >= PORTION || self.may_gather().is_none()
+    }
+
+    /// No more goes into the batch that was being gathered. What is left over is written next,
+    /// without delay.
+    fn batch_ends(&mut self) {
+        self.awaited = !self.drafts.is_empty();
+        self.gathering = None;
+    }
+
+    /// Move the drafts that wait, as many as go into one batch.
+    fn hand_over(&mut self, drafts: &mut Vec<DraftJob>) {
+        let some = self.drafts.len().min(DRAFTS_PER_BATCH);
+        let from = drafts.len();
+        drafts.extend(self.drafts.drain(..some));
+        let taken: usize = drafts.iter().skip(from).map(|job| bytes_of(&job.draft)).sum();
+        self.draft_bytes = self.draft_bytes.saturating_sub(taken);
     }
 }
 
@@ -180,10 +212,14 @@ impl Queue {
         let first = waiting.drafts.len() == 1;
         match pace {
             Pace::Now => waiting.awaited = true,
-            Pace::Later if first => waiting.gathering_since = Some(Instant::now()),
+            Pace::Later if first && waiting.gathering.is_none() => {
+                waiting.gathering = Some((Instant::now() + GATHER, 0));
+            }
             Pace::Later => {}
         }
-        if first || waiting.may_gather().is_none() {
+        // The first of a batch wakes the thread so that it sees to the time; later ones, when they
+        // are a portion.
+        if (first && !waiting.is_staging()) || waiting.is_due() {
             self.wake(waiting);
         }
         Ok(())
@@ -226,21 +262,50 @@ impl Queue {
                 }
             }
         }
-        while let Some(left) = waiting.may_gather() {
-            waiting.asleep = true;
-            self.arrived.wait_for(&mut waiting, left);
-            waiting.asleep = false;
-        }
+        self.gather(&mut waiting);
         let some = waiting.units.len().min(UNITS_PER_BATCH);
         units.extend(waiting.units.drain(..some));
-        let some = waiting.drafts.len().min(DRAFTS_PER_BATCH);
-        drafts.extend(waiting.drafts.drain(..some));
-        let taken: usize = drafts.iter().map(|job| bytes_of(&job.draft)).sum();
-        waiting.draft_bytes = waiting.draft_bytes.saturating_sub(taken);
-        // What is left over belongs to a batch that was too large: it is written next, without delay.
-        waiting.awaited = !waiting.drafts.is_empty();
-        waiting.gathering_since = None;
+        waiting.hand_over(drafts);
+        if waiting.may_gather().is_some() {
+            waiting.gathering = waiting.gathering.map(|(until, _)| (until, drafts.len()));
+        } else {
+            waiting.batch_ends();
+        }
         Taken::Batch
+    }
+
+    /// While the batch that was taken may still gather: wait for the next portion, and take it.
+    /// False when there is nothing more to come, and the batch is to be written.
+    pub(crate) fn take_more(&self, drafts: &mut Vec<DraftJob>) -> bool {
+        let mut waiting = self.waiting.lock();
+        if waiting.gathering.is_none() {
+            return false;
+        }
+        self.gather(&mut waiting);
+        if !waiting.units.is_empty() {
+            // A unit of work does not wait for decisions to be staged before it.
+            waiting.batch_ends();
+            return false;
+        }
+        let from = drafts.len();
+        waiting.hand_over(drafts);
+        if waiting.may_gather().is_some() {
+            waiting.gathering = waiting.gathering.map(|(until, _)| (until, drafts.len()));
+        } else {
+            waiting.batch_ends();
+        }
+        drafts.len() > from
+    }
+
+    /// Wait until there is a portion, or the batch may gather no more.
+    fn gather(&self, waiting: &mut parking_lot::MutexGuard<'_, Waiting>) {
+        while waiting.drafts.len() < PORTION
+            && let Some(left) = waiting.may_gather()
+        {
+            waiting.asleep = true;
+            self.arrived.wait_for(waiting, left);
+            waiting.asleep = false;
+        }
     }
 
     /// Whether nothing waits.

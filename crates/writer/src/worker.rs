@@ -103,12 +103,10 @@ fn attempt(
     ledger: &mut Ledger<'_>,
     shared: &Shared,
     units: &[UnitJob],
-    drafts: &[DraftJob],
+    drafts: &mut Vec<DraftJob>,
 ) -> Result<Committed, Broken> {
-    let start = Instant::now();
-    let home = shared.home.lock().clone();
-    let only: Vec<&Unit> = units.iter().map(|job| &job.unit).collect();
-    let result = ledger.write(&only, drafts.iter().map(|job| &job.draft), &home);
+    let mut took = Duration::ZERO;
+    let result = stage(ledger, shared, units, drafts, &mut took);
     match &result {
         Ok(written) => {
             if let Ok(head) = ledger.known_head() {
@@ -117,7 +115,7 @@ fn attempt(
             let conflicts = written.drafts.iter().filter(|written| !**written).count()
                 + written.units.iter().filter(|one| matches!(one, UnitOutcome::Conflict(_))).count();
             let counted = (units.len() as u64, drafts.len() as u64, conflicts as u64);
-            shared.stats.committed(counted.0, counted.1, counted.2, start.elapsed());
+            shared.stats.committed(counted.0, counted.1, counted.2, took);
         }
         Err(Broken::RolledBack { fault, .. }) => shared.stats.failed(fault.code(), false),
         Err(Broken::Unknown(fault)) => {
@@ -129,6 +127,35 @@ fn attempt(
         }
     }
     result
+}
+
+/// Stage what was taken, and, where nobody waits for any of it, what still comes for a moment; then
+/// commit. `took` is how long all that was, without the waiting.
+fn stage(
+    ledger: &mut Ledger<'_>,
+    shared: &Shared,
+    units: &[UnitJob],
+    drafts: &mut Vec<DraftJob>,
+    took: &mut Duration,
+) -> Result<Committed, Broken> {
+    let mut start = Instant::now();
+    let home = shared.home.lock().clone();
+    let only: Vec<&Unit> = units.iter().map(|job| &job.unit).collect();
+    let mut open = ledger.begin(&only)?;
+    let mut staged = 0;
+    loop {
+        ledger.add(&mut open, drafts.iter().skip(staged).map(|job| &job.draft), &home)?;
+        staged = drafts.len();
+        *took += start.elapsed();
+        let more = shared.queue.take_more(drafts);
+        start = Instant::now();
+        if !more {
+            break;
+        }
+    }
+    let committed = ledger.commit(open);
+    *took += start.elapsed();
+    committed
 }
 
 fn settle(written: Committed, units: &mut Vec<UnitJob>, drafts: &mut Vec<DraftJob>) {

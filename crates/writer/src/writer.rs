@@ -40,6 +40,11 @@ pub struct Writer {
 impl Writer {
     /// Open a store whose schema is already there. `queue_limit`: decisions that may wait.
     pub fn open(path: &Path, queue_limit: usize) -> Result<Self, Fault> {
+        Self::open_with(path, queue_limit, || {})
+    }
+
+    /// The same; `prepare` is called first on the writer's thread, for what its owner wants of it.
+    pub fn open_with(path: &Path, queue_limit: usize, prepare: fn()) -> Result<Self, Fault> {
         let conn = connect(path)?;
         let shared = Arc::new(Shared {
             queue: Queue::new(queue_limit),
@@ -52,7 +57,10 @@ impl Writer {
         let theirs = Arc::clone(&shared);
         let thread = Builder::new()
             .name("flyball-writer".to_owned())
-            .spawn(move || run(&conn, &theirs, tell))
+            .spawn(move || {
+                prepare();
+                run(&conn, &theirs, tell);
+            })
             .map_err(|_| Fault::Io)?;
         opened.recv().unwrap_or(Err(Fault::Closed))?;
         let readers = Readers::new(path);
