@@ -13,12 +13,11 @@ import structlog
 from flyball.audit.record import Kind, Record
 from flyball.credential.lease import LIVE as LIVE_LEASES
 from flyball.credential.lease import Lease, LeaseState
-from flyball.flow import end
+from flyball.flow import end, react
 from flyball.flow.gate import heard
 from flyball.flow.house import House
-from flyball.flow.react import react
 from flyball.kernel.errors import Conflict, FlyballError, Gone
-from flyball.kernel.json import parse_object
+from flyball.kernel.json import Json, parse_object
 from flyball.policy.engine import CoreError
 from flyball.revocation.loop import Lane
 from flyball.task.task import Cause, TaskState
@@ -69,7 +68,7 @@ class Watch:
         ]
         self._next_slow_ms = 0
         self._next_sweep_ms = 0
-        self._deviations: list[tuple[str, str, str, str]] = []  # not yet acted upon
+        self._events: list[dict[str, Json]] = []  # not yet acted upon
 
     def start(self) -> None:
         """Start watching."""
@@ -98,20 +97,16 @@ class Watch:
     def events_once(self) -> None:
         """Wait shortly for events of the decision plane, and act on each; one that cannot be acted on now is kept."""
         for raw in self._house.core.drain_events(256, 200):
-            event = parse_object(raw)
-            if event.get("event") == "deviation":
-                reasons = event.get("reasons")
-                told = ",".join(str(one) for one in reasons) if isinstance(reasons, list) else ""
-                self._deviations.append((str(event["task"]), str(event["reaction"]), str(event["decision"]), told))
-        waiting, self._deviations = self._deviations, []
+            self._events.append(parse_object(raw))
+        waiting, self._events = self._events, []
         failed: Exception | None = None
-        for deviation in waiting:
+        for event in waiting:
             try:
-                react(self._house, *deviation)
+                react.on_event(self._house, event)
             except (Conflict, Gone):
                 continue  # the task has moved on meanwhile: what came first stands
             except Exception as fault:  # noqa: BLE001 - no task's trouble may cost another its reaction
-                self._deviations.append(deviation)
+                self._events.append(event)
                 failed = fault
         if failed is not None:
             raise failed
