@@ -1,0 +1,392 @@
+"""The plane, plainly: tasks, checks, results, plans, approvals. SPEC, "The plane"."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from tests.model.children import DEPTH, allotted, slots
+from tests.model.documents import Leaf, Malformed, canonical, leaves, parse, static_labels
+from tests.model.origins import Result, World
+from tests.model.program import BREACHES, REACTIONS, Profile
+from tests.model.rules import Call, Match, Refused, find
+from tests.model.state import Allowed, Fact, State, fold
+from tests.model.text import day_of
+from tests.model.typed import wrong_type
+
+#: SPEC: "Pending at most 64 a task, each for 10 minutes".
+PENDING = 64
+PENDING_MS = 600_000
+
+
+class Answer(NamedTuple):
+    """What a check answers."""
+
+    effect: str
+    reason: str
+    reaction: str | None = None
+    #: Labels that the task has after it.
+    labels: frozenset[str] = frozenset()
+    approval: str | None = None
+    decision: str = ""
+
+
+class Wrong(Exception):
+    """A call that could not be carried out; args: (code,)."""
+
+
+@dataclass
+class Task:
+    """One task: what it was opened with, and the facts since."""
+
+    profile: Profile
+    agent: str
+    owner: str
+    inputs: dict[str, Any]
+    vouched: frozenset[str]
+    binding: str
+    hard_end_ms: int
+    labels: frozenset[str]
+    parent: str | None = None
+    #: What of the profile's actions it is narrowed to.
+    actions: frozenset[str] | None = None
+    #: What its parent gave it of each counter.
+    allot: dict[str, int] = field(default_factory=dict)
+    depth: int = 1
+    facts: list[Fact] = field(default_factory=list)
+    state: State = field(default_factory=State)
+
+    def note(self, *fact: Any) -> None:
+        """One fact more, and the state that all of them add up to."""
+        self.facts.append(fact)
+        self.state = fold(self.labels, self.facts)
+
+
+class Model:
+    """All tasks of one document."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+        self.tasks: dict[str, Task] = {}
+        self.across: dict[str, int] = {}
+        self.harsh: dict[str, list[int]] = {}
+
+    def open(self, spec: dict[str, Any]) -> None:
+        """SPEC: "`declared` satisfies no `from`": only what another vouches for is the user's word."""
+        inputs = {name: one["value"] for name, one in spec.get("inputs", {}).items()}
+        vouched = frozenset(
+            name for name, one in spec.get("inputs", {}).items() if one.get("vouched_by", "declared") != "declared"
+        )
+        labels = frozenset(spec.get("labels", []))
+        task = Task(
+            Profile(self.document, spec["profile"]), spec["agent"], spec["owner"], inputs, vouched, spec["binding"],
+            spec["hard_end_ms"], labels,
+        )  # fmt: skip
+        task.state = fold(labels, [])
+        if spec.get("parent"):
+            self._adopt(task, spec)
+        self.tasks[spec["id"]] = task
+
+    def _adopt(self, child: Task, spec: dict[str, Any]) -> None:
+        """SPEC: "The child runs its parent's profile, inputs a subset with equal values and the parent's vouching,
+        labels of the parent, ends no later, budgets: its slots' limits are what was allotted".
+        """
+        if spec["parent"] not in self.tasks:
+            raise Wrong("parent_unknown")
+        parent = self.tasks[spec["parent"]]
+        if parent.state.standing != "open":
+            raise Wrong("parent_not_open")
+        if parent.depth >= DEPTH:
+            raise Wrong("child_too_deep")
+        if any(parent.inputs.get(name) != value for name, value in child.inputs.items()):
+            raise Wrong("child_inputs")
+        limits = slots(parent.profile, parent.inputs)
+        share = allotted(limits, parent.state.used, spec.get("allot"))
+        if share is None:
+            raise Wrong("allot_exceeds")
+        child.parent, child.depth, child.allot = spec["parent"], parent.depth + 1, share
+        child.vouched = parent.vouched & frozenset(child.inputs)
+        child.labels |= parent.state.labels
+        child.hard_end_ms = min(child.hard_end_ms, parent.hard_end_ms)
+        child.actions = parent.actions if spec.get("actions") is None else frozenset(spec["actions"])
+        parent.note("charged", share)
+        child.state = fold(child.labels, [])
+        child.note("charged", {slot: limits[slot] - amount for slot, amount in share.items()})
+
+    def close(self, task: str) -> None:
+        """SPEC: "what is unused returns at the child's end"."""
+        found = self.tasks.pop(task)
+        if found.parent in self.tasks:
+            limits = slots(found.profile, found.inputs)
+            left = {slot: -(limits[slot] - found.state.used[slot]) for slot in found.allot}
+            self.tasks[found.parent].note("charged", left)
+
+    def restart(self) -> None:
+        """Every task anew from its facts; SPEC: "an agent cannot reset its history"."""
+        for task in self.tasks.values():
+            task.state = fold(task.labels, list(task.facts))
+
+    def check(
+        self, task: str, pep: str, action: str, type_: str, id_: str, args: bytes | str, now_ms: int,
+        binding: str = "inproc",
+    ) -> Answer:  # fmt: skip
+        """Decide one call."""
+        if task not in self.tasks:
+            return Answer("deny", "task_unknown")
+        found = self.tasks[task]
+        number = found.state.number + 1
+        found.note("checked", number)
+        decision = f"{task}/{number}"
+        try:
+            match, digest = self._decide(found, pep, action, type_, id_, args, now_ms, binding)
+            return self._grant(found, pep, action, match, digest, decision, number, now_ms)
+        except Refused as refused:
+            reaction = self._react(found, refused, now_ms)
+            self._fence_children(task)
+            return Answer("deny", refused.reason, reaction, found.state.labels, None, decision)
+
+    def _decide(
+        self, task: Task, pep: str, action: str, type_: str, id_: str, args: bytes | str, now_ms: int, binding: str
+    ) -> tuple[Match, str]:
+        declared = self.document["actions"].get(action)
+        self._standing(task, declared is None or declared["effect"] == "write", now_ms)
+        self._proof(task, pep, action, binding)
+        if declared is None or declared.get("taskless"):
+            raise Stopped("action_unknown")
+        if declared["resource_type"] != type_:
+            raise Stopped("resource_type_unknown")
+        try:
+            members = parse(args or "{}")
+        except Malformed:
+            members = None
+        if not isinstance(members, dict):
+            raise Stopped("malformed")
+        # SPEC: "A JSON null argument is taken as absent (dropped before typing; it stays in digest and record)".
+        given = {name: value for name, value in members.items() if value is not None}
+        wrong = wrong_type(declared.get("args", {}), given)
+        if wrong:
+            raise Stopped(wrong)
+        call = Call(
+            action, id_, self._world(task, given, now_ms), task.state, task.inputs, self.across, task.agent,
+            task.owner, now_ms,
+        )  # fmt: skip
+        if task.actions is not None and action not in task.actions:
+            raise Refused("action_not_in_profile")
+        return find(task.profile, call), canonical([action, type_, id_, members])
+
+    def _standing(self, task: Task, write: bool, now_ms: int) -> None:
+        """Fenced, suspended, parked, frozen (for effects), expired."""
+        standing = task.state.standing
+        if standing in ("fenced", "suspended", "parked") or (standing == "frozen" and write):
+            raise Stopped(f"task_{standing}")
+        if now_ms >= task.hard_end_ms:
+            raise Stopped("task_expired")
+
+    def _proof(self, task: Task, pep: str, action: str, binding: str) -> None:
+        """An enforcement point asks only for actions that it is declared for, with the task's own proof."""
+        if pep != "flyball" or binding != "inproc":
+            known = next((one for one in self.document["peps"] if one["name"] == pep), None)
+            if known is None:
+                raise Stopped("pep_not_registered")
+            patterns = known["actions"]
+            if not any(action.startswith(p[:-1]) if p.endswith("*") else action == p for p in patterns):
+                raise Stopped("pep_action_not_registered")
+        if binding == "":
+            raise Stopped("pep_task_proof")
+        if binding != "inproc" and not binding.startswith("pep:") and binding != task.binding:
+            raise Stopped("not_bound")
+
+    def _world(self, task: Task, args: dict[str, Any], now_ms: int) -> World:
+        inputs = {name: _text(value) for name, value in task.inputs.items()}
+        return World(task.profile, inputs, task.vouched, task.state.results, args, self.today(task, now_ms))
+
+    def today(self, task: Task, now_ms: int) -> datetime.date | None:
+        """SPEC: "what "tomorrow" and "Saturday" are counted from; `clock` (UTC, the default) or `inputs.NAME`"."""
+        today = task.profile.today
+        if today == "clock":
+            return datetime.datetime.fromtimestamp(now_ms / 1000, datetime.UTC).date()
+        if "input" in today:
+            name = today["input"]
+            found = day_of(_text(task.inputs[name])) if name in task.vouched else None
+            return datetime.date(*found) if found else None
+        for result in reversed(task.state.results):
+            for leaf in result.leaves:
+                if result.action == today["result"]["action"] and leaf.field == today["result"]["field"]:
+                    found = day_of(leaf.text)
+                    if found:
+                        return datetime.date(*found)
+        return None
+
+    def _grant(
+        self, task: Task, pep: str, action: str, match: Match, digest: str, decision: str, number: int, now_ms: int
+    ) -> Answer:
+        effect = match.rule.get("effect", "allow")
+        approval = None
+        if effect != "allow":
+            reason, approval = self._approval(task, digest, effect, decision, now_ms)
+            if reason == "approval_refused":
+                return Answer("deny", reason, None, task.state.labels, approval, decision)
+            if reason != "allowed":
+                refused = effect if reason.endswith("_required") else "deny"
+                return Answer(refused, reason, None, task.state.labels, approval, decision)
+        for key, cost, _, _ in match.across:
+            self.across[key] = self.across.get(key, 0) + cost
+        # SPEC: "At allow: static labels of the action are attached before release".
+        labels = static_labels(task.profile.template(action))
+        meters = tuple(f"{match.rule['id']}/{unit}" for unit in (match.rule.get("reported") or {}))
+        call = Allowed(number, action, pep, tuple(sorted(match.charge.items())), match.entry, meters)
+        task.note("allowed", call, labels, match.distinct, approval)
+        return Answer("allow", "allowed", None, task.state.labels, approval, decision)
+
+    def _approval(self, task: Task, digest: str, effect: str, decision: str, now_ms: int) -> tuple[str, str | None]:
+        """SPEC: "The same call (same digest) while pending answers with the first reference"; "single use"."""
+        mine = [one for one in task.state.approvals if one.digest == digest and one.outcome != "used"]
+        for one in mine:
+            if one.outcome == "pending" and now_ms >= one.asked_ms + PENDING_MS:
+                task.note("settled", one.reference, "refused")
+                return "approval_refused", one.reference
+            if one.outcome == "approved":
+                return "allowed", one.reference
+            if one.outcome == "refused":
+                return "approval_refused", one.reference
+            return ("step_up_required" if effect == "step_up" else "approval_required"), one.reference
+        if sum(one.outcome == "pending" for one in task.state.approvals) >= PENDING:
+            return "approvals_full", None
+        task.note("asked", decision, digest, now_ms)
+        return ("step_up_required" if effect == "step_up" else "approval_required"), decision
+
+    def _react(self, task: Task, refused: Refused, now_ms: int) -> str | None:
+        """SPEC: "n-th breach *of that kind* in this task picks the step; `denials` counts all breaches"."""
+        kind = BREACHES.get(refused.reason)
+        if kind is None or isinstance(refused, Stopped):
+            return None
+        rule = refused.__dict__.get("rule")
+        ladder = (rule or {}).get("on_breach") or task.profile.ladders[kind]
+        nth = task.state.breaches[kind] + 1
+        total = sum(task.state.breaches.values()) + 1
+        steps = [ladder[min(nth, len(ladder)) - 1]]
+        steps += [word for threshold, word in task.profile.denials if total >= threshold]
+        reaction = max(steps, key=REACTIONS.index)
+        reaction = self._degraded(task, reaction, now_ms)
+        task.note("breach", kind, reaction)
+        return reaction
+
+    def _degraded(self, task: Task, reaction: str, now_ms: int) -> str:
+        """SPEC: "more than `most_per_minute` reactions harder than freeze for one profile in one minute -> freeze"."""
+        if REACTIONS.index(reaction) <= REACTIONS.index("freeze"):
+            return reaction
+        recent = [at for at in self.harsh.get(task.profile.name, []) if now_ms - at < 60_000]
+        if len(recent) >= task.profile.most:
+            return "freeze"
+        self.harsh[task.profile.name] = [*recent, now_ms]
+        return reaction
+
+    def report(
+        self, task: str, pep: str, decision: str, result: bytes | str, meta: dict[str, Any] | None = None,
+        now_ms: int = 0,
+    ) -> dict[str, Any]:  # fmt: skip
+        """SPEC: "Results of calls that were not allowed, unknown calls, repeats, someone else's task: refused"."""
+        found = self._known(task)
+        known = next((one for one in self.document["peps"] if one["name"] == pep), None)
+        if known is None or not known.get("may_report"):
+            raise Wrong("pep_may_not_report")
+        call = self._open_call(found, task, pep, decision)
+        try:
+            value = parse(result)
+        except Malformed as error:
+            raise Wrong("malformed") from error
+        # SPEC: "`pep "self"` or any PEP with identity self is self_reported": recorded, never kept.
+        own = bool(known["identity"].get("self"))
+        meta = meta or {}
+        before = [found.state.allowed[n] for n in found.state.reported if n in found.state.allowed]
+        nth = 1 + sum(one.action == call.action for one in before)
+        kept: list[Leaf] = [] if own else leaves(found.profile.template(call.action), value)
+        day = self.today(found, now_ms)
+        charge = _measured(call, value, result, meta)
+        labels = frozenset(meta.get("labels", [])) & frozenset(found.profile.written.get("labels", []))
+        kept_result = None if own else Result(call.action, nth, tuple(kept), day)
+        found.note("reported", call.number, kept_result, labels, charge)
+        return {"result": nth, "self_reported": own}
+
+    def return_charge(self, task: str, pep: str, decision: str) -> None:
+        """A call that is known not to have run costs nothing in the task's own counters."""
+        found = self._known(task)
+        known = next((one for one in self.document["peps"] if one["name"] == pep), None)
+        if known is None or not known.get("may_report"):
+            raise Wrong("pep_may_not_report")
+        call = self._open_call(found, task, pep, decision)
+        found.note("returned", call.number)
+
+    def declare_plan(self, task: str, plan: list[dict[str, Any]]) -> None:
+        """SPEC: "only while the task has no `outside` label"; "reads are left as the profile has them"."""
+        found = self._known(task)
+        if found.state.plan is not None:
+            raise Wrong("plan_exists")
+        if found.profile.plan == "none":
+            raise Wrong("plan_not_in_profile")
+        if "outside" in found.state.labels:
+            raise Wrong("plan_too_late")
+        for entry in plan:
+            if not found.profile.rules_of(entry["action"]) or not found.profile.writes(entry["action"]):
+                raise Wrong("plan_not_in_profile")
+        found.note("plan", plan)
+
+    def settle_approval(self, task: str, reference: str, approved: bool, now_ms: int) -> str:
+        """SPEC: "`settle_approval(task, reference, approved, by)` by control plane only"; once."""
+        found = self._known(task)
+        one = next((one for one in found.state.approvals if one.reference == reference), None)
+        if one is None:
+            raise Wrong("approval_unknown")
+        if one.outcome != "pending":
+            raise Wrong("approval_settled")
+        if now_ms >= one.asked_ms + PENDING_MS:
+            raise Wrong("approval_expired")
+        outcome = "approved" if approved else "refused"
+        found.note("settled", reference, outcome)
+        return outcome
+
+    def become(self, task: str, to: str) -> None:
+        """An operator's move: frozen, suspended, parked, open, fenced. "Fencing a parent fences its children"."""
+        self._known(task).note("state", to)
+        self._fence_children(task)
+
+    def _fence_children(self, task: str) -> None:
+        if self.tasks[task].state.standing == "fenced":
+            for name, one in self.tasks.items():
+                if one.parent == task and one.state.standing != "fenced":
+                    self.become(name, "fenced")
+
+    def _known(self, task: str) -> Task:
+        if task not in self.tasks:
+            raise Wrong("task_unknown")
+        return self.tasks[task]
+
+    def _open_call(self, found: Task, task: str, pep: str, decision: str) -> Allowed:
+        name, _, number = decision.rpartition("/")
+        call = found.state.allowed.get(int(number)) if name == task and number.isdigit() else None
+        if call is None:
+            raise Wrong("decision_unknown")
+        if call.pep != pep:
+            raise Wrong("pep_mismatch")
+        if call.number in found.state.reported:
+            raise Wrong("already_reported")
+        return call
+
+
+class Stopped(Refused):
+    """Refused before any rule was looked at."""
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _measured(call: Allowed, value: Any, raw: bytes | str, meta: dict[str, Any]) -> tuple[tuple[str, int], ...]:
+    """SPEC: budgets of rows, bytes and seconds are charged by what was reported."""
+    rows = meta.get("rows", len(value) if isinstance(value, list) else 1)
+    size = meta.get("bytes", len(raw.encode() if isinstance(raw, str) else raw))
+    amounts = {"rows": rows * 10_000, "bytes": size * 10_000, "seconds": meta.get("ms", 0) * 10}
+    return tuple((slot, amounts[slot.rsplit("/", 1)[1]]) for slot in call.meters)
