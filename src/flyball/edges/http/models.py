@@ -118,7 +118,7 @@ class Result(Asked):
 
     decision: Annotated[str, Field(pattern=DECISION)]
     result: JsonValue = Field(description="As the tool answered: structured, or a text.")
-    meta: Meta = Field(default_factory=lambda: Meta())
+    meta: Meta = Field(default_factory=Meta)
 
 
 class Reason(Asked):

@@ -66,7 +66,7 @@ def open_task(house: HouseDep, proof: ProofDep, ask: models.OpenTask) -> Respons
 
 @router.post("/tasks/{task}/plan", status_code=204, summary="Say which effects the task is for")
 def plan(house: HouseDep, proof: ProofDep, task: TaskId, ask: models.DeclarePlan) -> Response:
-    """From here on it is held to them; reads stay as the profile has them. Once, before it reads what outsiders write."""
+    """It is held to them; reads stay as the profile has them. Once, and before it reads what an outsider can write."""
     request.declare_plan(house, proof, task, plan_json(ask.plan))
     return nothing()
 
