@@ -11,7 +11,7 @@ from flyball.kernel.json import Json
 from flyball.policy.compile import Compiled, load_bundle
 from flyball.policy.explain import Explanation, explain, holds
 from flyball.policy.verdict import OUR_FAULTS, REASONS
-from flyball.task.profile import Op
+from flyball.task.rules import Op
 from flyball.task.task import Input
 
 ROOT = Path(__file__).parents[2]

@@ -12,11 +12,11 @@ from flyball.task.profile import (
     InputSpec,
     InputType,
     Profile,
-    Resource,
     Voucher,
     canonical_value,
     validate_inputs,
 )
+from flyball.task.rules import Resource
 
 
 def profile(*specs: InputSpec) -> Profile:
