@@ -86,6 +86,11 @@ class Session:
         self._skew_s = 0.0
         self._bound = ""  # the token that the check connection was last shown a proof for
 
+    @property
+    def token(self) -> Secret:
+        """The token in hand."""
+        return Secret(self._token)
+
     # --- what to send -------------------------------------------------------------------------
 
     def open(self, body: Mapping[str, object], identity: str | None) -> Request:

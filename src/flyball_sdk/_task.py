@@ -19,7 +19,7 @@ from flyball_sdk._json import Json
 from flyball_sdk._session import MAX_ANSWER, Answer, Request, Session, body_of, keeps_trying, report_body
 from flyball_sdk.credential import Credential
 from flyball_sdk.errors import ApprovalRequired, Denied, FlyballError, StepUpRequired, TaskLost, Unavailable
-from flyball_sdk.model import Decision, Reported
+from flyball_sdk.model import Decision, Reported, Secret
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -93,6 +93,12 @@ class Task:
     def credentials(self) -> tuple[str, ...]:
         """The names of the credentials that the profile offers, empty before it is open."""
         return self._session.credentials
+
+    @property
+    def token(self) -> Secret:
+        """The task's token as it is now, for a tool that is an enforcement point of its own identity: it sends the
+        token with its question (`Flyball-Task`). It is bound to our key, so nobody else can do anything with it."""
+        return self._session.token
 
     @property
     def state(self) -> str:

@@ -24,11 +24,15 @@ import httpx
 import psycopg
 from psycopg import sql
 
-from flyball.demo import database
+from flyball.assembly import config as configuration
+from flyball.assembly import local
+from flyball.demo import certificates, database
 from flyball.demo.postgres import EmbeddedPostgres
 from flyball.kernel.json import Json
 
 ISSUER = "https://flyball.demo.internal"
+DESK = "spiffe://flyball.dev/desk"
+TOOL = "spiffe://flyball.dev/tool/shop"
 BUNDLE = Path(__file__).with_name("bundle")
 
 
@@ -100,7 +104,9 @@ class Stage:
         self._postgres: EmbeddedPostgres | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self._agents: list[AgentProcess] = []
-        self._control_port, self._decision_port = _free_port(), _free_port()
+        self._tools: subprocess.Popen[str] | None = None
+        self._tools_password = secrets.token_urlsafe(18)
+        self._control_port, self._decision_port, self._tools_port = _free_port(), _free_port(), _free_port()
         self._roles_seen: set[str] = set()
 
     # -- setting up ---------------------------------------------------------------------------
@@ -112,7 +118,13 @@ class Stage:
         self.home.mkdir(parents=True, mode=0o700)
         self._postgres = EmbeddedPostgres(self.home / "postgres")
         self._postgres.start()
-        database.prepare(self._postgres, admin_password=self._admin_password, control_password=self.control_password)
+        database.prepare(
+            self._postgres,
+            admin_password=self._admin_password,
+            control_password=self.control_password,
+            tools_password=self._tools_password,
+        )
+        certificates.make(self.home / "certificates", TOOL)
         (self.home / "orders-admin.password").touch(mode=0o600)
         (self.home / "orders-admin.password").write_text(self._admin_password + "\n")
         self._write_bundle()
@@ -136,6 +148,9 @@ class Stage:
             f"  listen: 127.0.0.1:{self._control_port}",
             "decision:",
             f"  listen: 127.0.0.1:{self._decision_port}",
+            f"  tls_cert: {self.home}/certificates/server.pem",
+            f"  tls_key: {self.home}/certificates/server.key",
+            f"  client_ca: {self.home}/certificates/ca.pem",
         ]
         (self.home / "flyball.yaml").write_text("\n".join(lines) + "\n")
 
@@ -191,6 +206,48 @@ class Stage:
         shown = " ".join(f'"{word}"' if " " in word else word for word in words)
         return f"flyball {shown}"
 
+    # -- the shop's tools ---------------------------------------------------------------------
+
+    def start_tools(self) -> None:
+        """Start the process that reads orders and sends mail: an enforcement point of its own identity."""
+        login = self.postgres.dsn(dbname=database.DATABASE, user=database.TOOLS_USER, password=self._tools_password)
+        self.outbox.touch(mode=0o600)
+        environment = self._environment() | {
+            "SHOP_PORT": str(self._tools_port),
+            "SHOP_DSN": login,
+            "SHOP_DECISIONS": f"https://127.0.0.1:{self._decision_port}",
+            "SHOP_CERTIFICATES": str(self.home / "certificates"),
+            "SHOP_OUTBOX": str(self.outbox),
+        }
+        with (self.home / "tools.log").open("ab") as log:
+            line = [sys.executable, "-m", "flyball.demo.tools"]
+            self._tools = subprocess.Popen(
+                line, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, start_new_session=True
+            )
+        assert self._tools.stdout is not None
+        if self._tools.stdout.readline().strip() != "listening":
+            raise StageFault("the shop's tools did not start", "look at tools.log in the demo's folder")
+
+    @property
+    def outbox(self) -> Path:
+        """Where the tools put what they send."""
+        return self.home / "outbox.jsonl"
+
+    def mails_to(self, address: str) -> int:
+        """How many mails were sent to an address."""
+        mails = [json.loads(line) for line in self.outbox.read_text().splitlines()]
+        return sum(mail["to"] == address for mail in mails)
+
+    def voucher(self, ticket: str) -> str:
+        """The support desk's signed word that there is this ticket."""
+        domain = local.dev_domain(configuration.load(self.home / "flyball.yaml", {}))
+        return domain.issue(DESK, ISSUER, claims={"inputs": {"ticket": ticket}})
+
+    def why(self, decision: str) -> dict[str, Json]:
+        """`flyball why --json`."""
+        told: dict[str, Json] = json.loads(self._flyball("why", decision, "--json"))
+        return told
+
     # -- agents -------------------------------------------------------------------------------
 
     def agent(self, name: str) -> AgentProcess:
@@ -201,6 +258,7 @@ class Stage:
         svid.write_text(text.strip())
         environment = self._environment()
         environment |= {"FLYBALL_ADDR": self.control_url, "FLYBALL_SVID_FILE": str(svid)}
+        environment |= {"FLYBALL_CA_FILE": f"{self.home}/certificates/ca.pem", "SHOP_PORT": str(self._tools_port)}
         with (self.home / "agents.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "flyball.demo.agent"],
@@ -395,6 +453,10 @@ class Stage:
         """Stop every process. The store stays where it is."""
         for agent in self._agents:
             agent.stop()
+        if self._tools is not None and self._tools.poll() is None:
+            self._tools.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._tools.wait(timeout=5)
         if self._server is not None and self._server.poll() is None:
             self._server.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):

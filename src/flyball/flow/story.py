@@ -91,12 +91,16 @@ class _Story:
             told["effect"] = "deny"
             told["reasons"] = ["overtaken_by_fence"]
         if stored.sealed is not None and self.key is not None:
-            try:
-                opened = self.house.sealer.open_record(self.key, self.row.id, decision, stored.sealed)
-                told["args"] = _no_floats(parse(opened))
-            except (FlyballError, ValueError):
-                told["args"] = None
+            told["args"] = self._opened(stored.sealed, decision)
         return told
+
+    def _opened(self, sealed: bytes, label: str) -> Json:
+        if self.key is None:
+            return None
+        try:
+            return _no_floats(parse(self.house.sealer.open_record(self.key, self.row.id, label, sealed)))
+        except (FlyballError, ValueError):
+            return None
 
     def _result(self, body: Mapping[str, Json]) -> dict[str, Json]:
         told: dict[str, Json] = {
@@ -112,7 +116,10 @@ class _Story:
             return {"declared": True, "entries": left}
         for stored, body in self._bodies():
             if stored.kind == Kind.PLAN_DECLARED:
-                return {"declared": True, "at": stored.at_ms, "digest": body.get("digest"), "by": body.get("by")}
+                told: dict[str, Json] = {"declared": True, "at": stored.at_ms, "digest": body.get("digest")}
+                if stored.sealed is not None and (opened := self._opened(stored.sealed, "plan")) is not None:
+                    told["entries"] = opened
+                return told
         return {"declared": False, "profile": self.profile.get("plan", "optional")}
 
     def _must(self) -> dict[str, Json]:

@@ -16,8 +16,8 @@ from flyball.kernel.json import Json
 from flyball.policy import explain_origin
 from flyball.policy.compile import Compiled, implied_rules
 from flyball.policy.diagnostics import did_you_mean, visible
-from flyball.policy.words import limits_of
 from flyball.policy.verdict import OUR_FAULTS, REASONS
+from flyball.policy.words import limits_of
 from flyball.task.profile import Profile
 from flyball.task.rules import Bound, BoundValue, FromInput, Op, Resource, Rule
 from flyball.task.task import Input
