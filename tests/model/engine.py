@@ -182,6 +182,14 @@ class Pair:
         self.restart()
         return None
 
+    def become(self, to: str) -> None:
+        """An operator's move, with the record that the control plane writes of it."""
+        self.model.become(self.task, to)
+        moves = {"open": self.core.resume, "frozen": self.core.freeze, "suspended": self.core.suspend}
+        if moves[to](self.task) and self.writer:
+            body = {"at": now_ms(), "kind": "task_state", "task": self.task, "to": to, "v": 1}
+            self.writer.commit([], [(self.task, "task_state", now_ms(), json.dumps(body).encode(), None)])
+
     def restart(self) -> None:
         """A new core that has only the records; the model folds its facts anew."""
         self.model.restart()
