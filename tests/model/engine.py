@@ -149,7 +149,7 @@ class Pair:
             if len(self.decisions) < step["back"]:
                 return None
             mine, theirs = self.decisions[-step["back"]]
-            pep = self.checks[-step["back"]]["pep"]
+            pep = "self" if self.checks[-step["back"]]["pep"] == "sdk" else "gateway"
             if what == "return":
                 return self.both(
                     lambda: self.model.return_charge(self.task, pep, mine),

@@ -288,22 +288,19 @@ class Model:
     ) -> dict[str, Any]:  # fmt: skip
         """SPEC: "Results of calls that were not allowed, unknown calls, repeats, someone else's task: refused"."""
         found = self._known(task)
-        known = next((one for one in self.document["peps"] if one["name"] == pep), None)
-        if known is None or not known.get("may_report"):
-            raise Wrong("pep_may_not_report")
         call = self._open_call(found, task, pep, decision)
         try:
             value = parse(result)
         except Malformed as error:
             raise Wrong("malformed") from error
         # SPEC: "`pep "self"` or any PEP with identity self is self_reported": recorded, never kept.
-        own = bool(known["identity"].get("self"))
+        own = self._own(pep)
         meta = meta or {}
         before = [found.state.allowed[n] for n in found.state.reported if n in found.state.allowed]
         nth = 1 + sum(one.action == call.action for one in before)
         kept: list[Leaf] = [] if own else leaves(found.profile.template(call.action), value)
         day = self.today(found, now_ms)
-        charge = _measured(call, value, result, meta)
+        charge = _measured(call, value, result, meta, own)
         labels = frozenset(meta.get("labels", [])) & frozenset(found.profile.written.get("labels", []))
         kept_result = None if own else Result(call.action, nth, tuple(kept), day)
         found.note("reported", call.number, kept_result, labels, charge)
@@ -312,10 +309,9 @@ class Model:
     def return_charge(self, task: str, pep: str, decision: str) -> None:
         """A call that is known not to have run costs nothing in the task's own counters."""
         found = self._known(task)
-        known = next((one for one in self.document["peps"] if one["name"] == pep), None)
-        if known is None or not known.get("may_report"):
-            raise Wrong("pep_may_not_report")
         call = self._open_call(found, task, pep, decision)
+        if self._own(pep):
+            raise Wrong("pep_may_not_report")
         found.note("returned", call.number)
 
     def declare_plan(self, task: str, plan: list[dict[str, Any]]) -> None:
@@ -362,12 +358,20 @@ class Model:
             raise Wrong("task_unknown")
         return self.tasks[task]
 
+    def _own(self, pep: str) -> bool:
+        """Whether it is the agent's own process."""
+        known = next((one for one in self.document["peps"] if one["name"] == pep), {})
+        return pep == "self" or bool(known.get("identity", {}).get("self"))
+
     def _open_call(self, found: Task, task: str, pep: str, decision: str) -> Allowed:
+        known = next((one for one in self.document["peps"] if one["name"] == pep), None)
+        if pep != "self" and (known is None or not known.get("may_report")):
+            raise Wrong("pep_may_not_report")
         name, _, number = decision.rpartition("/")
         call = found.state.allowed.get(int(number)) if name == task and number.isdigit() else None
         if call is None:
             raise Wrong("decision_unknown")
-        if call.pep != pep:
+        if call.pep != pep and not (pep == "self" and self._own(call.pep)):
             raise Wrong("pep_mismatch")
         if call.number in found.state.reported:
             raise Wrong("already_reported")
@@ -384,9 +388,12 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _measured(call: Allowed, value: Any, raw: bytes | str, meta: dict[str, Any]) -> tuple[tuple[str, int], ...]:
-    """SPEC: budgets of rows, bytes and seconds are charged by what was reported."""
-    rows = meta.get("rows", len(value) if isinstance(value, list) else 1)
-    size = meta.get("bytes", len(raw.encode() if isinstance(raw, str) else raw))
+def _measured(
+    call: Allowed, value: Any, raw: bytes | str, meta: dict[str, Any], own: bool
+) -> tuple[tuple[str, int], ...]:
+    """Rows, bytes and seconds as reported; of the agent's own word, whichever is more."""
+    rows, size = (len(value) if isinstance(value, list) else 1), len(raw.encode() if isinstance(raw, str) else raw)
+    rows = max(rows, meta.get("rows", 0)) if own else meta.get("rows", rows)
+    size = max(size, meta.get("bytes", 0)) if own else meta.get("bytes", size)
     amounts = {"rows": rows * 10_000, "bytes": size * 10_000, "seconds": meta.get("ms", 0) * 10}
     return tuple((slot, amounts[slot.rsplit("/", 1)[1]]) for slot in call.meters)

@@ -45,6 +45,9 @@ class Offered:
     labels: frozenset[str] = frozenset({"user"})
 
 
+_HANDLES = ("id", "email", "url", "host", "phone", "iban", "path", "number")
+
+
 def resolved(value: Value, day: datetime.date | None) -> list[Value]:
     """SPEC: "Relative words resolve from `today`"; without a day they mean nothing."""
     if value[0] in ("offset", "weekday"):
@@ -63,6 +66,9 @@ def derived(kind: str, leaf: Leaf, day: datetime.date | None) -> list[Value]:
     """A field's value as values of a kind: its own, found in it where it is text, or a derived form."""
     if kind == "text":
         return [("text", words(leaf.text))]
+    if kind == "id" and leaf.kind not in ("text", "any"):
+        # A number, an address or a path may stand as a handle.
+        return list(read("id", leaf.text)) if leaf.kind in _HANDLES else []
     if leaf.kind in ("text", "any"):
         whole = [one for value in read(kind, leaf.text) for one in resolved(value, day)]
         return [*whole, *(one for one in in_text(kind, leaf.text, day) if one not in whole)]

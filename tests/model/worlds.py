@@ -100,7 +100,7 @@ actions:
 %s
 peps:
   gateway: {identity: {uid: 1}, actions: ["*"], may_report: true}
-  sdk: {identity: {self: true}, actions: ["*"], may_report: true}
+  sdk: {identity: {self: true}, actions: ["*"]}
 """
 PROFILE = """
 profile: p
