@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from tests.adaptive.kit import ANN, EVE, OURS, House, inbox
 
 from flyball.policy.engine import CoreError
-from tests.adaptive.kit import ANN, EVE, OURS, House, inbox
 
 
 @pytest.fixture

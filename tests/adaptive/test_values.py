@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.adaptive.kit import ANN, BOB, EVE, OURS, THEIRS, House, Run, inbox
 
 
@@ -236,7 +235,7 @@ def test_nothing_asked_for(house: House) -> None:
 
 
 def test_authority_of_a_document_goes_no_further_than_that_document(house: House) -> None:
-    """"Pay bill B-7": only that bill's account and amount, within a limit, and a person is asked."""
+    """ "Pay bill B-7": only that bill's account and amount, within a limit, and a person is asked."""
     bills = [
         {"number": "B-7", "iban": OURS, "total": "80.00"},
         {"number": "B-8", "iban": THEIRS, "total": "90.00"},
