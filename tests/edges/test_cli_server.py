@@ -71,6 +71,8 @@ def test_tasks_and_one_task(server: RunningServer) -> None:
     shown = server.flyball("task", "show", agent.task)
     assert "T-1042  (declared by the agent itself)" in shown
     assert "delivered" in shown
+    assert "allow            credential.issue on orders" in shown
+    assert "calls: 2 allowed, 0 not" in shown
     agent.post(f"/v1/tasks/{agent.task}/end")
 
 
