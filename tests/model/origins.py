@@ -50,7 +50,7 @@ _HANDLES = ("id", "email", "url", "host", "phone", "iban", "path", "number")
 
 def resolved(value: Value, day: datetime.date | None) -> list[Value]:
     """SPEC: "Relative words resolve from `today`"; without a day they mean nothing."""
-    if value[0] in ("offset", "weekday"):
+    if value[0] in ("offset", "weekday", "next_weekday", "last_weekday"):
         return times.resolve(value, day) if day else []
     return [value]
 

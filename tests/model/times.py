@@ -81,17 +81,22 @@ def day_words(text: str) -> list[Value]:
         count = int(match[1]) if match[1].isdigit() else _NUMBERS.get(match[1])
         if count is not None:
             return [("offset", count * (7 if match[2].startswith("week") else 1))]
-    if (match := re.fullmatch(r"(?:next |this |on )?([a-z]+)", bare)) and match[1] in _DAYS:
-        return [("weekday", _DAYS.index(match[1]))]
+    if (match := re.fullmatch(r"(?:(next|last|this|on) )?([a-z]+)", bare)) and match[2] in _DAYS:
+        kind = {"next": "next_weekday", "last": "last_weekday"}.get(match[1] or "", "weekday")
+        return [(kind, _DAYS.index(match[2]))]
     return []
 
 
 def resolve(word: Value, today: datetime.date) -> list[Value]:
-    """A relative day as dates. A weekday is the next such day from today on, and also today itself."""
+    """A relative day as dates. A weekday is the first from today on, today included; "next" is after it."""
+    ahead = (word[1] - today.weekday()) % 7
     if word[0] == "offset":
-        day = today + datetime.timedelta(days=word[1])
-    else:
-        day = today + datetime.timedelta(days=(word[1] - today.weekday()) % 7)
+        ahead = word[1]
+    elif word[0] == "next_weekday":
+        ahead = ahead or 7
+    elif word[0] == "last_weekday":
+        ahead = ahead - 7
+    day = today + datetime.timedelta(days=ahead)
     return [("date", day.year, day.month, day.day)]
 
 
@@ -150,7 +155,8 @@ def _offset(text: str) -> int | None:
 def datetimes(text: str) -> list[Value]:
     """A date and a time, with or without an offset: ("datetime", date, seconds, minutes or None)."""
     bare = re.sub(r"\s+", " ", text.strip())
-    out: list[Value] = []
+    # A day alone is its midnight.
+    out: list[Value] = [("datetime", date, 0, None) for date in dates(bare) if date[0] == "date"]
     offset: int | None = None
     zoned = re.fullmatch(r"(?i)(.*[0-9m]) ?(z|utc|gmt|[+-][0-9]{2}:?[0-9]{2})", bare)
     body = bare
