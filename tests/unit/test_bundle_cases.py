@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flyball.policy.bundle_tests import json_text, run_bundle_tests
+from flyball.policy.bundle_tests import run_bundle_tests
+from flyball.policy.cases import json_text
 from flyball.policy.compile import load_bundle
 from flyball.policy.diagnostics import Problems
 from flyball.policy.yaml import parse

@@ -221,7 +221,7 @@ class _Sources:
         if self.problems.known("input", name, self.profile.inputs, at, "unknown_input"):
             declared = self.profile.inputs[name].type
             if kind not in INPUT_KINDS[declared]:
-                self.mismatch(mark, f"input `{name}` is a {declared.value} and never gives a {kind}", source)
+                self.mismatch(mark, f"input `{name}` holds {declared.value} and never gives {kind}", source)
 
     def arg(self, path: str, mark: Mark) -> None:
         args = self.bundle.actions[self.rule.action].args if self.rule else {}
@@ -239,7 +239,7 @@ class _Sources:
             return False
         if field.kind not in kinds:
             what = f"field `{name}`" if name else "the result"
-            self.mismatch(mark, f"{what} of `{source.name}` is {field.kind} and never gives a {kind}", source)
+            self.mismatch(mark, f"{what} of `{source.name}` holds {field.kind} and never gives {kind}", source)
         return True
 
     def unknown(self, source: Source, name: str, mark: Mark) -> None:
@@ -261,10 +261,11 @@ class _Sources:
         if field is None or (not row.field):
             self.unknown(source, row.field, at)
             return
+        said = _shift(mark, max(0, str(source).find(f".{row.value}", str(source).find(str(row)))) + 1)
         if row.test == "in_input":
-            self.problems.known("input", row.value, self.profile.inputs, at, "unknown_input")
+            self.problems.known("input", row.value, self.profile.inputs, said, "unknown_input")
         elif row.test == "is_arg":
-            self.arg(row.value, at)
+            self.arg(row.value, said)
         elif row.test == "extreme" and field.kind not in (*_ORDERED, "any"):
             self.mismatch(at, f"field `{row.field}` is {field.kind}, and none is the {row.value}", source)
 
