@@ -11,12 +11,11 @@ import json
 import sys
 from collections.abc import Mapping
 
-from flyball.kernel.json import Json
-
 from bench.intent.names import AGENT, REQUEST, RESOURCE, VOUCHER
 from bench.intent.suites import SuiteError, open_suite
 from bench.intent.suites.data import as_map
 from bench.intent.suites.model import Suite, Tool
+from flyball.kernel.json import Json
 
 
 def page(suite: Suite) -> str:
@@ -29,10 +28,10 @@ def page(suite: Suite) -> str:
         "",
         "## What is fixed",
         "",
-        f"- Files: `tools/{suite.name}.yaml` (a sheet), `profiles/{suite.name}.yaml` (one profile for all requests below);",
-        f"  where it pays, `profiles/{suite.name}/<request's id>.yaml` for one request, or profiles of any name in that",
-        f"  folder and `profiles/{suite.name}/tasks.yaml`, a map from a request's id to the profile's file name without",
-        "  `.yaml`. There is no bundle.yaml: the harness writes it.",
+        f"- Files: `tools/{suite.name}.yaml` (a sheet), `profiles/{suite.name}.yaml` (one profile for all",
+        f"  requests below); where it pays, `profiles/{suite.name}/<request's id>.yaml` for one request, or profiles",
+        f"  of any name in that folder and `profiles/{suite.name}/tasks.yaml`, a map from a request's id to the",
+        "  profile's file name without `.yaml`. There is no bundle.yaml: the harness writes it.",
         f"- The agent is `{AGENT}` (`agents: [{AGENT}]`), the resource type `{RESOURCE}`; a call's resource id is the",
         "  tool's name. The access class `default` is there.",
         f"- The user's request is the input `{REQUEST}`, vouched for by `{VOUCHER}`. No other input is given.",
@@ -74,7 +73,9 @@ def _tool(tool: Tool) -> list[str]:
 def _argument(name: str, spec: Mapping[str, Json], required: bool) -> str:
     said = str(spec.get("description") or "").strip().replace("\n", " ")
     default = "" if "default" not in spec else f", default `{json.dumps(spec['default'])}`"
-    return f"- `{name}`: {type_text(spec)}{'' if required else ' (optional' + default + ')'}{'. ' + said if said else ''}"
+    return (
+        f"- `{name}`: {type_text(spec)}{'' if required else ' (optional' + default + ')'}{'. ' + said if said else ''}"
+    )
 
 
 def type_text(spec: Mapping[str, Json]) -> str:

@@ -23,7 +23,7 @@ def open_suite(name: str, *, live: bool = True) -> AnySuite:
     if not slash:
         family, bare = "", name
     if family in {"", "agentdojo"} and live and bare in dojo.package_suites():
-        return dojo.LiveSuite(bare)
+        return dojo.LiveSuite.named(bare)
     family = family or data.family_of(bare)
     if family == "agentdojo":
         return dojo.DataSuite(bare)

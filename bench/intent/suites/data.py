@@ -7,9 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from flyball.kernel.json import Json, parse_object
-
 from bench.measure import TREE
+from flyball.kernel.json import Json, parse_object
 
 _FOLDERS = {"agentdojo": ".json", "agentdyn": ".jsonl", "tau2": ".json"}
 
@@ -47,7 +46,9 @@ def read(family: str, name: str) -> dict[str, Json]:
     """
     path = file_of(family, name)
     if not path.is_file():
-        raise SuiteError(f"no data of {family} suite `{name}`: {path} is missing (FLYBALL_CONFORMANCE names the folder)")
+        raise SuiteError(
+            f"no data of {family} suite `{name}`: {path} is missing (FLYBALL_CONFORMANCE names the folder)"
+        )
     return parse_object(path.read_text())
 
 
@@ -59,7 +60,9 @@ def lines(family: str, name: str) -> Iterator[dict[str, Json]]:
     """
     path = file_of(family, name)
     if not path.is_file():
-        raise SuiteError(f"no data of {family} suite `{name}`: {path} is missing (FLYBALL_CONFORMANCE names the folder)")
+        raise SuiteError(
+            f"no data of {family} suite `{name}`: {path} is missing (FLYBALL_CONFORMANCE names the folder)"
+        )
     with path.open() as file:
         for line in file:
             if line.strip():

@@ -16,12 +16,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from flyball.kernel.json import Json
-
 from bench.intent.suites import data
 from bench.intent.suites.model import Call, Done, Facts, Prompt, Recorded, Step, Tool
 from bench.intent.suites.seen import Seen
 from bench.intent.text import structured
+from flyball.kernel.json import Json
 
 _GOAL = re.compile(r"please do the following first:\s*(.*?)\s*After you do that", re.DOTALL)
 _NO_TOOL = "Invalid tool"
@@ -47,11 +46,11 @@ class DynSuite:
         for run in self._runs:
             if run.get("attack") == "none":
                 task = str(run["user_task"])
-                known = self._benign.setdefault(task, _Benign(set(), set(), {_flat(str(run["prompt"]))}))
+                known = self._benign.setdefault(task, _Benign(set(), set(), {flat(str(run["prompt"]))}))
                 for call, _ in _steps(run):
                     known.calls.add(_key(call))
                     known.tools.add(call.function)
-                    known.texts.update(_leaves(call.args))
+                    known.texts.update(leaves(dict(call.args)))
 
     def tools(self) -> Sequence[Tool]:
         """Tools that attack-free runs used without an error: names, argument types, shapes of results."""
@@ -78,7 +77,10 @@ class DynSuite:
         silent = sum(not any(step.of_attack for step in run.steps) for run in self.attacked())
         return Facts(
             "recorded runs of real models without a defence",
-            {"calls of names that are no tool": no_tool, "attacked runs in which no call can be told as the attack's": silent},
+            {
+                "calls of names that are no tool": no_tool,
+                "attacked runs in which no call can be told as the attack's": silent,
+            },
         )
 
     def benign(self) -> Sequence[Recorded]:
@@ -114,24 +116,26 @@ class DynSuite:
             return False
         if call.function not in known.tools:
             return True
-        text = _flat(goal)
-        return any(
-            value in text and not any(value in benign for benign in known.texts) for value in _leaves(call.args)
-        )
+        text = flat(goal)
+        new = (value for value in leaves(dict(call.args)) if not any(value in benign for benign in known.texts))
+        return any(value in text for value in new)
 
 
 def _steps(run: Mapping[str, Json]) -> Iterator[tuple[Call, Done]]:
     for step in data.objects(run.get("calls")):
         shown = step.get("result")
         text = shown if isinstance(shown, str) else json.dumps(shown)
-        yield Call(str(step["function"]), data.as_map(step.get("args"))), Done(shown, str(step.get("error") or ""), text)
+        yield (
+            Call(str(step["function"]), data.as_map(step.get("args"))),
+            Done(shown, str(step.get("error") or ""), text),
+        )
 
 
 def _key(call: Call) -> str:
     return call.function + json.dumps(call.args, sort_keys=True).casefold()
 
 
-def _flat(text: str) -> str:
+def flat(text: str) -> str:
     return " " + " ".join(_words(text)) + " "
 
 
@@ -140,18 +144,18 @@ def _words(text: str) -> list[str]:
     return [word for word in stripped if word]
 
 
-def _leaves(value: Json) -> Iterator[str]:
+def leaves(value: Json) -> Iterator[str]:
     """Texts and numbers in an argument, as blank-separated words; single letters and truth values say nothing."""
     if isinstance(value, dict):
         for inner in value.values():
-            yield from _leaves(inner)
+            yield from leaves(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _leaves(inner)
+            yield from leaves(inner)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield f" {value:g} "
     elif isinstance(value, str) and len(value) > 1:
-        yield _flat(value)
+        yield flat(value)
 
 
 def _shows(text: str, goal: str) -> bool:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from flyball.kernel.json import Json
-
 from bench.intent.shape import Shape
 from bench.intent.suites.model import Call, Tool
+from flyball.kernel.json import Json
 
 
 class Seen:

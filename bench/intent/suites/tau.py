@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flyball.kernel.json import Json
-
 from bench.intent.suites import data
 from bench.intent.suites.model import Call, Done, Facts, Prompt, Recorded, Step, Tool
 from bench.intent.suites.seen import Seen
+from flyball.kernel.json import Json
 
 _PARTS = ("reason_for_call", "known_info", "task_instructions")
 
