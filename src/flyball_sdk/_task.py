@@ -17,17 +17,15 @@ from flyball_sdk import _settings
 from flyball_sdk._guard import Asked, Resource
 from flyball_sdk._json import Json
 from flyball_sdk._session import MAX_ANSWER, Answer, Request, Session, body_of, keeps_trying, report_body
+from flyball_sdk._shared import DELIVERY_TRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S, denied, limits, segment, waits
 from flyball_sdk.credential import Credential
-from flyball_sdk.errors import ApprovalRequired, Denied, FlyballError, StepUpRequired, TaskLost, Unavailable
+from flyball_sdk.errors import FlyballError, TaskLost, Unavailable
 from flyball_sdk.model import Decision, Reported, Secret
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _log = logging.getLogger("flyball_sdk")
-DELIVERY_TRIES = 3
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 2.0
-"""Between two looks at whether a person has answered."""
 
 
 class Task:
@@ -430,40 +428,8 @@ class Task:
             raise Unavailable(f"Flyball cannot be reached ({type(error).__name__})", code="unreachable") from error
 
 
-def denied(action: str, decision: Decision) -> Denied:
-    """The error for a decision that is not allow."""
-    why = ", ".join(decision.reasons) or decision.effect
-    where = f"; decision {decision.id}" if decision.id else ""
-    if decision.effect == "require_approval" and decision.approval:
-        return ApprovalRequired(decision, f"{action} waits for a person: {decision.approval}")
-    if decision.effect == "step_up" and decision.approval:
-        return StepUpRequired(decision, f"{action} needs a voucher for this very call: {decision.approval}")
-    return Denied(decision, f"{action} was not allowed: {why}{where}")
-
-
-def waits(decision: Decision) -> bool:
-    """Whether a person is asked, so that asking again later may be answered otherwise."""
-    return decision.effect == "require_approval" and bool(decision.approval)
-
-
 def _client(place: _settings.Endpoint, timeout_s: float, *, connections: int = 8) -> httpx.Client:
     transport = httpx.HTTPTransport(
         uds=place.uds or None, verify=_settings.tls(place), limits=limits(connections), trust_env=False
     )
     return httpx.Client(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)
-
-
-def limits(connections: int) -> httpx.Limits:
-    """A pool that keeps its connections: the decision plane has seen our proof on them."""
-    return httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=90)
-
-
-def segment(name: str) -> str:
-    """`name` as one segment of a path.
-
-    Raises:
-        ValueError: it could be anything else.
-    """
-    if not name or not all((one.isascii() and one.isalnum()) or one in "-_." for one in name) or name.strip(".") == "":
-        raise ValueError("a credential's name is letters, digits, `-`, `_` and `.`")
-    return name

@@ -21,7 +21,7 @@ from flyball_sdk import _settings
 from flyball_sdk._guard import Asked, Resource
 from flyball_sdk._json import Json
 from flyball_sdk._session import MAX_ANSWER, Answer, Issued, Request, Session, body_of, keeps_trying, report_body
-from flyball_sdk._task import DELIVERY_TRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S, denied, limits, segment, waits
+from flyball_sdk._shared import DELIVERY_TRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S, denied, limits, segment, waits
 from flyball_sdk.credential import CredentialData
 from flyball_sdk.errors import FlyballError, TaskLost, Unavailable
 from flyball_sdk.model import Decision, Reported, Secret

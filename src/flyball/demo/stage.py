@@ -16,41 +16,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import psycopg
-from psycopg import sql
 
 from flyball.assembly import config as configuration
 from flyball.assembly import local
 from flyball.demo import certificates, database
 from flyball.demo.postgres import EmbeddedPostgres
+from flyball.demo.sight import Sight, StageFault
 from flyball.kernel.json import Json
 
 ISSUER = "https://flyball.demo.internal"
 DESK = "spiffe://flyball.dev/desk"
 TOOL = "spiffe://flyball.dev/tool/shop"
 BUNDLE = Path(__file__).with_name("bundle")
-
-
-class StageFault(Exception):
-    """The demo cannot go on; `hint` says what to do."""
-
-    def __init__(self, text: str, hint: str = "") -> None:
-        super().__init__(text)
-        self.hint = hint or "look at the logs in the demo's folder"
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """A role of Flyball's as the database shows it."""
-
-    name: str
-    groups: tuple[str, ...]
-    minutes_left: float
 
 
 class AgentProcess:
@@ -92,22 +72,21 @@ class AgentProcess:
                 self._process.wait(timeout=5)
 
 
-class Stage:
+class Stage(Sight):
     """Sets the scene, looks at it, and clears it away."""
 
     control_user = database.CONTROL_USER
 
     def __init__(self, home: Path) -> None:
+        super().__init__()
         self.home = home.resolve()
         self.control_password = secrets.token_urlsafe(18)
         self._admin_password = secrets.token_urlsafe(24)
-        self._postgres: EmbeddedPostgres | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self._agents: list[AgentProcess] = []
         self._tools: subprocess.Popen[str] | None = None
         self._tools_password = secrets.token_urlsafe(18)
         self._control_port, self._decision_port, self._tools_port = _free_port(), _free_port(), _free_port()
-        self._roles_seen: set[str] = set()
 
     # -- setting up ---------------------------------------------------------------------------
 
@@ -278,78 +257,6 @@ class Stage:
         if not agent.secret:
             agent.secret = str(agent.ask("tell_secret")["secret"])
         return agent.secret
-
-    # -- looking at the database ----------------------------------------------------------------
-
-    @property
-    def postgres(self) -> EmbeddedPostgres:
-        """The embedded server."""
-        if self._postgres is None:
-            raise StageFault("PostgreSQL is not running")
-        return self._postgres
-
-    @property
-    def pg_port(self) -> int:
-        """Its port."""
-        return self.postgres.port
-
-    @property
-    def psql(self) -> Path:
-        """Its own psql."""
-        return self.postgres.bin / "psql"
-
-    def _look(self, query: str, *values: str) -> list[tuple[object, ...]]:
-        with psycopg.connect(self.postgres.dsn(dbname=database.DATABASE), autocommit=True) as connection:
-            return list(connection.execute(sql.SQL(query), values))
-
-    def pg_version(self) -> str:
-        """As the server says it."""
-        return str(self._look("SHOW server_version")[0][0])
-
-    def count(self, query: str) -> int:
-        """The one number that a query answers."""
-        return int(str(self._look(query)[0][0]))
-
-    def roles(self) -> list[Role]:
-        """All roles of Flyball's that the database has now."""
-        rows = self._look(
-            "SELECT r.rolname, coalesce(string_agg(g.rolname, ','), ''), "
-            "extract(epoch FROM r.rolvaliduntil - now()) / 60 "
-            "FROM pg_roles r LEFT JOIN pg_auth_members m ON m.member = r.oid LEFT JOIN pg_roles g ON g.oid = m.roleid "
-            "WHERE starts_with(r.rolname, 'fb_') GROUP BY r.rolname, r.rolvaliduntil"
-        )
-        found = [
-            Role(str(n), tuple(str(g).split(",")), float(str(left if left is not None else 1e9))) for n, g, left in rows
-        ]
-        self._roles_seen |= {role.name for role in found}
-        return found
-
-    def all_lease_roles(self) -> Sequence[str]:
-        """Every role of Flyball's that was ever seen here."""
-        return sorted(self._roles_seen)
-
-    def sessions(self, role: str) -> int:
-        """Sessions that the database runs for a role, or for one that it can no longer name."""
-        query = (
-            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
-            "AND (usename = %s OR (usesysid IS NOT NULL AND usename IS NULL))"
-        )
-        return int(str(self._look(query, role)[0][0]))
-
-    def login(self, user: str, password: str) -> tuple[bool, str]:
-        """Try a login over TCP; whether it worked, and what the server said."""
-        try:
-            dsn = self.postgres.dsn(dbname=database.DATABASE, user=user, password=password)
-            with psycopg.connect(dsn) as connection:
-                connection.execute("SELECT 1")
-        except psycopg.OperationalError as fault:
-            text = str(fault).strip().splitlines()[-1]
-            return False, text.partition("FATAL:")[2].strip() or text
-        return True, "works"
-
-    def psql_line(self, role: str, password: str) -> str:
-        """What the viewer can paste."""
-        return f"PGPASSWORD={password} {self.psql} -h 127.0.0.1 -p {self.pg_port} -U {role} {database.DATABASE}"
 
     # -- evidence -------------------------------------------------------------------------------
 

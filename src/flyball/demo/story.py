@@ -13,7 +13,8 @@ from pathlib import Path
 
 from flyball.demo.ledger_copy import cut_tail, flip_byte
 from flyball.demo.narrator import Narrator
-from flyball.demo.stage import AgentProcess, Stage, StageFault
+from flyball.demo.sight import StageFault
+from flyball.demo.stage import AgentProcess, Stage
 from flyball.kernel.json import Json
 
 PROFILE = "settle-refund"

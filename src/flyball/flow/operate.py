@@ -142,10 +142,20 @@ def why(house: House, decision: str) -> dict[str, Json]:
     return {
         **found.as_json(),
         "values": "erased" if erased else "shown" if arguments is not None else "none",
+        "arguments": None if arguments is None else as_sent(arguments),
         "for_agent": found.for_agent(),
         "text": list(rendered),
         "record": record_view(stored),
     }
+
+
+def as_sent(value: Json) -> Json:
+    """A value out of a seal, with numbers that have a fraction as their text."""
+    if isinstance(value, float):
+        return str(value)
+    if isinstance(value, list):
+        return [as_sent(one) for one in value]
+    return {name: as_sent(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
 def find_decision(house: House, decision: str) -> Stored:

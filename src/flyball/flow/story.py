@@ -98,7 +98,7 @@ class _Story:
         if self.key is None:
             return None
         try:
-            return _no_floats(parse(self.house.sealer.open_record(self.key, self.row.id, label, sealed)))
+            return operate.as_sent(parse(self.house.sealer.open_record(self.key, self.row.id, label, sealed)))
         except (FlyballError, ValueError):
             return None
 
@@ -259,12 +259,3 @@ def _limits(profile: Mapping[str, Json], inputs: Mapping[str, Input]) -> dict[st
             if isinstance(one, dict):
                 note(f"{rule.get('id')}/sum:{one.get('arg')}", one.get("max"))
     return found
-
-
-def _no_floats(value: Json) -> Json:
-    """Numbers with a fraction as their text: what was sent, and what canonical JSON can hold."""
-    if isinstance(value, float):
-        return str(value)
-    if isinstance(value, list):
-        return [_no_floats(one) for one in value]
-    return {name: _no_floats(one) for name, one in value.items()} if isinstance(value, dict) else value
