@@ -15,7 +15,9 @@ from bench.intent.rows import BY_ID, ROWS, run_row
 from bench.intent.suites import AnySuite, SuiteError, open_suite
 from bench.machine import facts
 from bench.measure import ROOT, Row
+from flyball.kernel.errors import FlyballError
 from flyball.policy.diagnostics import BundleRefused
+from flyball.policy.engine import CoreError
 
 _SUITES = "workspace,travel,shopping,dailylife,airline,retail"
 
@@ -42,8 +44,10 @@ def main() -> int:
         for suite in suites:
             try:
                 found = run_row(row, suite, folder)
-            except (BundleRefused, FolderError) as error:
+            except (FlyballError, FolderError, CoreError) as error:
                 print(f"error: row {row.id}, suite {suite.name}: {error}", file=sys.stderr)
+                for fault in error.diagnostics if isinstance(error, BundleRefused) else ():
+                    print(fault.render(), file=sys.stderr)
                 failed = True
                 continue
             if found is not None:

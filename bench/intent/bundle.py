@@ -179,7 +179,7 @@ def _manifest(
         for action in as_map(sheet.get("actions")).values():
             classes |= {str(as_map(action)["class"])} if as_map(action).get("class") else set()
     actions: dict[str, Json] = {tool.name: _action(tool) for tool in tools if tool.name not in in_sheets}
-    agents = {str(one) for profile in profiles for one in _list(profile.get("agents"))} | {AGENT}
+    agents = {str(one) for profile in profiles for one in _list(profile.get("agents"))} or {AGENT}
     every: list[Json] = [*sorted(in_sheets), *sorted(actions)]
     buffered: Json = {"risk": "low", "record": "buffered"}
     return {
