@@ -46,6 +46,8 @@ class Fold:
                 self._touch(task, body)
             case Kind.DECIDED | Kind.RESULT_REPORTED:
                 self._touch(task, body)
+            case Kind.CHILD_CLOSED:
+                self._touch(task, body)
             case Kind.CHILD_OPENED:
                 self.children[str(body.get("child", ""))] = task
             case Kind.APPROVAL_SETTLED:

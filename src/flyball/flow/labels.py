@@ -16,7 +16,9 @@ from flyball.kernel.errors import Conflict, NotFound
 from flyball.kernel.json import Json, parse_object
 from flyball.task.task import LIVE, Task, TaskState
 
-_CARRY = frozenset({Kind.TASK_OPENED.value, Kind.DECIDED.value, Kind.RESULT_REPORTED.value})
+_CARRY = frozenset({"task_opened", "decided", "result_reported", "child_closed"})
+"""The kinds of record that say what a task has touched."""
+_TOGETHER = 500
 
 
 def of_task(house: House, task: str) -> frozenset[str]:
@@ -46,9 +48,11 @@ def catch_up(house: House) -> None:
 
     The plane no longer knows these tasks, so that it could add nothing of theirs.
     """
-    for task in house.tasks.select(states=frozenset({TaskState.FENCED}), limit=1_000_000):
+    fenced = house.tasks.select(states=frozenset({TaskState.FENCED}), limit=1_000_000)
+    for first in range(0, len(fenced), _TOGETHER):
         unit = house.store.unit()
-        carry(house, unit, task)
+        for task in fenced[first : first + _TOGETHER]:
+            carry(house, unit, task)
         unit.commit()
 
 

@@ -39,6 +39,7 @@ class Recovered:
 def recover(house: House, standing: Standing) -> Recovered:
     """Rebuild the live state. Nothing is served before this returns."""
     house.journal.replay(house.store, house.tasks, house.leases)
+    labels.catch_up(house)
     restored = fenced = 0
     # Parents before their children, who are charged to them.
     tasks = sorted(house.tasks.select(states=LIVE, limit=1_000_000), key=lambda task: (task.opened_ms, task.id))
@@ -67,7 +68,6 @@ def recover(house: House, standing: Standing) -> Recovered:
             log.error("a task could not be rebuilt and is fenced", task=task.id, error=str(fault))
             end.finish(house, [task], Cause.RECOVERED, by="flyball", detail="could not be rebuilt")
             fenced += 1
-    labels.catch_up(house)
     leases = house.revoker.recover()
     return Recovered(restored, fenced, leases, standing.value)
 

@@ -19,6 +19,7 @@ from flyball.kernel.json import Json, parse, parse_object
 from flyball.policy.lint import Cooperative
 from flyball.task.task import Input, Task
 
+_BEFORE = "its instance or its parent"
 MAX_CALLS = 500
 """The newest calls and results that are shown; the counts are of all."""
 
@@ -135,13 +136,11 @@ class _Story:
             for label in texts(body.get("labels")):
                 if label not in seen:
                     seen.add(label)
-                    came = {Kind.TASK_OPENED: "its instance or its parent"}.get(
-                        Kind(stored.kind), str(body.get("action"))
-                    )
+                    came = _BEFORE if stored.kind == Kind.TASK_OPENED else str(body.get("action") or stored.kind)
                     found.append({"label": label, "at": stored.at_ms, "from": came})
         for label in texts(self.memory.get("labels")):
             if label not in seen:
-                found.append({"label": label, "at": self.row.opened_ms, "from": "its instance or its parent"})
+                found.append({"label": label, "at": self.row.opened_ms, "from": _BEFORE})
         return found
 
     def _budgets(self) -> list[Json]:
