@@ -26,6 +26,8 @@ _KNOWN: Mapping[str, tuple[type[FlyballError], str]] = {
     "allot_exceeds": (Denied, "no more than what the parent has left"),
     "child_wider": (Denied, "a child gets no more than what its parent has left: see `allot` and `actions`"),
     "malformed": (InvalidInput, ""),
+    "already_reported": (Conflict, "a result is reported once"),
+    "decision_unknown": (NotFound, "report the result of an allowed call of this task"),
     "approval_unknown": (NotFound, "see `flyball approvals`"),
     "approval_expired": (Gone, "the agent asks again"),
     "approval_settled": (Conflict, "an approval is settled once"),
