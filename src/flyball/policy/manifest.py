@@ -81,7 +81,9 @@ def _agents(top: Fields, out: Manifest) -> None:
             except ConfigError as error:
                 fields.problems.error("agent_pattern", at, error.detail, error.hint, len(pattern))
         uid = fields.whole("uid", most=2**32 - 2)
-        out.agents[name] = AgentDecl(name, tuple(ids), fields.text("owner", required=True), uid)
+        out.agents[name] = AgentDecl(
+            name, tuple(ids), fields.text("owner", required=True), uid, fields.text("instance")
+        )
         out.places[f"agent:{name}/owner"] = fields.at("owner")
         out.groups[name] = tuple(value for value, _ in fields.texts("groups"))
         if "ids" not in fields and uid is None:
