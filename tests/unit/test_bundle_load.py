@@ -64,14 +64,13 @@ def test_the_examples_warn_where_the_page_says_so() -> None:
 def test_what_is_cooperative_in_the_demo() -> None:
     """Everything that the demo's closing table must name is found by the lint."""
     found = load_bundle(ROOT / "bundles" / "demo").cooperative["settle-refund"]
+    refund = (
+        "amount max $inputs.limit; order_id as id from result(tool.read_order).id where ticket in inputs.ticket; "
+        "calls 1; total amount $inputs.limit; once per ticket"
+    )
     assert [(one.action, one.limit) for one in found] == [
         ("sql.insert", "amount max $inputs.limit"),
-        (
-            "tool.refund",
-            "amount max $inputs.limit; "
-            "order_id as id from result(tool.read_order).id where ticket in inputs.ticket; "
-            "calls 1; total amount $inputs.limit; once per ticket",
-        ),
+        ("tool.refund", refund),
         ("", "calls 1000"),
         ("", "200 checks per second"),
     ]

@@ -59,22 +59,15 @@ def parse_aggregate(text: str) -> tuple[str, Source] | None:
     Raises:
         SourceError: it is meant as one and cannot be read.
     """
-    match = _AGGREGATE.fullmatch(text)
-    if match is None or (match.group(1) not in AGGREGATES and "result" not in (match.group(1), match.group(2)[:6])):
-        if text.startswith("result("):
-            hint = f"say which of its values: `max({text})`, `min(…)` or `sum(…)`"
-            raise SourceError("a bound by a result needs one number", 0, hint, len(text))
+    if "result" not in text:
         return None
-    if match.group(1) not in AGGREGATES:
-        if match.group(1) == "result":
-            hint = f"say which of its values: `max({text})`, `min(…)` or `sum(…)`"
-            raise SourceError("a bound by a result needs one number", 0, hint, len(text))
-        raise SourceError(
-            f"`{match.group(1)}` is no computation",
-            match.start(1),
-            did_you_mean(match.group(1), AGGREGATES),
-            len(match.group(1)),
-        )
+    match = _AGGREGATE.fullmatch(text)
+    word = match.group(1) if match else "result"
+    if match is None or word == "result":
+        hint = f"say which of its values: `max({text})`, `min(…)` or `sum(…)`"
+        raise SourceError("a bound by a result needs one number", 0, hint, len(text))
+    if word not in AGGREGATES:
+        raise SourceError(f"`{word}` is no computation", match.start(1), did_you_mean(word, AGGREGATES), len(word))
     try:
         source = parse_source(match.group(2))
     except SourceError as error:
