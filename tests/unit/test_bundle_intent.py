@@ -42,8 +42,12 @@ BASE = Path(__file__).parents[1] / "assets" / "bundles" / "base"
         ('result(a)."Check-in day"', Source("result", "a", "Check-in day")),
         ("result( a ) . b", Source("result", "a", "b")),
         (
-            "result(a).id where title in request and day in inputs.day and owner is args.who "
-            'and state is "open" and n is max',
+            " ".join(
+                (
+                    "result(a).id where title in request and day in inputs.day",
+                    'and owner is args.who and state is "open" and n is max',
+                )
+            ),
             Source(
                 "result",
                 "a",

@@ -196,15 +196,19 @@ def _rules_that_never_decide(bundle: Bundle, profile: Profile, problems: Problem
         problems.warning("allows_nothing", bundle.place(f"profile:{profile.name}/allow"), "this profile allows nothing")
     for position, rule in enumerate(profile.allow):
         for other_position, other in enumerate(profile.allow):
-            if other is rule or other.action != rule.action or other.limited:
+            if other is rule or other.action != rule.action or not other.decides_always:
                 continue
             wider = not other.on or (bool(rule.on) and all(any(w.covers(one) for w in other.on) for one in rule.on))
-            if wider and (rule.limited or other_position < position):
+            earlier = other_position < position
+            if wider and (earlier or (rule.limited and not other.limited)):
+                number = other.id.rsplit("/", 1)[1]
                 problems.warning(
                     "unreachable_rule",
                     bundle.place(f"rule:{rule.id}"),
-                    f"rule {other.id.rsplit('/', 1)[1]} allows the same without limits, so this one decides nothing",
-                    "narrow the other rule, or leave this one out",
+                    f"rule {number} allows the same without limits, so this one decides nothing"
+                    if not other.limited
+                    else f"rule {number} answers for every such call, so this one is never tried",
+                    "narrow the other rule, or leave this one out" if not other.limited else "put this one before it",
                 )
                 break
 

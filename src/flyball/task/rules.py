@@ -6,6 +6,7 @@ whether they mean something is checked when the whole bundle is read (`flyball.p
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -297,6 +298,12 @@ class Rule:
             or self.aggregates
             or self.effect not in ("", "allow")
         )
+
+    @property
+    def decides_always(self) -> bool:
+        """Whether it holds for every call on its resources, whatever its effect: no rule after it is ever tried."""
+        only_effect = dataclasses.replace(self, effect="")
+        return not (self.where or self.across or not self.budget.empty or only_effect.conditional)
 
     @property
     def limited(self) -> bool:
