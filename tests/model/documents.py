@@ -74,10 +74,15 @@ class Leaf:
 
     field: str
     row: int
-    text: str
+    value: Any
     kind: str
     by: str
     labels: frozenset[str]
+
+    @property
+    def text(self) -> str:
+        """The value as text."""
+        return scalar(self.value) or ""
 
 
 def leaves(template: dict[str, Any] | None, result: Any) -> list[Leaf]:
@@ -101,35 +106,35 @@ def leaves(template: dict[str, Any] | None, result: Any) -> list[Leaf]:
 def _walk(
     template: dict[str, Any], value: Any, path: list[str], row: int | None, rows: list[int], out: list[Leaf]
 ) -> None:
-    """Rows are numbered by the outermost list, or by the outermost map where the template says "*"."""
-    if isinstance(value, list) and ("list" in template or "map" in template or "spec" in template):
+    """Rows are numbered by the outermost list, or by the outermost map where the template says "*"; what is in
+    neither stands in row 0.
+    """
+    if value is None:
+        return
+    if isinstance(value, list):
         inner = template.get("list", template)
         for one in value:
             _walk(inner, one, path, _next(rows) if row is None else row, rows, out)
-        return
-    if "list" in template:
+    elif "list" in template:
         _walk(template["list"], value, path, _next(rows) if row is None else row, rows, out)
-        return
-    if "map" in template:
-        if not isinstance(value, dict):
-            return
+    elif "map" in template:
         fields = template["map"]
-        for key, one in value.items():
+        for key, one in value.items() if isinstance(value, dict) else ():
             named = key in fields and key not in ("*", "$key")
-            many = not named and ("*" in fields or "$key" in fields)
-            here = (_next(rows) if many else None) if row is None else row
-            if not named and "$key" in fields:
+            here = row if named or row is not None else _next(rows)
+            if "$key" in fields:
                 _walk(fields["$key"], key, [*path, "$key"], here, rows, out)
             if named:
                 _walk(fields[key], one, [*path, key], here, rows, out)
             elif "*" in fields:
                 _walk(fields["*"], one, [*path, "*"], here, rows, out)
-        return
-    text = scalar(value)
-    if text is not None:
+    elif isinstance(value, dict):
+        for one in value.values() if template["spec"]["type"] == "any" else ():
+            _walk(template, one, path, row, rows, out)
+    else:
         spec = template["spec"]
         labels = frozenset([spec["by"], *spec.get("labels", [])])
-        out.append(Leaf(".".join(path), -1 if row is None else row, text, spec["type"], spec["by"], labels))
+        out.append(Leaf(".".join(path), row or 0, value, spec["type"], spec["by"], labels))
 
 
 def _next(rows: list[int]) -> int:
@@ -151,26 +156,50 @@ class WrongShape(ValueError):
     """Something stands where the path leads to something else."""
 
 
-def at_path(args: dict[str, Any], path: str) -> list[Any]:
+def at_path(args: Any, path: str) -> list[Any]:
     """Every element that a `where` key is about; lists are taken apart, nothing where nothing stands.
 
     Raises:
-        WrongShape: the path leads through what is no map.
+        WrongShape: something stands where the path goes on, or a map where it ends.
     """
-    found: list[Any] = [args]
-    for step in path.split("."):
-        name = step.removesuffix("[]")
-        through: list[Any] = []
-        for value in found:
-            if not isinstance(value, dict):
-                raise WrongShape(path)
-            if value.get(name) is not None:
-                through += _flat(value[name])
-        found = [one for one in through if one is not None]
-    return found
+    return _follow(args, [step.removesuffix("[]") for step in path.split(".")])
 
 
-def _flat(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        return [value]
-    return [inner for one in value for inner in _flat(one)]
+def _follow(value: Any, steps: list[str]) -> list[Any]:
+    if value is None or value == "":
+        return []
+    if isinstance(value, list):
+        return [one for inner in value for one in _follow(inner, steps)]
+    if isinstance(value, dict) and steps:
+        return _follow(value.get(steps[0]), steps[1:])
+    if isinstance(value, dict) or steps:
+        raise WrongShape(".".join(steps))
+    return [value]
+
+
+def below(args: Any, path: str) -> list[str]:
+    """Every text at a path and below, names and numbers too: what a free argument says."""
+    return _below(args, [step.removesuffix("[]") for step in path.split(".")])
+
+
+def _below(value: Any, steps: list[str]) -> list[str]:
+    if isinstance(value, list):
+        return [text for one in value for text in _below(one, steps)]
+    if isinstance(value, dict) and steps:
+        return _below(value.get(steps[0]), steps[1:])
+    if isinstance(value, dict):
+        return [text for name, one in value.items() for text in (name, *_below(one, []))]
+    return [str(value)] if isinstance(value, str) else []
+
+
+def count_below(value: Any, steps: list[str]) -> int:
+    """How many values stand at a path and below."""
+    if value is None or value == "":
+        return 0
+    if isinstance(value, list):
+        return sum(count_below(one, steps) for one in value)
+    if isinstance(value, dict) and steps:
+        return count_below(value.get(steps[0]), steps[1:])
+    if isinstance(value, dict):
+        return sum(count_below(one, []) for one in value.values())
+    return 1

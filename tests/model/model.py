@@ -208,15 +208,22 @@ class Model:
             return datetime.datetime.fromtimestamp(now_ms / 1000, datetime.UTC).date()
         if "input" in today:
             name = today["input"]
-            found = day_of(_text(task.inputs[name])) if name in task.vouched else None
+            found = day_of(("date",), _text(task.inputs[name])) if name in task.vouched else None
             return datetime.date(*found) if found else None
         for result in reversed(task.state.results):
-            for leaf in result.leaves:
-                if result.action == today["result"]["action"] and leaf.field == today["result"]["field"]:
-                    found = day_of(leaf.text)
-                    if found:
-                        return datetime.date(*found)
+            told = self._told(task, result.action, result.leaves)
+            if told:
+                return told
         return None
+
+    def _told(self, task: Task, action: str, found: tuple[Leaf, ...]) -> datetime.date | None:
+        """The day that a result says it is: the first value of the field that `today` names."""
+        named = task.profile.today
+        if not isinstance(named, dict) or named.get("result", {}).get("action") != action:
+            return None
+        first = next((leaf for leaf in found if leaf.field == named["result"].get("field", "")), None)
+        day = day_of(("date", "datetime"), first.text) if first else None
+        return datetime.date(*day) if day else None
 
     def _grant(
         self, task: Task, pep: str, action: str, match: Match, digest: str, decision: str, number: int, now_ms: int
@@ -299,7 +306,7 @@ class Model:
         before = [found.state.allowed[n] for n in found.state.reported if n in found.state.allowed]
         nth = 1 + sum(one.action == call.action for one in before)
         kept: list[Leaf] = [] if own else leaves(found.profile.template(call.action), value)
-        day = self.today(found, now_ms)
+        day = self._told(found, call.action, tuple(kept)) or self.today(found, now_ms)
         charge = _measured(call, value, result, meta, own)
         labels = frozenset(meta.get("labels", [])) & frozenset(found.profile.written.get("labels", []))
         kept_result = None if own else Result(call.action, nth, tuple(kept), day)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.model.documents import WrongShape, at_path, canonical, scalar
-from tests.model.origins import resolved
-from tests.model.values import read, same
+from tests.model.documents import WrongShape, at_path, canonical
+from tests.model.origins import readings
+from tests.model.values import same
 
 if TYPE_CHECKING:
     from tests.model.rules import Call
@@ -25,23 +25,27 @@ def matching_entry(rule: dict[str, Any], call: Call) -> int | None:
 
 
 def _same_arg(rule: dict[str, Any], call: Call, arg: str, meant: Any) -> bool:
-    kind = next((one["as"] for one in rule.get("origins", []) if one["arg"] == arg), None)
-    given = call.world.args.get(arg)
-    if given is None:
-        return False
+    kind = next((one["as"] for one in rule.get("origins", []) if _same_path(one["arg"], arg)), None)
+    kind = kind or next((one["as"] for one in rule.get("distinct", []) if one["arg"] == arg), None)
     if kind is None:
-        return canonical(given) == canonical(meant)
+        given = call.world.args.get(arg)
+        return given is not None and canonical(given) == canonical(meant)
     try:
-        elements = at_path({"it": given}, "it")
+        elements = at_path(call.world.args, arg)
+        wanted = at_path({"it": meant}, "it")
     except WrongShape:
         return False
-    wanted = at_path({"it": meant}, "it")
-    return all(any(_same_value(kind, call, one, other) for other in wanted) for one in elements)
+    if not elements:
+        return not wanted
+    return all(any(_same_value(kind, one, other) for other in wanted) for one in elements)
 
 
-def _same_value(kind: str, call: Call, given: Any, meant: Any) -> bool:
-    mine = [v for r in read(kind, scalar(given) or "") for v in resolved(r, call.world.day)]
-    theirs = [v for r in read(kind, scalar(meant) or "") for v in resolved(r, call.world.day)]
+def _same_path(one: str, other: str) -> bool:
+    return one.replace("[]", "") == other.replace("[]", "")
+
+
+def _same_value(kind: str, given: Any, meant: Any) -> bool:
+    mine, theirs = readings(kind, given), readings(kind, meant)
     if kind == "text":
-        return bool(mine) and mine == theirs
+        return mine == theirs
     return bool(mine) and all(any(same(one, other) for other in theirs) for one in mine)

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from tests.model.documents import Number, WrongShape, at_path, scalar
-from tests.model.held import elements, origin_holds
-from tests.model.origins import World, derived, in_text, resolved, rows_of
+from tests.model.documents import Number, WrongShape, at_path, below, count_below
+from tests.model.held import elements, origin_labels
+from tests.model.origins import World, offered_by, readings, resolved, rows_of
 from tests.model.plan import matching_entry
 from tests.model.program import Profile, covers, rank
 from tests.model.state import State
 from tests.model.strings import words
 from tests.model.text import asked
-from tests.model.values import Value, read, same, stands_in
+from tests.model.values import Value, stands_in
 
 ONE = 10_000
 
@@ -92,11 +92,13 @@ def attempt(profile: Profile, rule: dict[str, Any], call: Call) -> Match:
         if not _aggregate(profile, aggregate, call):
             raise Refused("argument_out_of_bounds")
     for free in rule.get("free", []):
-        if sum(len(text) for text in _texts(call, free["arg"])) > free["max"]:
+        if sum(len(text) for text in below(call.world.args, free["arg"])) > free["max"]:
             raise Refused("too_long")
+    call.world.known = {}
     for origin in rule.get("origins", []):
-        if not origin_holds(origin, call.world):
-            raise Refused("origin_mismatch")
+        labels = _found(profile, origin, call)
+        head = _steps(origin["arg"])[0]
+        call.world.known[head] = call.world.known.get(head, frozenset()) | labels
     _flow(profile, rule, call)
     match = Match(rule)
     if profile.writes(call.action) and call.state.plan is None and profile.plan == "required":
@@ -112,18 +114,27 @@ def attempt(profile: Profile, rule: dict[str, Any], call: Call) -> Match:
 def _missing(rule: dict[str, Any], call: Call) -> None:
     """A bounded argument that was not sent is a mistake in the call, not an act outside the intent."""
     named = [one["arg"] for key in ("where", "aggregates") for one in rule.get(key, [])]
-    named += [one["arg"] for one in rule.get("origins", []) if one.get("required")]
     named += [one["arg"] for one in rule.get("budget", {}).get("sums", [])]
     named += [one["arg"] for across in rule.get("across", []) for one in across.get("sums", [])]
-    required = {one["arg"] for one in rule.get("origins", []) if one.get("required")}
     for arg in named:
+        if not _present(call.world.args, _steps(arg)):
+            raise Refused("argument_missing")
+    for origin in rule.get("origins", []):
         try:
-            there = elements(call.world.args, arg) if arg in required else at_path(call.world.args, arg)
+            if origin.get("required") and not elements(call.world.args, origin["arg"]):
+                raise Refused("argument_missing")
         except WrongShape:
             continue
-        empty_list = arg not in required and call.world.args.get(arg) == []
-        if not there and not empty_list:
-            raise Refused("argument_missing")
+
+
+def _present(value: Any, steps: list[str]) -> bool:
+    if not steps:
+        return value is not None
+    if isinstance(value, list):
+        return any(_present(one, steps) for one in value)
+    if isinstance(value, dict):
+        return _present(value.get(steps[0]), steps[1:])
+    return value is not None
 
 
 def _state(profile: Profile, rule: dict[str, Any], call: Call) -> None:
@@ -143,47 +154,81 @@ def _state(profile: Profile, rule: dict[str, Any], call: Call) -> None:
         raise Refused("state:label_forbids")
 
 
+def _steps(path: str) -> list[str]:
+    return [step.removesuffix("[]") for step in path.split(".")]
+
+
+def _leads(one: list[str], other: list[str]) -> bool:
+    return other[: len(one)] == one
+
+
+def _found(profile: Profile, origin: dict[str, Any], call: Call) -> frozenset[str]:
+    """Where an argument was found. SPEC: "a value an outsider could write never decides this argument, whatever a
+    rule says": where only that stands against it, the flow does.
+    """
+    mine = _steps(origin["arg"])
+    never = frozenset(
+        one["by"]
+        for one in profile.never
+        if "by" in one
+        and one["action"] == call.action
+        and (_leads(mine, _steps(one["arg"])) or _leads(_steps(one["arg"]), mine))
+    )
+    labels = origin_labels(origin, call.world, never)
+    if labels is not None:
+        return labels
+    if never and origin_labels(origin, call.world) is not None:
+        raise Refused("label_forbids")
+    raise Refused("origin_mismatch")
+
+
 def _flow(profile: Profile, rule: dict[str, Any], call: Call) -> None:
-    """SPEC: "a value an outsider could write never decides this argument, whatever a rule says"; "no remembered
+    """What no origin decides, and is no constant of the rule's, anybody may have decided; and SPEC: "no remembered
     value of a field with this label stands in it".
     """
     for never in profile.never:
-        if never.get("by") is None or never["action"] != call.action:
+        if "by" not in never or never["action"] != call.action:
             continue
-        for origin in rule.get("origins", []):
-            if origin["arg"] == never["arg"] and not origin_holds(origin, call.world, frozenset([never["by"]])):
-                raise Refused("label_forbids")
+        path = _steps(never["arg"])
+        there = count_below(call.world.args, path)
+        origins = [_steps(one["arg"]) for one in rule.get("origins", [])]
+        under = [one for one in origins if _leads(path, one)]
+        constants = [
+            one for one in rule.get("where", []) if one["arg"] == never["arg"] and one["op"] in ("eq", "one_of")
+        ]
+        if there == 0 or any(_leads(one, path) for one in origins) or constants:
+            continue
+        if sum(count_below(call.world.args, one) for one in under) != there:
+            raise Refused("label_forbids")
     for free in rule.get("free", []):
-        text = " ".join(_texts(call, free["arg"]))
-        for result in call.world.results:
-            for leaf in result.leaves:
-                if leaf.labels & set(free.get("without", [])) and _stands(leaf, text, call, result.day):
-                    raise Refused("label_forbids")
+        for text in below(call.world.args, free["arg"]):
+            for result in call.world.results:
+                for leaf in result.leaves:
+                    if leaf.labels & set(free.get("without", [])) and _carries(text, leaf):
+                        raise Refused("label_forbids")
 
 
-def _stands(leaf: Any, text: str, call: Call, day: Any) -> bool:
-    if leaf.kind in ("text", "any"):
-        return stands_in(words(leaf.text), words(text))
-    mine = derived(leaf.kind, leaf, day)
-    there = in_text(leaf.kind, text, call.world.day)
-    return any(same(one, other) for one in mine for other in there)
-
-
-def _texts(call: Call, arg: str) -> list[str]:
-    """Every text in a free argument, wherever in it."""
-
-    def inside(value: Any) -> list[str]:
-        if isinstance(value, dict):
-            return [text for one in value.values() for text in inside(one)]
-        if isinstance(value, list):
-            return [text for one in value for text in inside(one)]
-        text = scalar(value)
-        return [] if text is None else [text]
-
-    try:
-        return [text for one in at_path(call.world.args, arg) for text in inside(one)]
-    except WrongShape as error:
-        raise Refused("argument_out_of_bounds") from error
+def _carries(text: str, leaf: Any) -> bool:
+    """The whole value, three words of it in a row, a word of it that looks like a code, or the same address, number
+    of a telephone or account, or amount.
+    """
+    mine, there = words(leaf.text), words(text)
+    if stands_in(mine, there):
+        return True
+    if any(stands_in(mine[at : at + 3], there) for at in range(len(mine) - 2)):
+        return True
+    codes = [word for word in mine if len(word) >= 4 and any(char.isnumeric() for char in word)]
+    if any(word in there for word in codes):
+        return True
+    for kind in ("email", "url", "phone", "iban", "money"):
+        known = offered_by(leaf.kind, kind, leaf.value, None)
+        found = offered_by("text", kind, text, None)
+        for one in known:
+            for other in found:
+                loose = kind == "money" and None in (one[2], other[2]) and one[1] == other[1]
+                if loose or one == other:
+                    return True
+    return False
 
 
 def amount(value: Any) -> Fraction | None:
@@ -244,19 +289,20 @@ def _aggregate(profile: Profile, one: dict[str, Any], call: Call) -> bool:
     known: list[Value] = []
     for result in latest:
         for leaf in rows_of(result, source, call.world):
-            readings = [v for v in derived(one["as"], leaf, result.day) if v[0] == one["as"]]
-            if len(readings) != 1:
-                return False
-            known.append(readings[0])
+            known += [v for v in offered_by(leaf.kind, one["as"], leaf.value, result.day) if v[0] == one["as"]]
     currencies = {value[2] if len(value) > 2 else None for value in known}
     if not known or len(currencies) > 1:
         return False
     limit = {"sum": sum, "min": min, "max": max}[one["aggregate"]]([value[1] for value in known])
-    for element in at_path(call.world.args, one["arg"]):
-        readings = [v for r in read(one["as"], scalar(element) or "") for v in resolved(r, call.world.day)]
-        if not readings:
+    try:
+        given = at_path(call.world.args, one["arg"])
+    except WrongShape:
+        return False
+    for element in given:
+        found = readings(one["as"], element)
+        if not found:
             return False
-        for value in readings:
+        for value in found:
             currency = value[2] if len(value) > 2 else None
             if currency is not None and currency not in currencies:
                 return False
@@ -311,10 +357,10 @@ def _budget(profile: Profile, rule: dict[str, Any], call: Call, match: Match) ->
 def _distinct(call: Call, one: dict[str, Any]) -> frozenset[Value]:
     out = []
     for element in elements(call.world.args, one["arg"]):
-        readings = [v for r in read(one["as"], scalar(element) or "") for v in resolved(r, call.world.day)]
-        if not readings:
+        found = resolved(readings(one["as"], element), call.world.day)
+        if not found:
             raise Refused("argument_out_of_bounds")
-        out += readings
+        out.append(tuple(found))
     return frozenset(out)
 
 

@@ -1,10 +1,12 @@
-"""Dates, times and durations, plainly: SPEC, "Typed values". What has two readings has both."""
+"""Dates and times, plainly: SPEC, "Typed values". What has two readings has both."""
 
 from __future__ import annotations
 
 import datetime
 import re
 from typing import Any
+
+from tests.model.amounts import spelled
 
 Value = tuple[Any, ...]
 
@@ -13,16 +15,16 @@ _MONTHS = [
     "july", "august", "september", "october", "november", "december",
 ]  # fmt: skip
 _DAYS = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
-_LENGTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-_NUMBERS = {"a": 1, "an": 1, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
-            "nine": 9, "ten": 10, "eleven": 11, "twelve": 12}  # fmt: skip
-_UNITS = {
-    "s": 1, "sec": 1, "secs": 1, "second": 1, "seconds": 1,
-    "m": 60, "min": 60, "mins": 60, "minute": 60, "minutes": 60,
-    "h": 3600, "hr": 3600, "hrs": 3600, "hour": 3600, "hours": 3600,
-    "d": 86400, "day": 86400, "days": 86400, "week": 604800, "weeks": 604800, "w": 604800,
+_SHORT = {
+    "mon": 0, "tue": 1, "tues": 1, "wed": 2, "thu": 3, "thur": 3, "thurs": 3, "fri": 4, "sat": 5, "sun": 6,
 }  # fmt: skip
-DAY = 86400
+_LENGTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_TODAY = ("today", "tonight", "this morning", "this afternoon", "this evening")
+_NAMED = {
+    "tomorrow": 1, "yesterday": -1, "the day after tomorrow": 2, "day after tomorrow": 2,
+    "the day before yesterday": -2, "day before yesterday": -2,
+}  # fmt: skip
+DAY_WORDS = ("offset", "weekday", "next_weekday", "last_weekday")
 
 
 def _date(year: int | None, month: int, day: int) -> list[Value]:
@@ -37,6 +39,14 @@ def _date(year: int | None, month: int, day: int) -> list[Value]:
         except ValueError:
             return []
     return [("date", year, month, day)]
+
+
+def _year(text: str | None) -> int | None:
+    """Four figures, or two: 00 to 69 are of this century."""
+    if not text:
+        return None
+    number = int(text)
+    return number if len(text) == 4 else number + (2000 if number < 70 else 1900)
 
 
 def _month(word: str) -> int:
@@ -58,32 +68,44 @@ def dates(text: str) -> list[Value]:
         bare = bare[weekday.end() :]
     if match := re.fullmatch(r"([0-9]{4})([-/.])([0-9]{1,2})\2([0-9]{1,2})", bare):
         return _date(int(match[1]), int(match[3]), int(match[4]))
-    if match := re.fullmatch(r"([0-9]{1,2})([-/.])([0-9]{1,2})\2([0-9]{4})", bare):
-        first, second, year = int(match[1]), int(match[3]), int(match[4])
+    if match := re.fullmatch(r"([0-9]{1,2})([-/.])([0-9]{1,2})\2([0-9]{4}|[0-9]{2})", bare):
+        if len(match[4]) == 2 and match[2] != "/":
+            return []
+        first, second, year = int(match[1]), int(match[3]), _year(match[4])
         if match[2] == ".":
             return _date(year, second, first)
         return _date(year, first, second) + _date(year, second, first)
-    if match := re.fullmatch(r"(?i)(?:the )?([0-9]{1,2})(?:st|nd|rd|th)?(?: of)? ([a-z]+\.?)(?:,? ([0-9]{4}))?", bare):
-        return _date(int(match[3]) if match[3] else None, _month(match[2]), int(match[1]))
-    if match := re.fullmatch(r"(?i)([a-z]+\.?) (?:the )?([0-9]{1,2})(?:st|nd|rd|th)?(?:,? ([0-9]{4}))?", bare):
-        return _date(int(match[3]) if match[3] else None, _month(match[1]), int(match[2]))
+    if (match := re.fullmatch(r"([0-9]{1,2})/([0-9]{1,2})", bare)) and bare != "24/7":
+        first, second = int(match[1]), int(match[2])
+        return _date(None, first, second) + _date(None, second, first)
+    named = re.sub(r"(?<=[0-9A-Za-z])[-/](?=[0-9A-Za-z])", " ", bare) if re.search(r"[A-Za-z]", bare) else bare
+    year = r"(?:,? ([0-9]{4}|(?<=[a-z] )[0-9]{2}))?"
+    if match := re.fullmatch(rf"(?i)(?:the )?([0-9]{{1,2}})(?:st|nd|rd|th)?(?: of)? ([a-z]+\.?){year}", named):
+        short = match[3] is not None and len(match[3]) == 2
+        return [] if short and named == bare else _date(_year(match[3]), _month(match[2]), int(match[1]))
+    if match := re.fullmatch(r"(?i)([a-z]+\.?) (?:the )?([0-9]{1,2})(?:st|nd|rd|th)?(?:,? ([0-9]{4}))?", named):
+        return _date(_year(match[3]), _month(match[1]), int(match[2]))
     return day_words(bare)
 
 
 def day_words(text: str) -> list[Value]:
     """SPEC: "Relative words (today, tomorrow, yesterday, in N days, weekday names) resolve from `today`"."""
     bare = text.lower()
-    if bare in ("today", "tomorrow", "yesterday"):
-        return [("offset", {"today": 0, "tomorrow": 1, "yesterday": -1}[bare])]
-    if bare == "the day after tomorrow":
-        return [("offset", 2)]
-    if match := re.fullmatch(r"in ([0-9]{1,3}|[a-z]+) (days?|weeks?)", bare):
-        count = int(match[1]) if match[1].isdigit() else _NUMBERS.get(match[1])
-        if count is not None:
-            return [("offset", count * (7 if match[2].startswith("week") else 1))]
-    if (match := re.fullmatch(r"(?:(next|last|this|on) )?([a-z]+)", bare)) and match[2] in _DAYS:
-        kind = {"next": "next_weekday", "last": "last_weekday"}.get(match[1] or "", "weekday")
-        return [(kind, _DAYS.index(match[2]))]
+    if bare in _TODAY:
+        return [("offset", 0)]
+    if bare in _NAMED:
+        return [("offset", _NAMED[bare])]
+    count = r"([0-9]{1,3}|[a-z]+(?:-[a-z]+)?) (day|week)s?"
+    for pattern, sign in ((rf"in {count}", 1), (rf"{count} ago", -1), (rf"{count} from (?:now|today)", 1)):
+        if match := re.fullmatch(pattern, bare):
+            word = 1 if match[1] in ("a", "an") else spelled(match[1])
+            number = int(match[1]) if match[1].isdigit() else word
+            if number is not None:
+                return [("offset", sign * number * (7 if match[2] == "week" else 1))]
+    if match := re.fullmatch(r"(?:(next|last|this|on|coming) )?([a-z]+)\.?", bare):
+        day = _DAYS.index(match[2]) if match[2] in _DAYS else _SHORT.get(match[2])
+        if day is not None:
+            return [({"next": "next_weekday", "last": "last_weekday"}.get(match[1] or "", "weekday"), day)]
     return []
 
 
@@ -102,53 +124,65 @@ def resolve(word: Value, today: datetime.date) -> list[Value]:
 
 def same_date(one: Value, other: Value) -> bool:
     """SPEC: "No year: matches any year"."""
-    return one[2:] == other[2:] and (one[1] is None or other[1] is None or one[1] == other[1])
+    return bool(one[2:] == other[2:] and (one[1] is None or other[1] is None or one[1] == other[1]))
 
 
-def plus_days(date: Value, days: int) -> list[Value]:
-    """A date so many days later. One without a year is counted in a year of 365 days and in one of 366."""
-    out: list[Value] = []
-    years = (date[1],) if date[1] is not None else (2023, 2024)
-    for year in years:
-        for exact in _date(year, date[2], date[3]):
-            try:
-                day = datetime.date(exact[1], exact[2], exact[3]) + datetime.timedelta(days=days)
-            except OverflowError:
-                continue
-            value = ("date", day.year if date[1] is not None else None, day.month, day.day)
-            if value not in out:
-                out.append(value)
-    return out
-
-
-def times(text: str) -> list[Value]:
-    """A time of the day in seconds: 10:30, 10:30:15, 10 am, 10.30 pm, noon, midnight."""
-    bare = re.sub(r"\s+", " ", text.strip().lower()).removeprefix("at ")
-    if bare in ("noon", "midday"):
-        return [("time", 12 * 3600)]
-    if bare == "midnight":
-        return [("time", 0)]
-    match = re.fullmatch(r"([0-9]{1,2})(?::([0-9]{2})(?::([0-9]{2})(?:\.[0-9]+)?)?)? ?(a\.?m\.?|p\.?m\.?)?", bare)
-    if match is None or (match[2] is None and match[4] is None):
-        return []
-    hour, minute, second = int(match[1]), int(match[2] or 0), int(match[3] or 0)
-    if match[4]:
-        if not 1 <= hour <= 12:
-            return []
-        hour = hour % 12 + (12 if match[4].startswith("p") else 0)
+def _at(hour: int, minute: int, second: int) -> list[Value]:
     if hour > 23 or minute > 59 or second > 59:
         return []
     return [("time", hour * 3600 + minute * 60 + second)]
 
 
+def _half(hour: int | None, minute: int, half: str | None) -> list[Value]:
+    """A spoken hour: in the morning, in the afternoon, or both."""
+    if hour is None or not 1 <= hour <= 12:
+        return []
+    if half:
+        return _at(hour % 12 + (12 if half.startswith("p") else 0), minute, 0)
+    return _at(hour % 12, minute, 0) + _at(hour % 12 + 12, minute, 0)
+
+
+def times(text: str) -> list[Value]:
+    """A time of the day in seconds: 10:30, 10:30:15, 10 am, 10.30 pm, six pm, half past ten, noon, midnight."""
+    bare = re.sub(r"\s+", " ", text.strip().lower().replace("’", "'")).removeprefix("at ")
+    if bare in ("noon", "midday", "midnight"):
+        return [("time", 0 if bare == "midnight" else 12 * 3600)]
+    half = r"(?: ?(a\.?m\.?|p\.?m\.?))?"
+    if match := re.fullmatch(rf"([0-9]{{1,2}})(?:([:.])([0-9]{{2}})(?::([0-9]{{2}})(?:\.[0-9]+)?)?)?{half}", bare):
+        if match[5] is None:
+            return _at(int(match[1]), int(match[3]), int(match[4] or 0)) if match[2] == ":" else []
+        if match[4]:
+            return [("time", one[1] + int(match[4])) for one in _half(int(match[1]), int(match[3]), match[5])]
+        return _half(int(match[1]), int(match[3] or 0), match[5])
+
+    def hour(word: str) -> int | None:
+        return int(word) if word.isdigit() else spelled(word)
+
+    if match := re.fullmatch(r"([0-9]{1,2}|[a-z]+) o'clock", bare):
+        return _half(hour(match[1]), 0, None)
+    if match := re.fullmatch(rf"(half|quarter) (past|to) ([0-9]{{1,2}}|[a-z]+){half}", bare):
+        minute = 30 if match[1] == "half" else 15
+        whole = hour(match[3])
+        if whole is None or not 1 <= whole <= 12 or (match[1] == "half" and match[2] == "to"):
+            return []
+        if match[2] == "to":
+            return _half((whole - 2) % 12 + 1, 60 - minute, match[4])
+        return _half(whole, minute, match[4])
+    if match := re.fullmatch(r"([a-z]+) ?(a\.?m\.?|p\.?m\.?)", bare):
+        return _half(spelled(match[1]), 0, match[2])
+    return []
+
+
 def _offset(text: str) -> int | None:
-    """Minutes east of UTC."""
+    """Minutes east of UTC; fourteen hours at most."""
     if text in ("z", "utc", "gmt"):
         return 0
     match = re.fullmatch(r"([+-])([0-9]{2}):?([0-9]{2})?", text)
-    if match is None or int(match[2]) > 18 or int(match[3] or 0) > 59:
+    if match is None or int(match[3] or 0) > 59:
         return None
     minutes = int(match[2]) * 60 + int(match[3] or 0)
+    if minutes > 14 * 60:
+        return None
     return -minutes if match[1] == "-" else minutes
 
 
@@ -166,7 +200,7 @@ def datetimes(text: str) -> list[Value]:
             return []
         body = zoned[1]
     for at in range(1, len(body)):
-        for mark in ("T", "t", " at ", ", ", " "):
+        for mark in ("T", "t", " at ", " on ", ", ", " "):
             if not body.startswith(mark, at):
                 continue
             for first, second in ((body[:at], body[at + len(mark) :]), (body[at + len(mark) :], body[:at])):
@@ -176,32 +210,3 @@ def datetimes(text: str) -> list[Value]:
                         if date[0] == "date" and value not in out:
                             out.append(value)
     return out
-
-
-def durations(text: str) -> list[Value]:
-    """A length of time in seconds: 90 min, 1h30m, 2 hours and 30 minutes, PT1H30M."""
-    bare = re.sub(r"\s+", " ", text.strip().lower())
-    if match := re.fullmatch(r"p(?:([0-9]+)w)?(?:([0-9]+)d)?(?:t(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?)?", bare):
-        parts = [int(part or 0) for part in match.groups()]
-        if not any(match.groups()):
-            return []
-        return [("duration", parts[0] * 7 * DAY + parts[1] * DAY + parts[2] * 3600 + parts[3] * 60 + parts[4])]
-    if bare in ("half an hour", "half hour"):
-        return [("duration", 1800)]
-    total, at, pieces = 0, 0, re.compile(r"(?:and )?([0-9]{1,9}(?:\.[0-9]{1,2})?|[a-z]+)[ -]?([a-z]+)(?:, ?| |$)?")
-    while at < len(bare):
-        match = pieces.match(bare, at)
-        if match is None or match[2] not in _UNITS:
-            return []
-        if match[1][0].isdigit():
-            whole, _, part = match[1].partition(".")
-            seconds = int(whole) * _UNITS[match[2]] * 100 + int((part or "0").ljust(2, "0")) * _UNITS[match[2]]
-            if seconds % 100:
-                return []
-            total += seconds // 100
-        elif match[1] in _NUMBERS:
-            total += _NUMBERS[match[1]] * _UNITS[match[2]]
-        else:
-            return []
-        at = match.end()
-    return [("duration", total)] if bare else []

@@ -7,11 +7,10 @@ comparison there is. Everything is brought to NFC, never to NFKC: look-alikes st
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from typing import Any
 
-from tests.model import strings, times
+from tests.model import amounts, strings, times
+from tests.model.strings import nfc
 
 #: A value: ("id", text), ("date", year or None, month, day), ("number", ten-thousandths), ...
 Value = tuple[Any, ...]
@@ -21,21 +20,6 @@ KINDS = (
     "text", "id", "email", "url", "host", "phone", "iban", "path",
     "date", "time", "datetime", "duration", "number", "money", "bool",
 )  # fmt: skip
-_LIMIT = 2**63 - 1
-_ONE = 10_000
-CURRENCIES = frozenset(
-    {
-        "usd", "eur", "gbp", "jpy", "chf", "cad", "aud", "nzd", "cny", "inr", "sek", "nok", "dkk",
-        "pln", "czk", "huf", "brl", "mxn", "zar", "sgd", "hkd", "krw", "thb", "try", "ils",
-    }
-)  # fmt: skip
-_SIGNS = {"$": "USD", "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR", "₩": "KRW", "₪": "ILS"}
-_WORDS = {"dollar": "USD", "dollars": "USD", "euro": "EUR", "euros": "EUR", "pound": "GBP", "pounds": "GBP"}
-
-
-def nfc(text: str) -> str:
-    """The text in NFC. SPEC: "NFC, never NFKC"."""
-    return unicodedata.normalize("NFC", text)
 
 
 def read(kind: str, text: str) -> Readings:
@@ -46,8 +30,8 @@ def read(kind: str, text: str) -> Readings:
     reader = {
         "text": _text, "id": _id, "email": strings.email, "url": strings.url, "host": strings.host,
         "phone": strings.phone, "iban": strings.iban, "path": strings.path,
-        "date": times.dates, "time": times.times, "datetime": times.datetimes, "duration": times.durations,
-        "number": numbers, "money": moneys, "bool": _bool,
+        "date": times.dates, "time": times.times, "datetime": times.datetimes, "duration": amounts.durations,
+        "number": amounts.numbers, "money": amounts.moneys, "bool": _bool,
     }[kind]  # fmt: skip
     found: list[Value] = []
     for value in reader(text):
@@ -63,63 +47,13 @@ def _text(text: str) -> list[Value]:
 
 def _id(text: str) -> list[Value]:
     """SPEC: "Id: NFC, trimmed, exact case"."""
-    return [("id", text)]
+    return [] if strings.unseen(text) else [("id", text)]
 
 
 def _bool(text: str) -> list[Value]:
-    return {"true": [("bool", True)], "false": [("bool", False)]}.get(text.lower(), [])
-
-
-def amounts(text: str) -> list[int]:
-    """A number's readings in ten-thousandths: a point or a comma may part thousands or decimals."""
-    match = re.fullmatch(r"([+-]?)([0-9][0-9.,'  ]*)", text)
-    if match is None:
-        return []
-    sign, digits = match.groups()
-    out: list[int] = []
-    for thousands, point in ((",", "."), (".", ","), ("'", "."), (" ", "."), (" ", ","), (" ", ".")):
-        grouped = rf"[0-9]{{1,3}}(?:{re.escape(thousands)}[0-9]{{3}})+"
-        plain = re.fullmatch(rf"([0-9]+|{grouped})(?:{re.escape(point)}([0-9]{{1,4}}))?", digits)
-        if plain is None:
-            continue
-        whole = int(re.sub(r"[^0-9]", "", plain[1]))
-        value = whole * _ONE + int((plain[2] or "").ljust(4, "0"))
-        value = -value if sign == "-" else value
-        if abs(value) <= _LIMIT and value not in out:
-            out.append(value)
-    return out
-
-
-def numbers(text: str) -> list[Value]:
-    """Numbers with at most four places, in ten-thousandths, within 64 bits."""
-    return [("number", amount) for amount in amounts(text)]
-
-
-def moneys(text: str) -> list[Value]:
-    """SPEC: "Money: amount + currency"; a bare number is an amount of no currency."""
-    currency = None
-    rest = text
-    sign = ""
-    if rest[0] in "+-":
-        sign, rest = rest[0], rest[1:].lstrip()
-    for mark, code in _SIGNS.items():
-        if rest.startswith(mark):
-            currency, rest = code, rest[len(mark) :]
-        elif rest.endswith(mark):
-            currency, rest = code, rest[: -len(mark)]
-    if currency is None:
-        lead = re.fullmatch(r"([A-Za-z]+)\s*(.*)", rest, re.DOTALL)
-        tail = re.fullmatch(r"(.*?)\s*([A-Za-z]+)", rest, re.DOTALL)
-        if lead and lead[1].lower() in CURRENCIES:
-            currency, rest = lead[1].upper(), lead[2]
-        elif tail and tail[2].lower() in CURRENCIES:
-            currency, rest = tail[2].upper(), tail[1]
-        elif tail and tail[2].lower() in _WORDS:
-            currency, rest = _WORDS[tail[2].lower()], tail[1]
-    rest = rest.strip()
-    if sign and rest[:1] in ("+", "-"):
-        return []
-    return [("money", amount, currency) for amount in amounts(sign + rest)]
+    if text.lower() in ("true", "yes", "on"):
+        return [("bool", True)]
+    return [("bool", False)] if text.lower() in ("false", "no", "off") else []
 
 
 def same(argument: Value, source: Value) -> bool:
