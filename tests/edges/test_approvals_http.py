@@ -235,9 +235,15 @@ def test_a_profile_is_drafted_from_schemas_and_from_tasks(server: RunningServer,
         )
     )
     assert "send_note" in server.flyball("profile", "draft", "--from", str(schemas), "--name", "notes")
-    pay(agent)
+    words = ("profile", "draft", "--from", str(schemas), "--name", "notes", "--out", str(tmp_path / "bundle"))
+    server.flyball(*words)
+    assert sorted(path.name for path in (tmp_path / "bundle").rglob("*.yaml")) == ["notes.yaml", "notes.yaml"]
+    server.flyball(*words, code=1)  # over nothing that a person may have written
+    server.flyball("approve", reference(agent))
+    assert pay(agent)["decision"] is True
     drafted = json.loads(server.flyball("profile", "draft", "--from", agent.task, "--name", "again", "--json"))
-    assert drafted["name"] == "again"
+    assert list(drafted["files"]) == ["profiles/again.yaml"]
+    assert "tool.refund" in drafted["files"]["profiles/again.yaml"]
     server.flyball("profile", "draft", code=2)
     server.flyball("profile", "draft", "--from", str(tmp_path / "none.json"), code=1)
     (tmp_path / "bad.json").write_text("{")

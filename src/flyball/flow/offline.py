@@ -17,6 +17,7 @@ from flyball.kernel.json import Json, parse, parse_object
 from flyball.policy import bundle_tests
 from flyball.policy.compile import load_bundle
 from flyball.policy.diagnostics import BundleRefused, Diagnostic
+from flyball.policy.draft import draft_files
 from flyball.policy.lint import Cooperative
 from flyball.revocation import receipts
 
@@ -55,8 +56,9 @@ def validate_bundle(path: Path) -> BundleReport:
     return BundleReport(True, compiled.bundle.name, compiled.digest, compiled.diagnostics, compiled.cooperative)
 
 
-def draft_profile(name: str, *, schemas: Path | None, stories: Sequence[Mapping[str, Json]]) -> str:
-    """A profile to begin with, as YAML with marks where a person must decide.
+def draft_profile(name: str, *, schemas: Path | None, stories: Sequence[Mapping[str, Json]]) -> dict[str, str]:
+    """A profile to begin with, and from schemas a tool sheet: texts by their paths in a bundle, with marks where a
+    person must decide.
 
     Args:
         name: the profile's name.
@@ -77,9 +79,7 @@ def draft_profile(name: str, *, schemas: Path | None, stories: Sequence[Mapping[
             raise InvalidInput(
                 f"{schemas} is not JSON", hint="a list of tool schemas, as `tools/list` gives it"
             ) from fault
-    from flyball.policy.draft import draft  # noqa: PLC0415 - this one command needs it
-
-    return draft(name, schemas=loaded, stories=stories)
+    return draft_files(name, schemas=loaded, stories=stories)
 
 
 def test_bundle(path: Path) -> dict[str, Json]:

@@ -20,6 +20,8 @@ from flyball.policy.lint import Cooperative
 from flyball.task.task import Input, Task
 
 _BEFORE = "its instance or its parent"
+MAX_VALUES = 4 << 20
+"""Bytes of results that are opened; beyond them the places are told and not the values."""
 MAX_CALLS = 500
 """The newest calls and results that are shown; the counts are of all."""
 
@@ -45,6 +47,7 @@ class _Story:
         self.memory: dict[str, Json] = {} if memory is None else parse_object(memory)
         self.profile: Mapping[str, Json] = house.store.row("profile", row.profile_digest) or {}
         self.key = _key(house, row)
+        self.room = MAX_VALUES
         self.overtaken = {
             str(body.get("decision")) for stored, body in self._bodies() if stored.kind == Kind.NOT_RELEASED
         }
@@ -52,7 +55,7 @@ class _Story:
     def told(self) -> dict[str, Json]:
         """All of it."""
         calls = [self._call(stored, body) for stored, body in self._bodies() if stored.kind == Kind.DECIDED]
-        results = [self._result(body) for stored, body in self._bodies() if stored.kind == Kind.RESULT_REPORTED]
+        results = [self._result(stored, body) for stored, body in self._bodies() if stored.kind == Kind.RESULT_REPORTED]
         allowed = sum(one["effect"] == "allow" for one in calls)
         shown_calls: list[Json] = [*calls[-MAX_CALLS:]]
         shown_results: list[Json] = [*results[-MAX_CALLS:]]
@@ -103,13 +106,18 @@ class _Story:
         except (FlyballError, ValueError):
             return None
 
-    def _result(self, body: Mapping[str, Json]) -> dict[str, Json]:
+    def _result(self, stored: Stored, body: Mapping[str, Json]) -> dict[str, Json]:
         told: dict[str, Json] = {
             name: body[name]
             for name in ("at", "decision", "action", "result", "pep", "self", "labels", "kept", "full", "charge")
             if name in body
         }
         told["fields"] = writers(self.house, str(body.get("action", "")))
+        if stored.sealed is not None and len(stored.sealed) <= self.room:
+            self.room -= len(stored.sealed)
+            opened = self._opened(stored.sealed, str(body.get("decision", "")))
+            if isinstance(opened, dict) and "result" in opened:
+                told["value"] = opened["result"]
         return told
 
     def _plan(self) -> Json:

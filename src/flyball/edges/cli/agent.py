@@ -53,6 +53,9 @@ def draft(
         typer.Option("--from", metavar="FILE|TASK", help="A file of tool schemas, or a reviewed task (repeatable)."),
     ] = None,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="The profile's name.")] = "draft",
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FOLDER", help="Write the files below this folder, over none.")
+    ] = None,
     config: ConfigOption = None,
     addr: AddrOption = "",
     as_json: JsonOption = False,
@@ -63,7 +66,7 @@ def draft(
 
     \b
     Examples:
-      flyball profile draft --from tools.json --name assistant > profiles/assistant.yaml
+      flyball profile draft --from tools.json --name assistant --out bundle/
       flyball profile draft --from tsk_local_01k… --from tsk_local_01k… --name settle-refund
     """
     if not sources:
@@ -77,8 +80,23 @@ def draft(
     if tasks:
         with cli.client() as client:
             stories = [client.get(f"/v1/tasks/{quote(one, safe='')}/story") for one in tasks]
-    text = offline.draft_profile(name, schemas=files[0] if files else None, stories=stories)
+    drafted = offline.draft_profile(name, schemas=files[0] if files else None, stories=stories)
+    if out is not None:
+        _write(out, drafted)
     if as_json:
-        cli.tell({"name": name, "profile": text})
-        return
-    print(text, end="")
+        cli.tell({"name": name, "files": {**drafted}})
+    elif out is None:
+        print("\n".join(f"# file: {path}\n{text}" for path, text in drafted.items()), end="")
+    else:
+        for path in drafted:
+            render.line(f"{out / path}: decide what is marked, then run `flyball validate`")
+
+
+def _write(out: Path, drafted: dict[str, str]) -> None:
+    """Every file, or none: what a person has written is never written over."""
+    there = [path for path in drafted if (out / path).exists()]
+    if there:
+        raise CliError(f"{out / there[0]} is there already", "choose another --name or --out")
+    for path, text in drafted.items():
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        (out / path).write_text(text)
