@@ -70,9 +70,11 @@ class Pair:
     world: dict[str, Any]
     path: Path | None = None
     spec: dict[str, Any] = field(default_factory=dict)
-    decisions: list[tuple[str, str]] = field(default_factory=list)
+    #: Ids of the task and of its children, the same on both sides.
+    tasks: list[str] = field(default_factory=list)
+    decisions: list[tuple[str, str, str]] = field(default_factory=list)
     checks: list[dict[str, Any]] = field(default_factory=list)
-    references: list[tuple[str, str]] = field(default_factory=list)
+    references: list[tuple[str, str, str]] = field(default_factory=list)
     epoch: int = 1
 
     def __post_init__(self) -> None:
@@ -88,7 +90,7 @@ class Pair:
             "opened_ms": now, "hard_end_ms": now + 3_600_000, "heartbeat_ms": 3_600_000,
             "data_key": base64.b64encode(secrets.token_bytes(32)).decode(), "state": "open", "binding": "uid:1",
         }  # fmt: skip
-        self.task = str(self.spec["id"])
+        self.tasks = [str(self.spec["id"])]
         self.core.open(json.dumps(self.spec).encode())
         self.model.open(self.spec)
 
@@ -104,16 +106,16 @@ class Pair:
 
     def check(self, step: dict[str, Any]) -> tuple[Answer, Answer]:
         """One check on both sides: what the model says, what the engine says."""
-        raw = json.dumps(step["args"])
-        mine = self.model.check(self.task, step["pep"], step["action"], "tool", step["on"], raw, now_ms())
-        verdict = self.core.check(self.task, step["pep"], step["action"], "tool", step["on"], raw.encode())
+        raw, task = json.dumps(step["args"]), self.who(step)
+        mine = self.model.check(task, step["pep"], step["action"], "tool", step["on"], raw, now_ms())
+        verdict = self.core.check(task, step["pep"], step["action"], "tool", step["on"], raw.encode())
         self.checks.append(step)
-        self.decisions.append((mine.decision, verdict.decision))
+        self.decisions.append((task, mine.decision, verdict.decision))
         if mine.approval and verdict.approval and mine.effect in ("require_approval", "step_up"):
-            reference = (mine.approval, verdict.approval)
+            reference = (task, mine.approval, verdict.approval)
             if reference not in self.references:
                 self.references.append(reference)
-        state = json.loads(self.core.memory_json(self.task) or b"{}")
+        state = json.loads(self.core.memory_json(task) or b"{}")
         theirs = Answer(
             verdict.effect,
             verdict.reasons[0],
@@ -123,6 +125,20 @@ class Pair:
             "",
         )
         return mine._replace(approval=mine.approval and "yes", decision=""), theirs
+
+    def who(self, step: dict[str, Any]) -> str:
+        """Which of the family it is about."""
+        return self.tasks[step.get("who", 0) % len(self.tasks)]
+
+    def child(self, step: dict[str, Any]) -> tuple[str, str]:
+        """One more in the family, or the reason why not."""
+        spec = {**self.spec, "id": ids.task_id("a", now_ms()), "parent": self.who(step), "allot": step["allot"]}
+        if step["actions"] is not None:
+            spec["actions"] = step["actions"]
+        outcome = self.both(lambda: self.model.open(spec), lambda: self.core.open(json.dumps(spec).encode()))
+        if outcome == ("done", "done"):
+            self.tasks.append(spec["id"])
+        return outcome
 
     def both(self, mine: Any, theirs: Any) -> tuple[str, str]:
         """Do something on both sides; what each of them made of it: `done`, or the error's code."""
@@ -148,30 +164,33 @@ class Pair:
         if what in ("report", "return"):
             if len(self.decisions) < step["back"]:
                 return None
-            mine, theirs = self.decisions[-step["back"]]
+            task, mine, theirs = self.decisions[-step["back"]]
             pep = "self" if self.checks[-step["back"]]["pep"] == "sdk" else "gateway"
             if what == "return":
                 return self.both(
-                    lambda: self.model.return_charge(self.task, pep, mine),
-                    lambda: self.core.return_charge(self.task, pep, theirs),
+                    lambda: self.model.return_charge(task, pep, mine),
+                    lambda: self.core.return_charge(task, pep, theirs),
                 )
             raw, meta = json.dumps(step["result"]), step["meta"]
             return self.both(
-                lambda: self.model.report(self.task, pep, mine, raw, meta, now_ms()),
-                lambda: self.core.report_result(self.task, pep, theirs, raw.encode(), json.dumps(meta).encode()),
+                lambda: self.model.report(task, pep, mine, raw, meta, now_ms()),
+                lambda: self.core.report_result(task, pep, theirs, raw.encode(), json.dumps(meta).encode()),
             )
+        if what == "child":
+            return self.child(step)
         if what == "plan":
+            task = self.who(step)
             return self.both(
-                lambda: self.model.declare_plan(self.task, step["plan"]),
-                lambda: self.core.declare_plan(self.task, json.dumps(step["plan"]).encode(), "clerk"),
+                lambda: self.model.declare_plan(task, step["plan"]),
+                lambda: self.core.declare_plan(task, json.dumps(step["plan"]).encode(), "clerk"),
             )
         if what == "settle":
             if len(self.references) < step["back"]:
                 return None
-            mine, theirs = self.references[-step["back"]]
+            task, mine, theirs = self.references[-step["back"]]
             return self.both(
-                lambda: self.model.settle_approval(self.task, mine, step["approved"], now_ms()),
-                lambda: self.core.settle_approval(self.task, theirs, step["approved"], "desk"),
+                lambda: self.model.settle_approval(task, mine, step["approved"], now_ms()),
+                lambda: self.core.settle_approval(task, theirs, step["approved"], "desk"),
             )
         if what == "state":
             self.model.become(self.task, step["to"])
@@ -182,13 +201,13 @@ class Pair:
         self.restart()
         return None
 
-    def become(self, to: str) -> None:
+    def become(self, task: str, to: str) -> None:
         """An operator's move, with the record that the control plane writes of it."""
-        self.model.become(self.task, to)
+        self.model.become(task, to)
         moves = {"open": self.core.resume, "frozen": self.core.freeze, "suspended": self.core.suspend}
-        if moves[to](self.task) and self.writer:
-            body = {"at": now_ms(), "kind": "task_state", "task": self.task, "to": to, "v": 1}
-            self.writer.commit([], [(self.task, "task_state", now_ms(), json.dumps(body).encode(), None)])
+        if moves[to](task) and self.writer:
+            body = {"at": now_ms(), "kind": "task_state", "task": task, "to": to, "v": 1}
+            self.writer.commit([], [(task, "task_state", now_ms(), json.dumps(body).encode(), None)])
 
     def restart(self) -> None:
         """A new core that has only the records; the model folds its facts anew."""
@@ -196,7 +215,7 @@ class Pair:
         if self.writer is None:
             return
         rows = self.writer.query(
-            "SELECT body, sealed FROM record WHERE task = ? ORDER BY n", [self.task], limit=100_000
+            "SELECT body, sealed FROM record WHERE task = ? ORDER BY n", [self.tasks[0]], limit=100_000
         )
         records = [(bytes(body), None if sealed is None else bytes(sealed)) for body, sealed in rows]  # type: ignore[arg-type]
         self.epoch += 1

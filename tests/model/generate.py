@@ -308,6 +308,20 @@ def plan(draw: Draw) -> list[dict[str, Any]]:
     return entries
 
 
+@st.composite
+def families(draw: Draw) -> dict[str, Any]:
+    """The same with children: each step is about one of the family."""
+    world = draw(worlds())
+    steps: list[dict[str, Any]] = []
+    for one in world["steps"]:
+        if one["do"] in ("restart", "state"):
+            actions = draw(st.sampled_from([None, None, ["send", "pay", "get_day"]]))
+            allot = draw(st.sampled_from([{}, {}, {"calls": "2"}, {"calls": "100"}, {"nothing": "1"}]))
+            steps.append({"do": "child", "who": draw(st.integers(0, 3)), "actions": actions, "allot": allot})
+        steps.append({**one, "who": draw(st.integers(0, 3))})
+    return {**world, "steps": [{"do": "child", "who": 0, "actions": None, "allot": {}}, *steps]}
+
+
 def step(draw: Draw) -> list[dict[str, Any]]:
     """One step of a trace; a read is mostly reported."""
     which = draw(

@@ -10,14 +10,15 @@ from tests.model.values import same
 
 if TYPE_CHECKING:
     from tests.model.rules import Call
+    from tests.model.state import State
 
 
-def matching_entry(rule: dict[str, Any], call: Call) -> int | None:
+def matching_entry(rule: dict[str, Any], call: Call, state: State) -> int | None:
     """SPEC: "a write call must match an entry with count left (args compared typed by the rule's `as`, else
     exactly)".
     """
-    for place, entry in enumerate(call.state.plan or []):
-        if entry["action"] != call.action or call.state.moved[place] >= int(entry.get("count", 1)):
+    for place, entry in enumerate(state.plan or []):
+        if entry["action"] != call.action or state.moved[place] >= int(entry.get("count", 1)):
             continue
         if all(_same_arg(rule, call, arg, meant) for arg, meant in entry.get("args", {}).items()):
             return place

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
-from tests.model.documents import Number, WrongShape, at_path, below, count_below
+from tests.model.bounds import amount, within
+from tests.model.documents import WrongShape, at_path, below, count_below
 from tests.model.held import elements, origin_labels
 from tests.model.origins import World, offered_by, readings, resolved, rows_of
 from tests.model.plan import matching_entry
@@ -43,6 +42,8 @@ class Match:
     across: list[tuple[str, int, int, str]] = field(default_factory=list)
     distinct: dict[str, frozenset[Value]] = field(default_factory=dict)
     entry: int | None = None
+    #: The entries of the parents' plans that it moves.
+    above: list[int | None] = field(default_factory=list)
 
 
 @dataclass
@@ -58,6 +59,8 @@ class Call:
     agent: str
     owner: str
     now_ms: int
+    #: The states of the parents, the nearest first.
+    family: list[State] = field(default_factory=list)
 
 
 def find(profile: Profile, call: Call) -> Match:
@@ -86,7 +89,7 @@ def attempt(profile: Profile, rule: dict[str, Any], call: Call) -> Match:
     _missing(rule, call)
     _state(profile, rule, call)
     for bound in rule.get("where", []):
-        if not _within(bound, call):
+        if not within(bound, call.world.args, call.inputs):
             raise Refused("argument_out_of_bounds")
     for aggregate in rule.get("aggregates", []):
         if not _aggregate(profile, aggregate, call):
@@ -101,14 +104,26 @@ def attempt(profile: Profile, rule: dict[str, Any], call: Call) -> Match:
         call.world.known[head] = call.world.known.get(head, frozenset()) | labels
     _flow(profile, rule, call)
     match = Match(rule)
-    if profile.writes(call.action) and call.state.plan is None and profile.plan == "required":
-        raise Refused("plan_required")
-    if profile.writes(call.action) and call.state.plan is not None:
-        match.entry = matching_entry(rule, call)
-        if match.entry is None:
-            raise Refused("not_in_plan")
+    _plan(profile, rule, call, match)
     _budget(profile, rule, call, match)
     return match
+
+
+def _plan(profile: Profile, rule: dict[str, Any], call: Call, match: Match) -> None:
+    """SPEC: "a write call must match an entry with count left; reads are left as the profile has them"; and a child's
+    call an entry of each of its parents' plans.
+    """
+    states = [call.state, *call.family]
+    writes = profile.writes(call.action)
+    if writes and profile.plan == "required" and all(state.plan is None for state in states):
+        raise Refused("plan_required")
+    moved: list[int | None] = []
+    for state in states:
+        entry = matching_entry(rule, call, state) if writes and state.plan is not None else None
+        if writes and state.plan is not None and entry is None:
+            raise Refused("not_in_plan")
+        moved.append(entry)
+    match.entry, match.above = moved[0], moved[1:]
 
 
 def _missing(rule: dict[str, Any], call: Call) -> None:
@@ -229,57 +244,6 @@ def _carries(text: str, leaf: Any) -> bool:
                 if loose or one == other:
                     return True
     return False
-
-
-def amount(value: Any) -> Fraction | None:
-    """A number as it is written: at most four places, no exponent."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return None
-    if re.fullmatch(r"-?[0-9]{1,19}(\.[0-9]{1,4})?", str(value)) is None:
-        return None
-    return Fraction(str(value))
-
-
-def _within(bound: dict[str, Any], call: Call) -> bool:
-    """A bound from before: max, min, eq, one_of, pattern, prefix, length. A list is held by element."""
-    limit = bound["value"].get("const") if "const" in bound["value"] else call.inputs.get(bound["value"]["input"])
-    try:
-        given = at_path(call.world.args, bound["arg"])
-    except WrongShape:
-        return False
-    op = bound["op"]
-    if limit is None:
-        return False
-    if op == "length":
-        whole = call.world.args.get(bound["arg"])
-        size = len(whole) if isinstance(whole, list) else max((len(str(one)) for one in given), default=0)
-        return size <= int(limit)
-    return all(_element_within(op, one, limit) for one in given)
-
-
-def _element_within(op: str, value: Any, limit: Any) -> bool:
-    if op in ("max", "min"):
-        mine, bound = amount(value), amount(limit)
-        if mine is None or bound is None:
-            return False
-        return mine <= bound if op == "max" else mine >= bound
-    if op == "eq":
-        return _equal(value, limit)
-    if op == "one_of":
-        return any(_equal(value, one) for one in limit)
-    if not isinstance(value, str) or isinstance(value, Number):
-        return False
-    if op == "prefix":
-        return value.startswith(str(limit))
-    return re.fullmatch(str(limit), value, re.ASCII) is not None
-
-
-def _equal(value: Any, limit: Any) -> bool:
-    if isinstance(value, bool) or isinstance(limit, bool):
-        return str(value).lower() == str(limit).lower()
-    if isinstance(value, Number):
-        return amount(value) is not None and amount(value) == amount(limit)
-    return bool(value == limit)
 
 
 def _aggregate(profile: Profile, one: dict[str, Any], call: Call) -> bool:

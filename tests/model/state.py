@@ -72,6 +72,12 @@ class State:
         elif kind == "breach":
             self.breaches[fact[1]] += 1
             self._become(_AFTER.get(fact[2], self.standing))
+        elif kind == "counted":
+            self.breaches[fact[1]] += 1
+        elif kind == "labelled":
+            self.labels |= fact[1]
+        elif kind == "moved":
+            self.moved[fact[1]] += 1
         elif kind == "asked":
             self.approvals.append(Approval(fact[1], fact[2], fact[3]))
         elif kind == "settled":
