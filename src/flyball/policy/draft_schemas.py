@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +19,7 @@ _ARG = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One tool as its schema describes it."""
+    """One tool as its schema describes it. `prefix` is the first word that most tools of its server begin with."""
 
     name: str
     description: str
@@ -25,11 +27,13 @@ class Tool:
     required: frozenset[str]
     output: Json
     hints: str
+    prefix: str = ""
 
     @property
     def verbs(self) -> tuple[str, ...]:
-        """The words of its name, in lower case."""
-        return words(self.name)
+        """The words of its name, in lower case, without its server's prefix."""
+        said = words(self.name)
+        return said[1:] if len(said) > 1 and said[0] == self.prefix else said
 
     @property
     def reads(self) -> bool:
@@ -75,7 +79,12 @@ def read_tools(schemas: Json) -> tuple[Tool, ...]:
                 hints,
             ),
         )
-    return tuple(found.values())
+    first = Counter(words(name)[0] for name in found if words(name))
+    shared = {
+        word for word, count in first.items() if count > 2 and count * 2 > len(found) and word not in READS | GRAVE
+    }
+    prefix = next(iter(shared), "")
+    return tuple(dataclasses.replace(tool, prefix=prefix) for tool in found.values())
 
 
 def _listed(schemas: Json) -> Iterator[dict[str, Json]]:
@@ -120,9 +129,7 @@ def sheet_text(name: str, tools: Sequence[Tool]) -> str:
 
 def _returns(output: Json) -> list[str]:
     if not isinstance(output, dict) or not output:
-        return [
-            "    returns: any by outside   # DECIDE: name the fields, and by whom each is written: user, org, outside"
-        ]
+        return ["    returns: any by outside   # DECIDE: name the fields and who writes each: user, org, outside"]
     lines = ["    # DECIDE for each field: `org` or `user`, if nobody outside can write it"]
     return [*lines, "    returns:", *_template(output, "      ", "", 0)]
 

@@ -7,7 +7,10 @@ def _set(listed: str) -> frozenset[str]:
     return frozenset(listed.split())
 
 
-READS = _set("get list search find read show view query count check describe lookup retrieve inspect summarize is has")
+READS = _set(
+    "get list search find read show view query count check describe lookup retrieve inspect summarize is has "
+    "status diff log history details info"
+)
 REACHES_OUT = _set("url uri link endpoint webhook host domain")
 GRAVE = _set(
     "delete remove drop purge pay transfer wire refund charge buy purchase share grant permit invite execute exec run "
@@ -29,7 +32,7 @@ LIKE = {
     "create": "add new make append insert schedule write save upload generate register",
     "delete": "remove clear purge archive unsubscribe",
     "update": "edit set change modify rename move reschedule replace patch assign",
-    "pay": "transfer refund charge buy purchase order checkout wire donate",
+    "pay": "transfer refund charge buy purchase order wire donate",
     "book": "reserve",
     "share": "grant invite permit",
     "cancel": "stop abort",
