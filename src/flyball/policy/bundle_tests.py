@@ -12,7 +12,7 @@
           reason: once_per_spent
 
 Each case has a decision plane of its own, so that no case depends on another. A step `report:` says what
-the last allowed call returned, by an enforcement point whose reports count; `plan:` declares a plan;
+the last allowed call returned, by the enforcement point that asked; `plan:` declares a plan;
 `approve:` and `refuse:` settle the last call that waits for a person. A step `open:` goes on with a new
 task of the same profile, for what counts across tasks. A case with `subject` is decided without a task.
 Nothing is stored: the decision plane has no store here and keeps no record.
@@ -29,7 +29,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from flyball.kernel import ids
-from flyball.kernel.errors import FlyballError, InvalidInput
+from flyball.kernel.errors import FlyballError
 from flyball.kernel.json import Json, canonical
 from flyball.policy.cases import Case, Step, read_cases
 from flyball.policy.compile import Compiled
@@ -205,7 +205,7 @@ class _Run:
     def _check(self, question: Question) -> Answer:
         answer = self._asks.ask(dataclasses.replace(question, task=self._task))
         if answer.effect is Effect.ALLOW:
-            self._allowed = (answer.decision, question.action)
+            self._allowed = (answer.decision, question.pep)
         self._pending = answer.approval or self._pending
         return answer
 
@@ -213,22 +213,13 @@ class _Run:
         if step.kind == "plan":
             self._core.declare_plan(self._task, step.text.encode(), self._case.agent)
         elif step.kind == "report":
-            decision, action = self._allowed
+            decision, pep = self._allowed
             meta = {key: value for key, value in step.given.items() if key != "seconds"}
             if isinstance(seconds := step.given.get("seconds"), int):
                 meta["ms"] = seconds * 1000
-            pep = step.by or self._reporter(action)
-            self._core.report_result(self._task, pep, decision, step.text.encode(), canonical(meta))
+            self._core.report_result(self._task, step.by or pep, decision, step.text.encode(), canonical(meta))
         else:
             self._core.settle_approval(self._task, self._pending, step.kind == "approve", step.by)
-
-    def _reporter(self, action: str) -> str:
-        """The first enforcement point, not the agent's own, that may ask for the action and report."""
-        peps = self._compiled.bundle.peps.values()
-        found = next((pep for pep in peps if pep.may_report and not pep.is_agent and pep.may_ask(action)), None)
-        if found is None:
-            raise InvalidInput(f"no enforcement point reports what `{action}` returns", code="no_reporter")
-        return found.name
 
 
 class _Asks:
