@@ -379,6 +379,7 @@ def test_the_command_writes_rows_and_a_page(
     by = "spiffe://harness.example/front-desk"
     profiles = {name: PROFILE.format(name=name, by=by).replace("read_inbox", action)
                 for name, action in (("tinydojo", READ), ("tinydyn", SEND), ("tinytau", "cancel"))}  # fmt: skip
+    profiles["tinydojo"] += "  - action: send_mail\n"
     folder = write(tmp_path / "f", {f"profiles/{name}.yaml": text for name, text in profiles.items()})
     out, lines = tmp_path / "out" / "results.json", tmp_path / "calls.jsonl"
     words = ["bench.intent", "--recorded", "--suite", "tinydojo,tinydyn,tinytau", "--rows", "role,agent,ceiling",
@@ -390,10 +391,10 @@ def test_the_command_writes_rows_and_a_page(
     assert {row["profiles"] for row in rows.values()} == {digest}
     assert digest in capsys.readouterr().out
     asr = rows["agentdojo/agent/asr"]
-    assert (asr["value"], asr["must"], asr["met"], asr["peer_value"], asr["n"]) == (0, "≤6", True, 50, 2)
-    assert rows["agentdojo/agent/benign-tasks"]["met"] is False
+    assert (asr["value"], asr["must"], asr["met"], asr["peer_value"], asr["n"]) == (50, "≤6", False, 50, 2)
+    assert rows["agentdojo/agent/benign-tasks"]["met"] is True
+    assert rows["agentdyn/agent/benign-runs"]["met"] is False
     assert rows["agentdyn/agent/attack-denied"]["met"] is True
-    assert rows["agentdyn/agent/attack-stopped"]["value"] == 0
     assert rows["tau2/agent/benign-tasks"]["value"] == 100
     text = out.with_name("RESULTS.md").read_text()
     assert digest in text
