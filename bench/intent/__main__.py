@@ -6,6 +6,7 @@ import argparse
 import datetime
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from bench.intent import report
@@ -48,6 +49,12 @@ def main() -> int:
                 print(f"error: row {row.id}, suite {suite.name}: {error}", file=sys.stderr)
                 for fault in error.diagnostics if isinstance(error, BundleRefused) else ():
                     print(fault.render(), file=sys.stderr)
+                failed = True
+                continue
+            except Exception:
+                # One row that cannot be taken does not cost the others.
+                print(f"error: row {row.id}, suite {suite.name} was not taken:", file=sys.stderr)
+                traceback.print_exc()
                 failed = True
                 continue
             if found is not None:

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bench.intent.bundle import Loaded
-from bench.intent.names import PEP, REQUEST, TRUST_DOMAIN, VOUCHER
+from bench.intent.names import PEP, REQUEST, VOUCHER
 from bench.intent.suites.data import as_map, objects
 from bench.intent.suites.model import Call, Done, Prompt
 from bench.intent.text import structured
@@ -23,7 +24,7 @@ from flyball.credential.seal import FileKey, Sealer
 from flyball.kernel import ids
 from flyball.kernel.clock import SystemClock
 from flyball.kernel.json import Json, canonical, parse_object
-from flyball.policy.engine import Core
+from flyball.policy.engine import Core, CoreError
 from flyball.stores.sqlite.native import NativeDatabase, open_store
 from flyball.task.lifecycle import open_task
 from flyball.task.profile import Voucher, validate_inputs
@@ -96,6 +97,7 @@ class Plane:
     store: NativeDatabase
     epoch: int
     actions: dict[str, dict[str, Json]] = field(default_factory=dict)
+    unreported: Counter[str] = field(default_factory=Counter)
 
     def open(self, prompt: Prompt, plan: Sequence[Mapping[str, Json]] | None = None) -> TaskGate:
         """A new task for a request, vouched for by its opener; with the plan declared at once."""
@@ -146,7 +148,10 @@ class Plane:
         }
         core.open(canonical(spec))
         if plan is not None:
-            core.declare_plan(task.id, json.dumps(list(plan)).encode(), f"spiffe://{TRUST_DOMAIN}/{PEP}")
+            # A planner knows what the profile offers: what is not in it would be refused with a plan or without.
+            offered = {rule.action for rule in profile.allow}
+            entries = [dict(entry) for entry in plan if entry["action"] in offered]
+            core.declare_plan(task.id, json.dumps(entries).encode(), agent.ids[0])
         return TaskGate(self, core, task.id)
 
     def effect_of(self, action: str) -> str:
@@ -191,7 +196,11 @@ class TaskGate:
         if isinstance(result, str) and self._plane.wants_structure(call.function):
             result = structured(result)
         data = json.dumps(result, ensure_ascii=False).encode()
-        self._core.report_result(self.task, PEP, answer.decision, data)
+        try:
+            self._core.report_result(self.task, PEP, answer.decision, data)
+        except CoreError as error:
+            # The plane remembers nothing of it, and the run goes on; the page's reader is told.
+            self._plane.unreported[f"{call.function}: {error.args[0]}"] += 1
 
     def breaches(self) -> Mapping[str, Mapping[str, Json]]:
         """See `Gate.breaches`: from the durable records."""

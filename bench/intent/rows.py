@@ -102,6 +102,8 @@ def _gates(row: RowSpec, suite: AnySuite, folder: Folder | None) -> Iterator[tup
                 return behind.open(prompt, plan_of(benign, behind.effect_of) if row.plan else None)
 
             yield open_gate, behind.effect_of
+            for what, count in behind.unreported.items():
+                print(f"    result refused by the plane, {count} times: {what}", file=sys.stderr)
 
 
 def _load(row: RowSpec, suite: AnySuite, folder: Folder | None, into: Path) -> Loaded:
