@@ -109,10 +109,11 @@ class Plane:
         compiled = self.loaded.compiled
         profile = compiled.bundle.profiles[self.loaded.profile_of(prompt.task)]
         agent = compiled.bundle.agents[next(iter(profile.agents))]
-        vouchers = {who for spec in profile.inputs.values() for who in spec.vouched_by}
-        given: dict[str, Json] = {REQUEST: prompt.text} if REQUEST in profile.inputs else {}
-        voucher = min(vouchers) if vouchers else VOUCHER
-        inputs = validate_inputs(profile, given, ["voucher"], lambda _: Voucher(voucher, given)) if given else {}
+        spec_of_request = profile.inputs.get(REQUEST)
+        given: dict[str, Json] = {REQUEST: prompt.text} if spec_of_request is not None else {}
+        # The opener is whoever the profile takes the user's word from.
+        voucher = next(iter(spec_of_request.vouched_by), VOUCHER) if spec_of_request is not None else VOUCHER
+        inputs = validate_inputs(profile, given, ["voucher"], lambda _: Voucher(voucher, given))
         now = time.time_ns() // 1_000_000
         task = open_task(
             id=ids.task_id(_CELL, now),

@@ -411,3 +411,17 @@ def test_what_cannot_be_run_is_said(recorded: Path, monkeypatch: pytest.MonkeyPa
     for words in (["--suite", "nothing"], ["--rows", "nothing"], ["--suite", "tinytau", "--profiles", "/nonexistent"]):
         monkeypatch.setattr(sys, "argv", ["bench.intent", *words])
         assert main() == 2
+
+
+def test_an_input_that_nobody_gives_ends_the_row_and_not_the_command(
+    recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The harness has the request and nothing else; the other rows are taken, and the exit says that one was not."""
+    by = "spiffe://harness.example/front-desk"
+    text = PROFILE.format(name="tinydojo", by=by).replace("inputs:\n", "inputs:\n  ticket: {type: string}\n")
+    folder, out = write(tmp_path / "f", {"profiles/tinydojo.yaml": text}), tmp_path / "results.json"
+    words = ["--recorded", "--suite", "tinydojo", "--rows", "agent,role", "--profiles", str(folder), "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", ["bench.intent", *words])
+    assert main() == 1
+    assert "`ticket` is missing" in capsys.readouterr().err
+    assert {row["id"].split("/")[1] for row in json.loads(out.read_text())} == {"role"}
