@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use flyball_decision::{Checked, Done, NotTaken, RecordDraft, Refusal, Sink, Verdict, Written};
+use flyball_decision::{Checked, Done, NotTaken, Noted, RecordDraft, Refusal, Sink, Verdict, Written};
 use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::clock::now;
 use crate::core::{PyCore, refused};
@@ -67,16 +68,37 @@ impl PyCore {
     /// Write a record of the plane's and wait until it is durable.
     pub(crate) fn write(&self, py: Python<'_>, draft: Result<RecordDraft, Refusal>) -> PyResult<()> {
         let draft = draft.map_err(|refusal| refused(&refusal))?;
+        durable(self.carry(py, draft))
+    }
+
+    /// Write a change's record, wait, and let the change count or be undone; what its caller is told.
+    pub(crate) fn note<'py>(
+        &self,
+        py: Python<'py>,
+        noted: Result<Noted, Refusal>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let mut noted = noted.map_err(|refusal| refused(&refusal))?;
+        let written = noted.record.take().map_or(Written::Durable, |draft| self.carry(py, draft));
+        let answer = self.plane.confirm(noted, written);
+        durable(written)?;
+        let answer = answer.map_err(|refusal| refused(&refusal))?;
+        Ok(PyBytes::new(py, &answer))
+    }
+
+    fn carry(&self, py: Python<'_>, draft: RecordDraft) -> Written {
         let limit = self.max_wait;
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         let done: Done = Box::new(move |written| tell.send(written).unwrap_or_default());
-        let written = match self.sink.submit(draft, done) {
+        match self.sink.submit(draft, done) {
             Ok(()) => py.detach(move || told.recv_timeout(limit).unwrap_or(Written::Unknown)),
             Err(not) => not.into(),
-        };
-        match written {
-            Written::Durable => Ok(()),
-            other => Err(StoreUnavailable::new_err(("record_failed", format!("the record is not durable: {other:?}")))),
         }
+    }
+}
+
+fn durable(written: Written) -> PyResult<()> {
+    match written {
+        Written::Durable => Ok(()),
+        other => Err(StoreUnavailable::new_err(("record_failed", format!("the record is not durable: {other:?}")))),
     }
 }
