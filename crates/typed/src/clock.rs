@@ -37,15 +37,14 @@ pub(crate) fn read(text: &str) -> Readings {
 pub(crate) fn times(start: Cursor<'_>) -> Option<(SmallVec<[Times; 2]>, Cursor<'_>)> {
     if let Some((first, end)) = face(start) {
         let mut next = end;
-        if joint(&mut next).is_some() {
-            if let Some((last, after)) = face(next) {
-                if let Some((half, end)) = half_of_day(after) {
-                    let last = in_half(last, half)?;
-                    let same = in_half(first, half)?;
-                    let first = if same > last { in_half(first, !half)? } else { same };
-                    return ends(end).then(|| (SmallVec::from_iter([one(first), one(last)]), end));
-                }
-            }
+        if joint(&mut next).is_some()
+            && let Some((last, after)) = face(next)
+            && let Some((half, end)) = half_of_day(after)
+        {
+            let last = in_half(last, half)?;
+            let same = in_half(first, half)?;
+            let first = if same > last { in_half(first, !half)? } else { same };
+            return ends(end).then(|| (SmallVec::from_iter([one(first), one(last)]), end));
         }
     }
     let (times, end) = time(start, false)?;
@@ -90,21 +89,21 @@ fn face(start: Cursor<'_>) -> Option<(Face, Cursor<'_>)> {
     let (hour, length) = end.digits(2)?;
     let mut face = Face { hour, minute: 0, second: 0, short: length == 1, exact: false };
     let mut minutes = end;
-    if let Some(sign) = minutes.eat_any(b":.") {
-        if let Some((minute, 2)) = minutes.digits(2) {
-            if sign == b'.' {
-                half_of_day(minutes)?;
-            }
-            face = Face { minute, exact: true, ..face };
-            end = minutes;
-            let mut seconds = end;
-            if sign == b':' && seconds.eat(":") {
-                let (second, 2) = seconds.digits(2)? else { return None };
-                face.second = second;
+    if let Some(sign) = minutes.eat_any(b":.")
+        && let Some((minute, 2)) = minutes.digits(2)
+    {
+        if sign == b'.' {
+            half_of_day(minutes)?;
+        }
+        face = Face { minute, exact: true, ..face };
+        end = minutes;
+        let mut seconds = end;
+        if sign == b':' && seconds.eat(":") {
+            let (second, 2) = seconds.digits(2)? else { return None };
+            face.second = second;
+            end = seconds;
+            if seconds.eat_any(b".,").is_some() && seconds.digits(9).is_some() {
                 end = seconds;
-                if seconds.eat_any(b".,").is_some() && seconds.digits(9).is_some() {
-                    end = seconds;
-                }
             }
         }
     }
@@ -164,6 +163,28 @@ fn words(start: Cursor<'_>) -> Option<(Times, Cursor<'_>)> {
         return Some((one(in_half(face, half)?), end));
     }
     Some((both(face)?, o_clock(end)?))
+}
+
+/// "at 7", where no unit follows: the morning or the evening.
+pub(crate) fn bare_hour(start: Cursor<'_>) -> Option<(SmallVec<[Times; 2]>, Cursor<'_>)> {
+    const AFTER: [&str; 10] = ["on", "today", "tomorrow", "tonight", "for", "with", "until", "and", "or", "in"];
+    let mut end = start;
+    if !end.eat_word("at") || end.blanks() == 0 {
+        return None;
+    }
+    let (hour, length) = end.digits(2).filter(|(hour, _)| (1..=12).contains(hour))?;
+    let mut next = end;
+    let goes_on = match next.peek() {
+        None | Some(b'\n' | b'.' | b',' | b';' | b'!' | b'?' | b')') => true,
+        _ => {
+            next.blanks() > 0 && next.word().is_some_and(|word| AFTER.iter().any(|one| word.eq_ignore_ascii_case(one)))
+        }
+    };
+    let face = Face { hour, minute: 0, second: 0, short: length == 1, exact: false };
+    if !goes_on || !end.ends_number() {
+        return None;
+    }
+    Some((SmallVec::from_elem(SmallVec::from_iter([in_half(face, false)?, in_half(face, true)?]), 1), end))
 }
 
 /// "past ten", "to six".

@@ -251,12 +251,12 @@ fn day_first(start: Cursor<'_>) -> Option<(Group, Cursor<'_>)> {
     let mut end = start;
     let (first, _) = day(&mut end)?;
     let mut dashed = end;
-    if let Some(sign) = dashed.eat_any(b"-/") {
-        if let Some(month) = month_name(&mut dashed) {
-            dashed.eat_any(&[sign])?;
-            let year = dashed_year(&mut dashed)?;
-            return Some((dates(Some(year), month, &[first])?, dashed));
-        }
+    if let Some(sign) = dashed.eat_any(b"-/")
+        && let Some(month) = month_name(&mut dashed)
+    {
+        dashed.eat_any(&[sign])?;
+        let year = dashed_year(&mut dashed)?;
+        return Some((dates(Some(year), month, &[first])?, dashed));
     }
     let mut days: SmallVec<[u32; 4]> = SmallVec::from_elem(first, 1);
     let month = loop {

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::clock::{Times, time, times};
+use crate::clock::{Times, bare_hour, time, times};
 use crate::date::{Dates, single};
 use crate::datum::add;
 use crate::names::joint;
@@ -60,7 +60,7 @@ pub(crate) fn find_times(text: &str, each: &mut dyn FnMut(Readings)) {
     sweep(text, &[], |start| {
         let (found, end) = match moment(start, false) {
             Some((moment, end)) => (moment.times, end),
-            None if begins(start) => times(start)?,
+            None if begins(start) => times(start).or_else(|| bare_hour(start))?,
             None => return None,
         };
         for times in found {

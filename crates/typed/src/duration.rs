@@ -122,10 +122,15 @@ fn count(start: Cursor<'_>) -> Option<(i64, Cursor<'_>)> {
     let (number, end) = in_words(start)?;
     let number = i64::from(number) * ONE;
     let mut next = end;
-    if small_number(word).is_some() && next.blanks() > 0 && next.eat_word("and") && next.blanks() > 0 {
-        if next.eat_word("a") && next.blanks() > 0 && next.eat_word("half") {
-            return Some((number + ONE / 2, next));
-        }
+    if small_number(word).is_some()
+        && next.blanks() > 0
+        && next.eat_word("and")
+        && next.blanks() > 0
+        && next.eat_word("a")
+        && next.blanks() > 0
+        && next.eat_word("half")
+    {
+        return Some((number + ONE / 2, next));
     }
     Some((number, end))
 }

@@ -20,10 +20,8 @@ pub(crate) fn host(text: &str) -> Option<SmolStr> {
     }
     let text = nfc(text)?;
     let name = text.strip_suffix('.').unwrap_or(&text);
-    let mut labels = 0;
-    for label in name.split('.') {
-        labels += 1;
-        let plain = label.chars().all(|c| c.is_alphanumeric() || c == '-' || (c == '_' && labels == 1));
+    for (place, label) in name.split('.').enumerate() {
+        let plain = label.chars().all(|c| c.is_alphanumeric() || c == '-' || (c == '_' && place == 0));
         if label.is_empty() || label.len() > 63 || !plain || label.starts_with('-') || label.ends_with('-') {
             return None;
         }

@@ -1,7 +1,7 @@
 //! Amounts of money.
 
 use crate::datum::add;
-use crate::number::{Amounts, bare, quantity, signed};
+use crate::number::{Amounts, bare, quantity, sign_before, signed};
 use crate::scan::{Cursor, sweep};
 use crate::{Datum, Readings};
 
@@ -58,17 +58,16 @@ pub(crate) fn read(text: &str) -> Readings {
 pub(crate) fn find(text: &str, each: &mut dyn FnMut(Readings)) {
     // The first bytes of the signs.
     sweep(text, b"$\xC2\xE2", |start| {
-        let before = start.before();
-        let negative = before.ends_with('-') && matches!(before.as_bytes(), [b'-'] | [.., b' ' | b'(' | b'\n', b'-']);
+        let negative = sign_before(start) == Some(b'-');
         let clean = match start.peek() {
             Some(b'0'..=b'9') => start.starts_number(),
             _ => start.starts_clean(),
         };
-        if clean || negative {
-            if let Some((amounts, codes, end)) = amount(start, false).filter(|(_, codes, _)| !codes.is_empty()) {
-                each(readings(&signed(amounts, negative.then_some(b'-')), &codes));
-                return Some(end.at());
-            }
+        if (clean || negative)
+            && let Some((amounts, codes, end)) = amount(start, false).filter(|(_, codes, _)| !codes.is_empty())
+        {
+            each(readings(&signed(amounts, negative.then_some(b'-')), &codes));
+            return Some(end.at());
         }
         let (found, end) = bare(start)?;
         for amounts in found {

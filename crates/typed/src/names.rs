@@ -102,7 +102,7 @@ pub(crate) fn scale(word: &str) -> Option<u32> {
     SCALES.iter().find(|(scale, _)| word.eq_ignore_ascii_case(scale)).map(|(_, by)| *by)
 }
 
-/// The seconds of a unit of time. A unit of one letter counts only directly behind digits.
+/// The seconds of a unit of time. A unit of one letter, but for the hour, counts only directly behind digits.
 pub(crate) fn unit(word: &str, attached: bool) -> Option<i64> {
     const UNITS: [(&str, i64); 18] = [
         ("second", 1),
@@ -126,10 +126,10 @@ pub(crate) fn unit(word: &str, attached: bool) -> Option<i64> {
     ];
     if let [letter] = word.as_bytes() {
         return match letter.to_ascii_lowercase() {
+            b'h' => Some(3_600),
             _ if !attached => None,
             b's' => Some(1),
             b'm' if *letter == b'm' => Some(60),
-            b'h' => Some(3_600),
             b'd' => Some(86_400),
             b'w' => Some(604_800),
             _ => None,

@@ -80,7 +80,10 @@ pub(crate) fn find(text: &str, each: &mut dyn FnMut(Readings)) {
 
 /// The numbers that stand here: one, or both ends of "10-12".
 pub(crate) fn bare(start: Cursor<'_>) -> Option<(SmallVec<[Amounts; 2]>, Cursor<'_>)> {
-    let sign = sign_before(start)?;
+    let sign = sign_before(start);
+    if sign.is_none() && !start.starts_number() {
+        return None;
+    }
     let (amounts, end) = quantity(start)?;
     let mut found: SmallVec<[Amounts; 2]> = SmallVec::from_elem(signed(amounts, sign), 1);
     let mut next = end;
@@ -101,15 +104,12 @@ fn ends(end: Cursor<'_>) -> bool {
     end.ends_number() || (next.eat("-") && next.peek().is_some_and(|byte| byte.is_ascii_alphabetic()))
 }
 
-/// The sign directly before a number; none if no number can begin here.
-fn sign_before(start: Cursor<'_>) -> Option<Option<u8>> {
-    let before = start.before();
-    let Some(sign @ (b'-' | b'+')) = before.as_bytes().last().copied() else {
-        return start.starts_number().then_some(None);
-    };
-    let apart = before.as_bytes().len() < 2
-        || before.as_bytes().iter().nth_back(1).is_some_and(|byte| b" \t\n(".contains(byte));
-    if apart { Some(Some(sign)) } else { start.starts_number().then_some(None) }
+/// The sign directly before a number, if nothing stands before the sign that it could join.
+pub(crate) fn sign_before(start: Cursor<'_>) -> Option<u8> {
+    match start.before().as_bytes() {
+        [sign @ (b'-' | b'+')] | [.., b' ' | b'\t' | b'\n' | b'(', sign @ (b'-' | b'+')] => Some(*sign),
+        _ => None,
+    }
 }
 
 pub(crate) fn signed(mut amounts: Amounts, sign: Option<u8>) -> Amounts {
@@ -214,17 +214,17 @@ fn is_grouped(written: &str, sign: char) -> bool {
 pub(crate) fn in_words(start: Cursor<'_>) -> Option<(u32, Cursor<'_>)> {
     let (mut number, mut end) = below_thousand(start)?;
     let mut next = end;
-    if next.blanks() > 0 {
-        if let Some(by) = next.word().and_then(scale) {
-            number = number.checked_mul(by)?;
-            end = next;
-            if next.blanks() > 0 && by == 1_000 {
-                if next.eat_word("and") {
-                    next.blanks();
-                }
-                if let Some((more, after)) = below_thousand(next) {
-                    (number, end) = (number.checked_add(more)?, after);
-                }
+    if next.blanks() > 0
+        && let Some(by) = next.word().and_then(scale)
+    {
+        number = number.checked_mul(by)?;
+        end = next;
+        if next.blanks() > 0 && by == 1_000 {
+            if next.eat_word("and") {
+                next.blanks();
+            }
+            if let Some((more, after)) = below_thousand(next) {
+                (number, end) = (number.checked_add(more)?, after);
             }
         }
     }
@@ -267,10 +267,10 @@ fn below_hundred(start: Cursor<'_>) -> Option<(u32, Cursor<'_>)> {
     }
     let number = tens(word)?;
     let mut next = end;
-    if next.eat("-") || next.blanks() > 0 {
-        if let Some(one) = next.word().and_then(small_number).filter(|one| (1..10).contains(one)) {
-            return Some((number + one, next));
-        }
+    if (next.eat("-") || next.blanks() > 0)
+        && let Some(one) = next.word().and_then(small_number).filter(|one| (1..10).contains(one))
+    {
+        return Some((number + one, next));
     }
     Some((number, end))
 }

@@ -184,12 +184,12 @@ pub(crate) fn sweep<'a>(text: &'a str, signs: &[u8], mut at: impl FnMut(Cursor<'
     let mut within = false;
     while let Some(byte) = bytes.get(place) {
         let word = byte.is_ascii_alphanumeric();
-        if (word && !within) || signs.contains(byte) {
-            if let Some(end) = at(Cursor::new(text, place)).filter(|end| *end > place) {
-                within = bytes.get(end - 1).is_some_and(u8::is_ascii_alphanumeric);
-                place = end;
-                continue;
-            }
+        if ((word && !within) || signs.contains(byte))
+            && let Some(end) = at(Cursor::new(text, place)).filter(|end| *end > place)
+        {
+            within = bytes.get(end - 1).is_some_and(u8::is_ascii_alphanumeric);
+            place = end;
+            continue;
         }
         within = word;
         place += 1;

@@ -120,7 +120,7 @@ pub(crate) fn find_paths(text: &str, each: &mut dyn FnMut(Readings)) {
         if is_path(token) {
             give(Kind::Path, exact::path(token), each);
         }
-        if token.contains([',', ';', '=', ':']) {
+        if token.contains([',', ';', '=', ':']) && !token.contains("://") {
             for part in token.split([',', ';', '=', ':']).map(bare).filter(|part| *part != token && is_path(part)) {
                 give(Kind::Path, exact::path(part), each);
             }

@@ -48,7 +48,6 @@ fn is_punctuation(c: char) -> bool {
             | '—'
             | '¿'
             | '¡'
-            | '·'
             | '•'
             | '。'
             | '、'
