@@ -33,6 +33,7 @@ mod events;
 mod flow;
 mod fold;
 mod ids;
+mod intent;
 mod json;
 mod needs;
 mod open;
