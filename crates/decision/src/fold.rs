@@ -239,7 +239,11 @@ impl Fold<'_> {
         let plain = Json::parse(&plain).ok()?;
         let bytes = STANDARD.decode(text(&plain, "kept")?).ok()?;
         let program = &self.task.profile.program;
-        live.story().memory.keep(program, &Kept::from_bytes(program, &bytes).ok()?);
+        // What was kept for another version is lost, and what needs it is refused: nothing is made up.
+        let action = text(json, "action")?;
+        let number = u32::try_from(json.get("result")?.whole()?).ok()?;
+        let kept = Kept::from_bytes(program, &bytes).unwrap_or_else(|_| Kept::lost(program, action, number));
+        live.story().memory.keep(program, &kept);
         Some(())
     }
 

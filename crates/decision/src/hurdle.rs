@@ -68,6 +68,7 @@ impl<'a> Failure<'a> {
     pub(crate) fn breached(rule: &'a Rule, breach: Breach) -> Self {
         let (hurdle, reason) = match breach.kind {
             BreachKind::Origin => (Hurdle::Origin, Reason::OriginMismatch),
+            BreachKind::Missing => (Hurdle::Missing, Reason::ArgumentMissing),
             BreachKind::Flow => (Hurdle::Flow, Reason::LabelForbids),
             BreachKind::Bounds => (Hurdle::Bounds, Reason::ArgumentOutOfBounds),
             BreachKind::TooLong => (Hurdle::Bounds, Reason::TooLong),

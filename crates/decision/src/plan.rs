@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use flyball_typed::{Datum, Kind, Readings};
-
-use crate::intent::{Path, values};
+use crate::intent::{Demands, planned};
 use crate::json::Json;
 use crate::profile::{Profile, Rule};
 
@@ -13,23 +11,14 @@ const MAX_ENTRIES: usize = 256;
 /// How often one entry may stand for a call.
 const MAX_COUNT: i64 = 1_000_000;
 
-/// One argument of an entry, and what it may be.
-#[derive(Debug)]
-struct Arg {
-    path: Path,
-    /// Canonical JSON of each element.
-    exact: Vec<Vec<u8>>,
-    /// The same, read as a type; filled for each type that a rule asks for.
-    typed: Vec<(Kind, Vec<Readings>)>,
-}
-
 /// One effect that is meant.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) action: Arc<str>,
     pub(crate) count: u32,
     pub(crate) moved: u32,
-    args: Vec<Arg>,
+    /// Canonical JSON of the arguments that it names.
+    args: Vec<u8>,
 }
 
 impl Entry {
@@ -49,7 +38,7 @@ pub(crate) struct Plan {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotPlanned {
     Malformed(&'static str),
-    /// Names an action, or an argument of one, that the profile does not have.
+    /// Names an action that the profile does not have.
     NotInProfile,
 }
 
@@ -88,11 +77,9 @@ impl Plan {
 
     /// The first entry with something left that stands for a call under a rule.
     pub(crate) fn find(&self, action: &str, rule: &Rule, args: &Json<'_>) -> Option<u16> {
-        let place = self
-            .entries
-            .iter()
-            .position(|entry| *entry.action == *action && entry.left() > 0 && entry.args.iter().all(|arg| holds(arg, rule, args)));
-        place.and_then(|place| u16::try_from(place).ok())
+        let stands =
+            |entry: &Entry| *entry.action == *action && entry.left() > 0 && holds(&entry.args, &rule.demands, args);
+        self.entries.iter().position(stands).and_then(|place| u16::try_from(place).ok())
     }
 
     /// An entry stood for calls, or gives them back.
@@ -110,68 +97,36 @@ fn entry(profile: &Profile, json: &Json<'_>) -> Result<Entry, NotPlanned> {
         return Err(wrong("an entry of a plan has the members action, count and args"));
     }
     let action = json.get("action").and_then(Json::text).ok_or(wrong("an entry of a plan names an action"))?;
-    let (action, rules) = profile.actions.get_key_value(action).ok_or(NotPlanned::NotInProfile)?;
+    let (action, _) = profile.actions.get_key_value(action).ok_or(NotPlanned::NotInProfile)?;
     let count = match json.get("count") {
         None => 1,
         Some(count) => count.whole().filter(|count| (1..=MAX_COUNT).contains(count)).ok_or(wrong("a count is 1 or more"))?,
     };
-    let args = match json.get("args") {
-        None => Vec::new(),
-        Some(whole @ Json::Object(members)) => members
-            .iter()
-            .filter(|(_, value)| !nothing(value))
-            .map(|(name, value)| arg(rules, name, value, whole))
-            .collect::<Result<_, _>>()?,
+    let mut args = Vec::new();
+    match json.get("args") {
+        None => args.extend_from_slice(b"{}"),
+        // A name that the action does not have stands for no call: it narrows to nothing.
+        Some(named @ Json::Object(_)) => named.write(&mut args),
         Some(_) => return Err(wrong("the arguments of a plan's entry are an object")),
-    };
+    }
     Ok(Entry { action: Arc::clone(action), count: u32::try_from(count).unwrap_or(1), moved: 0, args })
 }
 
-fn arg(rules: &[Rule], name: &str, value: &Json<'_>, whole: &Json<'_>) -> Result<Arg, NotPlanned> {
-    let path = Path::parse(name).filter(|path| path.head() == name).ok_or(NotPlanned::NotInProfile)?;
-    let mut exact = Vec::new();
-    elements(value, &mut exact);
-    let mut typed: Vec<(Kind, Vec<Readings>)> = Vec::new();
-    for kind in rules.iter().filter_map(|rule| kind_of(rule, name)) {
-        if !typed.iter().any(|(known, _)| *known == kind) {
-            // What has no reading of the type matches nothing of it.
-            typed.push((kind, values(kind, &path, whole).unwrap_or_default()));
+/// Whether each element of every argument that an entry names is one of the entry's: by its meaning, where
+/// the rule compares it so, else exactly. A call without the argument is another one.
+fn holds(named: &[u8], demands: &Demands, args: &Json<'_>) -> bool {
+    let Ok(Json::Object(members)) = Json::parse(named) else { return false };
+    members.into_iter().filter(|(_, value)| !nothing(value)).all(|(name, value)| {
+        if demands.typed().any(|(path, _)| path.as_str() == name) {
+            return planned(demands, &Json::Object(vec![(name, value)]), args);
         }
-    }
-    Ok(Arg { path, exact, typed })
-}
-
-/// Whether each element of a call's argument is one of the entry's. A call without the argument is another one.
-fn holds(arg: &Arg, rule: &Rule, args: &Json<'_>) -> bool {
-    let Some(given) = args.get(arg.path.head()).filter(|given| !nothing(given)) else { return false };
-    match kind_of(rule, arg.path.as_str()) {
-        Some(kind) => {
-            let Some(meant) = arg.typed.iter().find(|(known, _)| *known == kind).map(|(_, meant)| meant) else {
-                return false;
-            };
-            let Some(given) = values(kind, &arg.path, args) else { return false };
-            !given.is_empty() && given.iter().all(|one| meant.iter().any(|other| same(one, other)))
+        let (mut meant, mut given) = (Vec::new(), Vec::new());
+        elements(&value, &mut meant);
+        if let Some(value) = args.get(&name) {
+            elements(value, &mut given);
         }
-        None => {
-            let mut given_elements = Vec::new();
-            elements(given, &mut given_elements);
-            !given_elements.is_empty() && given_elements.iter().all(|one| arg.exact.contains(one))
-        }
-    }
-}
-
-/// The type that a rule reads an argument as. Running text is compared as it stands.
-fn kind_of(rule: &Rule, arg: &str) -> Option<Kind> {
-    rule.demands.kind_of(arg).filter(|kind| *kind != Kind::Text)
-}
-
-/// Whether a value is the one that was meant: each reading of it is one of the other's.
-fn same(given: &Readings, meant: &Readings) -> bool {
-    let is = |one: &Datum, other: &Datum| match (one, other) {
-        (Datum::Date(one), Datum::Date(other)) => one.matches(other),
-        _ => one == other,
-    };
-    !given.is_empty() && given.iter().all(|one| meant.iter().any(|other| is(one, other)))
+        !given.is_empty() && given.iter().all(|one| meant.contains(one))
+    })
 }
 
 /// What one allow moved: (levels up, entry), one for every plan that the call is held to.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::hurdle::{Failure, Hurdle};
 use crate::instances::Above;
-use crate::intent::{Ask, Origins, judge, values};
+use crate::intent::{Ask, Origins, Path, judge, values};
 use crate::json::Json;
 use crate::plan::Moves;
 use crate::profile::{Across, Bound, Limit, Per, PlanMode, Profile, Rule, Test};
@@ -155,7 +155,7 @@ impl<'a> Held<'a, '_> {
     /// Asked for, in order, and not after what the task has touched.
     fn timely(&self, rule: &'a Rule) -> Result<(), Failure<'a>> {
         let at = |hurdle| Err(Failure::at(hurdle, Some(rule)));
-        if !rule.demands.is_empty() && self.task.mind().is_some_and(|(given, _)| !given.asked(rule)) {
+        if rule.demands.must_be_asked() && !self.task.mind().is_some_and(|(given, _)| given.asked(rule)) {
             return at(Hurdle::Asked);
         }
         let story = self.live.story.as_deref();
@@ -190,7 +190,9 @@ impl<'a> Held<'a, '_> {
             args: self.json,
             wall_ms: self.wall_ms,
         };
-        judge(&ask).map_err(|breach| Failure::breached(rule, breach))
+        let found = judge(&ask).map_err(|breach| Failure::breached(rule, breach))?;
+        let own = |name: &str| rule.demands.paths().map(Path::head).find(|head| *head == name);
+        Ok(found.into_iter().filter_map(|(name, labels)| Some((own(name)?, labels))).collect())
     }
 
     /// The entries of plans that the call moves: of its own, and of every ancestor that has one.
@@ -231,22 +233,11 @@ impl<'a> Held<'a, '_> {
             let of = |hurdle| Failure::of(hurdle, rule, one.arg.as_str());
             let Some((_, key)) = self.task.mind() else { return Err(of(Hurdle::Unknown)) };
             let slot = u16::try_from(one.slot).map_err(|_| of(Hurdle::Budget))?;
-            let values = values(one.kind, &one.arg, self.json).ok_or_else(|| of(Hurdle::Origin))?;
+            let values = values(one.kind, &one.arg, self.json, key, None).ok_or_else(|| of(Hurdle::Origin))?;
             let seen = self.live.story.as_deref().map(|story| &story.distinct);
-            let mut new = 0_i64;
-            for value in values {
-                // A value with several readings is one value: named by all of them, in order.
-                let hash = value.iter().fold(0_u64, |sum, one_reading| {
-                    sum.rotate_left(7) ^ key.hash(one.kind, one_reading)
-                });
-                if out.contains(&(slot, hash)) {
-                    continue;
-                }
-                if !seen.is_some_and(|seen| seen.has(slot, hash)) {
-                    new += 1;
-                }
-                out.push((slot, hash));
-            }
+            let new = values.iter().filter(|hash| !seen.is_some_and(|seen| seen.has(slot, **hash))).count();
+            let new = i64::try_from(new).unwrap_or(i64::MAX);
+            out.extend(values.into_iter().map(|hash| (slot, hash)));
             let used = self.live.used.get(one.slot).copied().unwrap_or(i64::MAX);
             let total = used.checked_add(new.saturating_mul(ONE));
             if new > 0 && total.is_none_or(|total| total > self.limit(one.slot, one.max)) {

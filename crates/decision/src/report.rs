@@ -9,7 +9,7 @@ use crate::apply::{own, shift};
 use crate::call::Now;
 use crate::ids;
 use crate::instances::{labelled, names};
-use crate::intent::{Kept, LabelSet, extract};
+use crate::intent::{self, Kept, LabelSet, extract};
 use crate::json::Json;
 use crate::noted::{Change, Noted, Report};
 use crate::plane::{Plane, Refusal};
@@ -290,7 +290,9 @@ pub(crate) fn give_back(
 fn keep(task: &Task, live: &Live, action: &str, number: u32, result: &Json<'_>, now: Now) -> Option<Kept> {
     let (given, key) = task.mind()?;
     let memory = live.story.as_deref().map(|story| &story.memory);
-    Some(extract(&task.profile.program, given, memory, key, action, number, result, now.wall_ms))
+    let program = &task.profile.program;
+    let report = intent::Report { program, given, memory, key, wall_ms: now.wall_ms };
+    Some(extract(&report, action, number, result))
 }
 
 /// What is sealed beside a result's record.

@@ -19,6 +19,7 @@ macro_rules! words {
             }
 
             /// The value that a word stands for.
+            #[allow(dead_code, reason = "not every word is read")]
             pub fn parse(word: &str) -> Option<Self> {
                 match word { $($word => Some(Self::$variant),)+ _ => None }
             }
