@@ -71,7 +71,7 @@ mod write;
 pub use call::{Call, Now, TasklessCall};
 pub use diagnostic::{Diagnostic, LoadError, LoadReport};
 pub use events::Waker;
-pub use flow::Clock;
+pub use flow::{Carried, Clock};
 pub use json::canonical;
 pub use noted::Noted;
 pub use pep::{Pep, PepIdentity, PepTable, Trust};

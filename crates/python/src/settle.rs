@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use flyball_decision::{Checked, Done, NotTaken, Noted, RecordDraft, Refusal, Sink, Verdict, Written};
+use flyball_decision::{Carried, Checked, Done, NotTaken, Noted, RecordDraft, Refusal, Sink, Verdict, Written};
 use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -72,17 +72,18 @@ impl PyCore {
     }
 
     /// Write a change's record, wait, and let the change count or be undone; what its caller is told.
-    pub(crate) fn note<'py>(
-        &self,
-        py: Python<'py>,
-        noted: Result<Noted, Refusal>,
-    ) -> PyResult<Bound<'py, PyBytes>> {
-        let mut noted = noted.map_err(|refusal| refused(&refusal))?;
-        let written = noted.record.take().map_or(Written::Durable, |draft| self.carry(py, draft));
-        let answer = self.plane.confirm(noted, written);
-        durable(written)?;
-        let answer = answer.map_err(|refusal| refused(&refusal))?;
-        Ok(PyBytes::new(py, &answer))
+    pub(crate) fn note<'py>(&self, py: Python<'py>, noted: Result<Noted, Refusal>) -> PyResult<Bound<'py, PyBytes>> {
+        let noted = noted.map_err(|refusal| refused(&refusal))?;
+        let limit = self.max_wait;
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        self.plane.carry(&self.sink, noted, move |carried| tell.send(carried).unwrap_or_default());
+        // Whoever stops waiting changes nothing: the change still counts when its record is durable.
+        let carried = py.detach(move || told.recv_timeout(limit).unwrap_or(Carried::Lost(Written::Unknown)));
+        match carried {
+            Carried::Done(answer) => Ok(PyBytes::new(py, &answer)),
+            Carried::Refused(refusal) => Err(refused(&refusal)),
+            Carried::Lost(written) => durable(written).map(|()| PyBytes::new(py, b"")),
+        }
     }
 
     fn carry(&self, py: Python<'_>, draft: RecordDraft) -> Written {
