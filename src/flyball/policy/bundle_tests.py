@@ -241,7 +241,7 @@ class _Asks:
             )
         else:
             verdict = self._core.evaluate(_evaluation(question).encode(), question.pep)
-        approval = getattr(verdict, "approval", None) or ""
+        approval = verdict.approval or ""
         return Answer(
             Effect(verdict.effect), tuple(verdict.reasons), tuple(verdict.policies), verdict.decision, approval
         )

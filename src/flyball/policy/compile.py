@@ -25,7 +25,6 @@ from flyball.policy.lint import Cooperative, lint
 from flyball.policy.load import read_bundle, refuse
 from flyball.policy.program import Sources, flow_json, rule_json
 from flyball.policy.returns import template_json
-from flyball.policy.shim import WHOLE, for_the_plane
 from flyball.policy.validate import validate_compiled
 from flyball.task.profile import Profile
 from flyball.task.rules import Resource, Rule
@@ -114,7 +113,7 @@ def compile_bundle(bundle: Bundle, problems: Problems) -> Compiled:
     }
     digests = {str(profile["name"]): str(profile["digest"]) for profile in profiles}
     pinned = {name: dataclasses.replace(profile, digest=digests[name]) for name, profile in bundle.profiles.items()}
-    data = canonical(for_the_plane(document))
+    data = canonical(document)
     if not problems.failed:
         validate_compiled(data, bundle, own_schema_line, problems)
     return Compiled(dataclasses.replace(bundle, profiles=pinned), data, bundle.digest, problems.all(), cooperative)
@@ -139,8 +138,7 @@ def schema_text(bundle: Bundle) -> tuple[str, int]:
         else:
             who = "Agent"
             origins = _record(dict.fromkeys(action.args, "Set<String>"))
-            seen = f', "origins": {origins}' if WHOLE else ""
-            context = f'{{ "task": Task, "args": {args}{seen}, "intent": Intent, "pep": String }}'
+            context = f'{{ "task": Task, "args": {args}, "origins": {origins}, "intent": Intent, "pep": String }}'
         out.append(f"  action {quote(name)} appliesTo {{")
         out.append(f"    principal: [{who}], resource: [{resource}], context: {context}")
         out.append("  };")
