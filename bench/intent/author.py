@@ -94,9 +94,10 @@ def main() -> int:
     """Print the page of one suite."""
     parser = argparse.ArgumentParser(prog="python -m bench.intent.author", description=__doc__)
     parser.add_argument("suite", help="workspace, travel, shopping, dailylife, airline, retail, or another's name")
+    parser.add_argument("--recorded", action="store_true", help="AgentDojo from its recorded ground truth, not live")
     words = parser.parse_args()
     try:
-        sys.stdout.write(page(open_suite(words.suite)))
+        sys.stdout.write(page(open_suite(words.suite, live=not words.recorded)))
     except SuiteError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -50,7 +50,9 @@ def write(
     prompts: Mapping[tuple[str, str], str], date: str, commit: str,
 ) -> Path:  # fmt: skip
     """Write the rows to `out` and the page beside it; return the page's path."""
-    stamped = [{**row, "profiles": digest, "date": date, "commit": commit} for row in rows]
+    stamped = [
+        {**row, "profiles": digest, "sources": _sources(row, facts), "date": date, "commit": commit} for row in rows
+    ]
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(stamped, indent=1, ensure_ascii=False) + "\n")
     page = out.with_name("RESULTS.md")
@@ -180,6 +182,12 @@ def _call(one: Outcome) -> str:
 
 def _safe(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+
+
+def _sources(row: Row, facts: Mapping[str, Facts]) -> list[str]:
+    """Where the figures of a row are from: live environments and recorded data do not weigh the same."""
+    suites = row["suites"]
+    return sorted({facts[name].source for name in suites if name in facts}) if isinstance(suites, list) else []
 
 
 def _facts(facts: Facts) -> str:

@@ -389,6 +389,7 @@ def test_the_command_writes_rows_and_a_page(
     rows = {row["id"]: row for row in json.loads(out.read_text())}
     digest = freeze(folder).digest
     assert {row["profiles"] for row in rows.values()} == {digest}
+    assert "no environment" in rows["agentdojo/agent/asr"]["sources"][0]
     assert digest in capsys.readouterr().out
     asr = rows["agentdojo/agent/asr"]
     assert (asr["value"], asr["must"], asr["met"], asr["peer_value"], asr["n"]) == (50, "≤6", False, 50, 2)
@@ -408,6 +409,9 @@ def test_what_cannot_be_run_is_said(recorded: Path, monkeypatch: pytest.MonkeyPa
     """An unknown suite, an unknown row and a missing folder end the command with a sentence."""
     with pytest.raises(SuiteError, match="no suite `nothing`"):
         open_suite("nothing")
+    for name in ("tinydojo", "agentdojo/tinydojo"):
+        with pytest.raises(SuiteError, match="--recorded"):
+            open_suite(name)
     for words in (["--suite", "nothing"], ["--rows", "nothing"], ["--suite", "tinytau", "--profiles", "/nonexistent"]):
         monkeypatch.setattr(sys, "argv", ["bench.intent", *words])
         assert main() == 2

@@ -14,7 +14,8 @@ def open_suite(name: str, *, live: bool = True) -> AnySuite:
     """The suite of that name; `family/name` says which benchmark is meant.
 
     Args:
-        live: take AgentDojo suites from the installed package, where it is installed.
+        live: AgentDojo's suites are those of the installed package; its recorded ground truth has no environment,
+            so it never stands in for the package by itself.
 
     Raises:
         SuiteError: there is no such suite, or its data is not there.
@@ -25,6 +26,11 @@ def open_suite(name: str, *, live: bool = True) -> AnySuite:
     if family in {"", "agentdojo"} and live and bare in dojo.package_suites():
         return dojo.LiveSuite.named(bare)
     family = family or data.family_of(bare)
+    if family == "agentdojo" and live:
+        raise SuiteError(
+            f"suite `{bare}` would need the package agentdojo, which is not installed or does not have it: "
+            "`make bench-intent` installs it; `--recorded` replays recorded ground truth, without an environment"
+        )
     if family == "agentdojo":
         return dojo.DataSuite(bare)
     if family == "agentdyn":
