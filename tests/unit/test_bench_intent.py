@@ -13,7 +13,8 @@ from bench.intent.author import page
 from bench.intent.bundle import FolderError, freeze, load
 from bench.intent.figures import rows_of
 from bench.intent.plane import Answer, ExactGate, _one_step
-from bench.intent.replay import ALLOWED, ASKED, DENIED, plan_of, replay
+from bench.intent.replay import ALLOWED, ASKED, DENIED, Outcome, Run, plan_of, replay
+from bench.intent.report import _refused
 from bench.intent.rows import BY_ID, run_row
 from bench.intent.shape import of_values
 from bench.intent.suites import SuiteError, open_suite
@@ -429,3 +430,22 @@ def test_an_input_that_nobody_gives_ends_the_row_and_not_the_command(
     assert main() == 1
     assert "`ticket` is missing" in capsys.readouterr().err
     assert {row["id"].split("/")[1] for row in json.loads(out.read_text())} == {"role"}
+
+
+def test_a_refused_benign_call_is_listed_with_its_argument_and_where_the_value_was_seen() -> None:
+    """As the record says it: demanded sources, and results by action, number, field and writer."""
+    breach: dict[str, Json] = {
+        "arg": "to", "as": "email", "wanted": ["request"],
+        "seen": [{"action": READ, "result": 3, "field": "body", "by": "outside"}],
+    }  # fmt: skip
+    call = Call(SEND, {"to": "a|b"})
+    one = Outcome(call, False, DENIED, Answer("deny", ("origin_mismatch",)), breach={"breach": breach})
+    line = _refused("s", Run("t", "t"), one)
+    for part in (
+        "origin_mismatch",
+        "to as email",
+        "| request |",
+        "result 3 of read_inbox, field body, by outside",
+        "a\\|b",
+    ):
+        assert part in line
