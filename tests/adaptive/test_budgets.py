@@ -37,6 +37,17 @@ def test_a_budget_is_spent_and_not_given_back_by_the_agent(house: House) -> None
     assert run.outcome("pay", iban=OURS, amount="500") != "allow"
 
 
+def test_the_agents_own_process_gives_nothing_back(house: House) -> None:
+    """What the agent itself asked for, it may report and may not undo: its word only binds it."""
+    run = house.open(f"Please pay 500 to {OURS}")
+    paid = run.ask("pay", pep="sdk", iban=OURS, amount="500")
+    assert paid.effect == "allow"
+    for pep in ("sdk", "self", "gateway"):
+        with pytest.raises(CoreError):
+            house.core.return_charge(run.task, pep, paid.decision)
+    assert run.outcome("pay", iban=OURS, amount="500") == "budget_spent"
+
+
 def test_a_charge_is_returned_once(house: House) -> None:
     """A call that did not run gives back what it took, and no more."""
     run = house.open(f"Please pay 300 to {OURS}")
@@ -145,7 +156,9 @@ def test_reading_the_cart_twice_does_not_double_its_sum(house: House) -> None:
     cart = [{"item": "pen", "price": "2.00"}, {"item": "ink", "price": "3.00"}]
     for _ in range(3):
         run.read("cart", cart)
-    assert run.outcome("checkout", total="15.00") == "argument_out_of_bounds"
+    run.read("cart", cart[::-1])
+    assert run.outcome("checkout", total="10.00") == "argument_out_of_bounds"
+    assert run.outcome("checkout") == "argument_missing"
     assert run.outcome("checkout", total="5.00") == "allow"
 
 

@@ -87,7 +87,7 @@ def test_a_clean_slate_second_task(house: House) -> None:
 def test_a_label_follows_the_agent_into_its_next_task(house: House) -> None:
     """What an instance has seen it has seen: a new task of it starts with the labels of the last."""
     first = house.open("Read the docs", instance="pod-1")
-    first.read("read_vault", "hunter2")
+    first.read("read_vault", {"password": "hunter2"})
     second = house.open("Read the docs", instance="pod-1")
     assert second.outcome("web_fetch", url="https://docs.example.org/") == "label_forbids"
     fresh = house.open("Read the docs", instance="pod-2")
@@ -111,11 +111,11 @@ def test_a_child_with_another_request(house: House) -> None:
 def test_a_child_does_not_know_less_bad(house: House) -> None:
     """A child carries its parent's labels, and its parent what the child takes on."""
     run = house.open("Read the docs")
-    run.read("read_vault", "hunter2")
+    run.read("read_vault", {"password": "hunter2"})
     assert child(house, run).outcome("web_fetch", url="https://docs.example.org/") == "label_forbids"  # type: ignore[attr-defined]
     run = house.open("Read the docs")
     young = child(house, run)
-    young.read("read_vault", "hunter2")  # type: ignore[attr-defined]
+    young.read("read_vault", {"password": "hunter2"})  # type: ignore[attr-defined]
     assert run.outcome("web_fetch", url="https://docs.example.org/") == "label_forbids"
 
 
@@ -135,13 +135,14 @@ def test_children_do_not_multiply_a_budget(house: House) -> None:
 
 
 def test_children_are_not_ten_first_breaches(house: House) -> None:
-    """Each child's breach counts on its parent's ladder: the second freezes, whoever made it."""
+    """Each child's breach counts on its parent's ladder: the second freezes, whoever makes it."""
     run = house.open(f"Please send a note to {ANN}")
-    assert mail(child(house, run), EVE) == "origin_mismatch"
-    assert mail(child(house, run), EVE) == "origin_mismatch"
-    assert mail(run, ANN) != "allow"
-    with pytest.raises(CoreError):
-        child(house, run)
+    reactions = []
+    for _ in range(3):
+        young = child(house, run)
+        reactions.append(young.ask("send_mail", to=[EVE], subject="x", body="y").reaction)  # type: ignore[attr-defined]
+    assert reactions == ["deny", "freeze", "freeze"]
+    assert run.ask("send_mail", to=[EVE], subject="x", body="y").reaction == "freeze"
 
 
 def test_a_child_of_a_fenced_parent(house: House) -> None:
@@ -155,9 +156,9 @@ def test_a_child_of_a_fenced_parent(house: House) -> None:
 
 
 def test_a_family_of_any_depth(house: House) -> None:
-    """Four generations, and no fifth."""
+    """Four generations below a task, and no fifth."""
     run = house.open(f"Please send a note to {ANN}")
-    for _ in range(3):
+    for _ in range(4):
         run = child(house, run)  # type: ignore[assignment]
     with pytest.raises(CoreError, match="child_too_deep"):
         child(house, run)

@@ -58,11 +58,11 @@ def test_a_path_that_meets_another_shape(house: House) -> None:
         ["m-2"],
         "m-2",
         {"mail_id": "m-2"},
+        {"mail_id": {"mail_id": "m-2"}},
         [["m-2"]],
         [{"mail_id": {"id": "m-2"}}],
         [{"mail_id": ["m-2"]}],
         [[{"mail_id": "m-2"}]],
-        {"0": {"mail_id": "m-2"}},
         7,
         True,
     ):

@@ -8,8 +8,8 @@ from typing import Any
 from tests.model.program import Profile
 
 ONE = 10_000
-#: SPEC: "Depth at most 4".
-DEPTH = 4
+#: SPEC: "Depth at most 4": so many generations below a task that nobody opened for another.
+DEPTH = 5
 
 
 def slots(profile: Profile, inputs: dict[str, Any]) -> dict[str, int]:
@@ -25,6 +25,8 @@ def slots(profile: Profile, inputs: dict[str, Any]) -> dict[str, int]:
             limit = one["max"]["const"] if "const" in one["max"] else inputs.get(one["max"]["input"])
             if limit is not None:
                 out[f"{rule['id']}/sum:{one['arg']}"] = int(Fraction(str(limit)) * ONE)
+        for one in rule.get("distinct", []):
+            out[f"{rule['id']}/distinct:{one['arg']}"] = one["max"] * ONE
         for unit, limit in (rule.get("reported") or {}).items():
             if limit is not None:
                 out[f"{rule['id']}/{unit}"] = limit * ONE

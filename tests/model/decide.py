@@ -48,6 +48,8 @@ class Task:
     binding: str
     hard_end_ms: int
     labels: frozenset[str]
+    #: The principal, and which instance of it where that is known.
+    instance: tuple[str, str] = ("", "")
     parent: str | None = None
     #: What of the profile's actions it is narrowed to.
     actions: frozenset[str] | None = None
@@ -83,6 +85,7 @@ class Decider:
             Profile(self.document, spec["profile"]), spec["agent"], spec["owner"], inputs, vouched, spec["binding"],
             spec["hard_end_ms"], labels,
         )  # fmt: skip
+        task.instance = (spec.get("principal", ""), spec.get("instance", ""))
         task.state = fold(labels, [])
         if spec.get("parent"):
             self._adopt(task, spec)
@@ -95,13 +98,15 @@ class Decider:
         if spec["parent"] not in self.tasks:
             raise Wrong("parent_unknown")
         parent = self.tasks[spec["parent"]]
-        if any(one.state.standing != "open" for one in [parent, *self._ancestors(spec["parent"])]):
+        if parent.state.standing != "open":
             raise Wrong("parent_not_open")
         if parent.depth >= DEPTH:
             raise Wrong("child_too_deep")
         if any(parent.inputs.get(name) != value for name, value in child.inputs.items()):
             raise Wrong("child_inputs")
         limits = slots(parent.profile, parent.inputs)
+        if any(slot not in limits for slot in spec.get("allot") or {}):
+            raise Wrong("allot_unknown")
         share = allotted(limits, parent.state.used, spec.get("allot"))
         if share is None:
             raise Wrong("allot_exceeds")
@@ -113,6 +118,12 @@ class Decider:
         parent.note("charged", share)
         child.state = fold(child.labels, [])
         child.note("charged", {slot: limits[slot] - amount for slot, amount in share.items()})
+
+    def _catch_up(self, task: Task) -> None:
+        """SPEC: "Labels follow the agent instance": what one live task of it has seen, all have."""
+        for one in self.tasks.values():
+            if one.instance == task.instance and not one.state.labels <= task.state.labels:
+                task.note("labelled", one.state.labels)
 
     def _ancestors(self, task: str) -> list[Task]:
         """Parent, grandparent, and so on."""
@@ -146,12 +157,13 @@ class Decider:
         found = self.tasks[task]
         number = found.state.number + 1
         found.note("checked", number)
+        self._catch_up(found)
         decision = f"{task}/{number}"
         try:
             match, digest = self._decide(found, task, pep, action, type_, id_, args, now_ms, binding)
             return self._grant(found, task, pep, action, match, digest, decision, number, now_ms)
         except Refused as refused:
-            reaction = self._react(found, task, refused, now_ms)
+            reaction = self._react(found, task, action, refused, now_ms)
             self._fence_children(task)
             return Answer("deny", refused.reason, reaction, found.state.labels, None, decision)
 
@@ -273,13 +285,15 @@ class Decider:
         # SPEC: "At allow: static labels of the action are attached before release".
         labels = static_labels(task.profile.template(action))
         meters = tuple(f"{match.rule['id']}/{unit}" for unit in (match.rule.get("reported") or {}))
-        call = Allowed(number, action, pep, tuple(sorted(match.charge.items())), match.entry, meters)
+        call = Allowed(
+            number, action, pep, tuple(sorted(match.charge.items())), match.entry, meters, tuple(match.above)
+        )
         task.note("allowed", call, labels, match.distinct, approval)
         # A child's labels are its parents' too, and what it does moves their plans.
         for above, entry in zip(self._ancestors(name), match.above, strict=True):
             above.note("labelled", labels)
             if entry is not None:
-                above.note("moved", entry)
+                above.note("moved", entry, 1)
         return Answer("allow", "allowed", None, task.state.labels, approval, decision)
 
     def _approval(self, task: Task, digest: str, effect: str, decision: str, now_ms: int) -> tuple[str, str | None]:
@@ -299,13 +313,14 @@ class Decider:
         task.note("asked", decision, digest, now_ms)
         return ("step_up_required" if effect == "step_up" else "approval_required"), decision
 
-    def _react(self, task: Task, name: str, refused: Refused, now_ms: int) -> str | None:
+    def _react(self, task: Task, name: str, action: str, refused: Refused, now_ms: int) -> str | None:
         """SPEC: "n-th breach *of that kind* in this task picks the step; `denials` counts all breaches"."""
         kind = BREACHES.get(refused.reason)
         if kind is None or isinstance(refused, Stopped):
             return None
         rule = refused.__dict__.get("rule")
-        ladder = (rule or {}).get("on_breach") or task.profile.ladders[kind]
+        own = [rule] if rule else task.profile.rules_of(action)
+        ladder = next((one["on_breach"] for one in own if one.get("on_breach")), task.profile.ladders[kind])
         # Ten children are not ten first breaches: the root of the family counts.
         above = self._ancestors(name)
         counted = (above[-1] if above else task).state.breaches

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -90,17 +91,25 @@ def leaves(template: dict[str, Any] | None, result: Any) -> list[Leaf]:
 
     SPEC: "A map given for a list is applied to each element; a list template for a single value takes it
     as one row. Undeclared fields are `any by outside` and never kept." "A result that is a string where a
-    structure is declared: parsed as JSON if it is JSON, else it is outside text under no field."
+    structure is declared: parsed as JSON if it is JSON, else it is outside text under no field." What is undeclared
+    comes as leaves of the kind UNDECLARED.
     """
     template = template or OUTSIDE_ANY
     if isinstance(result, str) and not isinstance(result, Number) and "spec" not in template:
-        try:
+        with contextlib.suppress(Malformed):
             result = parse(result)
-        except Malformed:
-            return []
     out: list[Leaf] = []
     _walk(template, result, [], None, [0], out)
     return out
+
+
+#: What stands for something that the template does not declare: it has no field that a source could name.
+UNDECLARED = "undeclared"
+
+
+def declared(found: list[Leaf]) -> list[Leaf]:
+    """Only the values of declared fields; SPEC: "Undeclared fields are `any by outside` and never kept"."""
+    return [leaf for leaf in found if leaf.kind != UNDECLARED]
 
 
 def _walk(
@@ -119,7 +128,10 @@ def _walk(
         _walk(template["list"], value, path, _next(rows) if row is None else row, rows, out)
     elif "map" in template:
         fields = template["map"]
-        for key, one in value.items() if isinstance(value, dict) else ():
+        if not isinstance(value, dict):
+            out.append(_outside(value))
+            return
+        for key, one in value.items():
             named = key in fields and key not in ("*", "$key")
             here = row if named or row is not None else _next(rows)
             if "$key" in fields:
@@ -128,13 +140,22 @@ def _walk(
                 _walk(fields[key], one, [*path, key], here, rows, out)
             elif "*" in fields:
                 _walk(fields["*"], one, [*path, "*"], here, rows, out)
+            elif one is not None:
+                out.append(_outside(one))
     elif isinstance(value, dict):
-        for one in value.values() if template["spec"]["type"] == "any" else ():
+        if template["spec"]["type"] != "any":
+            out.append(_outside(value))
+            return
+        for one in value.values():
             _walk(template, one, path, row, rows, out)
     else:
         spec = template["spec"]
         labels = frozenset([spec["by"], *spec.get("labels", [])])
         out.append(Leaf(".".join(path), row or 0, value, spec["type"], spec["by"], labels))
+
+
+def _outside(value: Any) -> Leaf:
+    return Leaf("", 0, value, UNDECLARED, "outside", frozenset({"outside"}))
 
 
 def _next(rows: list[int]) -> int:

@@ -193,10 +193,7 @@ class Pair:
                 lambda: self.core.settle_approval(task, theirs, step["approved"], "desk"),
             )
         if what == "state":
-            self.model.become(self.task, step["to"])
-            {"open": self.core.resume, "frozen": self.core.freeze, "suspended": self.core.suspend}[step["to"]](
-                self.task
-            )
+            self.become(self.who(step), step["to"])
             return None
         self.restart()
         return None

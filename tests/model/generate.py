@@ -26,7 +26,7 @@ def returns(draw: Draw) -> dict[str, Any]:
     """Templates: who can write what differs from case to case."""
     out = {}
     for action, (shape, fields) in SHAPES.items():
-        if draw(st.integers(0, 9)) == 0:
+        if action != "get_day" and draw(st.integers(0, 9)) == 0:
             continue
         specs = {}
         for name, kind in fields.items():
@@ -90,6 +90,12 @@ def profiles(draw: Draw) -> dict[str, Any]:
         writes = ACTIONS[action][0] == "write"
         for _ in range(draw(st.sampled_from([0, 1, 1, 1, 1, 1, 2, 2] if writes else [1, 1, 1, 1, 1, 2]))):
             rules.append(rule(draw, f"p/allow/{len(rules) + 1}", action, place))
+    if not sources:
+        place({"input": "request"})
+        own = [{"arg": "id", "as": "id", "sources": [0]}]
+        rules.append(
+            {"id": "p/allow/0", "action": "purge", "on": [], "where": [], "budget": {}, "across": []} | {"origins": own}
+        )
     never = []
     for _ in range(draw(st.sampled_from([0, 0, 0, 1]))):
         action = draw(st.sampled_from(sorted(AS)))
@@ -295,7 +301,14 @@ def worlds(draw: Draw) -> dict[str, Any]:
         steps.append({"do": "plan", "plan": plan(draw)})
     for _ in range(draw(st.integers(3, 14))):
         steps += step(draw)
-    return {"returns": draw(returns()), "profile": profile, "inputs": inputs, "steps": steps}
+    shapes = draw(returns())
+    for one in profile["sources"]:
+        # A source cites a field that there is.
+        action = one.get("result", {}).get("action")
+        if action and action not in shapes:
+            shape, fields = SHAPES[action]
+            shapes[action] = template(shape, {n: {"type": k, "by": "org", "labels": []} for n, k in fields.items()})
+    return {"returns": shapes, "profile": profile, "inputs": inputs, "steps": steps}
 
 
 def plan(draw: Draw) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.model.decide import PENDING_MS, Answer, Decider, Task, Wrong
-from tests.model.documents import Leaf, Malformed, leaves, parse
+from tests.model.documents import Leaf, Malformed, declared, leaves, parse
 from tests.model.origins import Result
 from tests.model.state import Allowed
 
@@ -31,12 +31,16 @@ class Model(Decider):
         meta = meta or {}
         before = [found.state.allowed[n] for n in found.state.reported if n in found.state.allowed]
         nth = 1 + sum(one.action == call.action for one in before)
-        kept: list[Leaf] = [] if own else leaves(found.profile.template(call.action), value)
+        seen: list[Leaf] = [] if own else leaves(found.profile.template(call.action), value)
+        kept = declared(seen)
         day = self._told(found, call.action, tuple(kept)) or self.today(found, now_ms)
         charge = _measured(call, value, result, meta, own)
-        labels = frozenset(meta.get("labels", [])) & frozenset(found.profile.written.get("labels", []))
+        # SPEC: "`report_result` may add labels, never remove": those said, and those of what came.
+        labels = frozenset(meta.get("labels", [])).union(*(leaf.labels for leaf in seen))
         kept_result = None if own else Result(call.action, nth, tuple(kept), day)
         found.note("reported", call.number, kept_result, labels, charge)
+        for above in self._ancestors(task):
+            above.note("labelled", labels)
         return {"result": nth, "self_reported": own}
 
     def return_charge(self, task: str, pep: str, decision: str) -> None:
@@ -46,19 +50,24 @@ class Model(Decider):
         if self._own(pep):
             raise Wrong("pep_may_not_report")
         found.note("returned", call.number)
+        for above, entry in zip(self._ancestors(task), call.above, strict=False):
+            if entry is not None:
+                above.note("moved", entry, -1)
 
     def declare_plan(self, task: str, plan: list[dict[str, Any]]) -> None:
         """SPEC: "only while the task has no `outside` label"; "reads are left as the profile has them"."""
         found = self._known(task)
+        for entry in plan:
+            writes = entry["action"] in found.profile.actions and found.profile.writes(entry["action"])
+            if not writes or not found.profile.rules_of(entry["action"]) or found.profile.plan == "none":
+                raise Wrong("plan_not_in_profile")
+        if found.state.standing == "fenced":
+            raise Wrong("task_fenced")
         if found.state.plan is not None:
             raise Wrong("plan_exists")
-        if found.profile.plan == "none":
-            raise Wrong("plan_not_in_profile")
-        if "outside" in found.state.labels:
+        self._catch_up(found)
+        if found.state.number and "outside" in found.state.labels:
             raise Wrong("plan_too_late")
-        for entry in plan:
-            if not found.profile.rules_of(entry["action"]) or not found.profile.writes(entry["action"]):
-                raise Wrong("plan_not_in_profile")
         found.note("plan", plan)
 
     def settle_approval(self, task: str, reference: str, approved: bool, now_ms: int) -> str:

@@ -8,12 +8,13 @@ from typing import Any
 from tests.model.bounds import amount, within
 from tests.model.documents import WrongShape, at_path, below, count_below
 from tests.model.held import elements, origin_labels
-from tests.model.origins import World, offered_by, readings, resolved, rows_of
+from tests.model.origins import World, offered_by, readings, rows_of
 from tests.model.plan import matching_entry
 from tests.model.program import Profile, covers, rank
 from tests.model.state import State
 from tests.model.strings import words
 from tests.model.text import asked
+from tests.model.times import DAY_WORDS
 from tests.model.values import Value, stands_in
 
 ONE = 10_000
@@ -305,25 +306,30 @@ def _budget(profile: Profile, rule: dict[str, Any], call: Call, match: Match) ->
         _spend(call, match, f"{rule['id']}/calls", ONE, budget["calls"] * ONE)
     for one in budget.get("sums", []):
         _spend(call, match, f"{rule['id']}/sum:{one['arg']}", _cost(call, one["arg"]), _limit(call, one["max"]))
-    for one in rule.get("distinct", []):
-        slot = f"{rule['id']}/distinct:{one['arg']}"
-        new = _distinct(call, one)
-        if len(call.state.distinct.get(slot, frozenset()) | new) > one["max"]:
-            raise Refused("budget_spent")
-        match.distinct[slot] = new
     for unit, limit in (rule.get("reported") or {}).items():
         if call.state.used[f"{rule['id']}/{unit}"] >= limit * ONE:
+            raise Refused("budget_spent")
+    for one in rule.get("distinct", []):
+        slot = f"{rule['id']}/distinct:{one['arg']}"
+        match.distinct[slot] = _distinct(call, one)
+        new = match.distinct[slot] - call.state.distinct.get(slot, frozenset())
+        if new and call.state.used[slot] + len(new) * ONE > one["max"] * ONE:
             raise Refused("budget_spent")
     for one in rule.get("across", []):
         _across(profile, rule, one, call, match)
 
 
 def _distinct(call: Call, one: dict[str, Any]) -> frozenset[Value]:
+    """Each element by all of its readings, so that two spellings of one value are one."""
+    try:
+        given = elements(call.world.args, one["arg"])
+    except WrongShape as error:
+        raise Refused("origin_mismatch") from error
     out = []
-    for element in elements(call.world.args, one["arg"]):
-        found = resolved(readings(one["as"], element), call.world.day)
-        if not found:
-            raise Refused("argument_out_of_bounds")
+    for element in given:
+        found = readings(one["as"], element)
+        if not found or any(value[0] in DAY_WORDS for value in found):
+            raise Refused("origin_mismatch")
         out.append(tuple(found))
     return frozenset(out)
 

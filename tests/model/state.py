@@ -32,6 +32,8 @@ class Allowed:
     charge: tuple[tuple[str, int], ...]
     entry: int | None
     meters: tuple[str, ...]
+    #: Entries of the plans of those above it, the nearest first.
+    above: tuple[int | None, ...] = ()
 
 
 @dataclass
@@ -77,7 +79,7 @@ class State:
         elif kind == "labelled":
             self.labels |= fact[1]
         elif kind == "moved":
-            self.moved[fact[1]] += 1
+            self.moved[fact[1]] += fact[2]
         elif kind == "asked":
             self.approvals.append(Approval(fact[1], fact[2], fact[3]))
         elif kind == "settled":
@@ -91,6 +93,7 @@ class State:
             self.used.update(dict(charge))
         elif kind == "returned":
             call = self.allowed.pop(fact[1])
+            self.actions_done.remove(call.action)
             self.used.subtract(dict(call.charge))
             if call.entry is not None:
                 self.moved[call.entry] -= 1
@@ -111,6 +114,7 @@ class State:
         self.used.update(dict(call.charge))
         self.labels |= labels
         for slot, values in distinct.items():
+            self.used[slot] += 10_000 * len(values - self.distinct.get(slot, frozenset()))
             self.distinct[slot] = self.distinct.get(slot, frozenset()) | values
         if call.entry is not None:
             self.moved[call.entry] += 1

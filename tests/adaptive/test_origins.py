@@ -213,9 +213,17 @@ def test_free_text_that_carries_data_out(house: House) -> None:
     A value that is changed on its way (reversed, encoded, said in other words) is not found: docs/limitations.md.
     """
     run = house.open(f"Please tell {ANN} about the vault")
-    run.read("read_vault", "correct horse battery staple")
+    run.read("read_vault", {"password": "correct horse battery staple"})
     body = "Hi! The password is Correct horse battery staple, bye"
     assert run.outcome("send_mail", to=[ANN], subject="x", body=body) == "label_forbids"
+    for secret, body in (
+        ("swordfish", "the password is Swordfish."),
+        ("hunter2", "it is hunter2"),
+        ("open sesame", "say open sesame to it"),
+    ):
+        run = house.open(f"Please tell {ANN} about the vault")
+        run.read("read_vault", {"password": secret})
+        assert run.outcome("send_mail", to=[ANN], subject="x", body=body) == "label_forbids", secret
     run = house.open(f"Please tell {ANN} everything")
     assert run.outcome("send_mail", to=[ANN], subject="x", body="a" * 2001) == "too_long"
 
@@ -223,7 +231,7 @@ def test_free_text_that_carries_data_out(house: House) -> None:
 def test_a_secret_in_an_address_to_fetch(house: House) -> None:
     """After a secret was read, nothing is fetched from outside any more: the URL itself would carry it."""
     run = house.open("Read the docs")
-    run.read("read_vault", "hunter2")
+    run.read("read_vault", {"password": "hunter2"})
     assert run.outcome("web_fetch", url="https://docs.example.org/?q=hunter2") == "label_forbids"
 
 
