@@ -20,12 +20,14 @@ from flyball.task.task import LIVE, Cause, Task
 log = structlog.get_logger("flyball.react")
 
 
+PATIENCE_MS = 1000
 PAGE_MS = 3_600_000
 """How long a degraded reaction keeps `flyball status` from saying that all is well."""
 
 
-def on_event(house: House, event: Mapping[str, Json]) -> None:
-    """Act on one event of the decision plane.
+def on_event(house: House, event: Mapping[str, Json], *, waited_ms: int = 0) -> bool:
+    """Act on one event of the decision plane. False where it is to be looked at again: what it follows from is
+    still being written down.
 
     Raises:
         Conflict, Gone: the task has moved on; what came first stands.
@@ -39,13 +41,23 @@ def on_event(house: House, event: Mapping[str, Json]) -> None:
     elif kind == "reactions_degraded":
         _page(house, str(event.get("profile", "")), task_id, str(event.get("decision", "")))
     elif kind == "child_fenced":
-        child = house.tasks.get(task_id)
-        if child is not None and child.state in LIVE:
-            above = house.tasks.get(child.parent)
-            cause = Cause(above.cause) if above is not None and above.cause in set(Cause) else Cause.ENDED
-            end.finish(house, [child], cause, by="flyball", detail=f"with its parent {child.parent}")
+        return _with_its_parent(house, task_id, waited_ms)
     elif kind == "approval_asked":
         log.warning("a person is asked", task=task_id, decision=str(event.get("decision", "")), what=event.get("kind"))
+    return True
+
+
+def _with_its_parent(house: House, task_id: str, waited_ms: int) -> bool:
+    """Carry on with a child that the plane has fenced, should its parent's end not have come as far."""
+    child = house.tasks.get(task_id)
+    if child is None or child.state not in LIVE:
+        return True
+    above = house.tasks.get(child.parent)
+    if above is not None and above.state in LIVE and waited_ms < PATIENCE_MS:
+        return False  # the end of its parent is on its way, and takes the child along
+    cause = Cause(above.cause) if above is not None and above.cause in set(Cause) else Cause.REVOKED
+    end.finish(house, [child], cause, by="flyball", detail=f"with its parent {child.parent}")
+    return True
 
 
 def react(house: House, task_id: str, reaction: str, decision: str, reasons: str) -> None:

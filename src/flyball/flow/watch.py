@@ -68,7 +68,7 @@ class Watch:
         ]
         self._next_slow_ms = 0
         self._next_sweep_ms = 0
-        self._events: list[dict[str, Json]] = []  # not yet acted upon
+        self._events: list[tuple[int, dict[str, Json]]] = []  # not yet acted upon, and since when
 
     def start(self) -> None:
         """Start watching."""
@@ -97,16 +97,17 @@ class Watch:
     def events_once(self) -> None:
         """Wait shortly for events of the decision plane, and act on each; one that cannot be acted on now is kept."""
         for raw in self._house.core.drain_events(256, 200):
-            self._events.append(parse_object(raw))
+            self._events.append((self._house.clock.mono_ms(), parse_object(raw)))
         waiting, self._events = self._events, []
         failed: Exception | None = None
-        for event in waiting:
+        for since, event in waiting:
             try:
-                react.on_event(self._house, event)
+                if not react.on_event(self._house, event, waited_ms=self._house.clock.mono_ms() - since):
+                    self._events.append((since, event))
             except (Conflict, Gone):
                 continue  # the task has moved on meanwhile: what came first stands
             except Exception as fault:  # noqa: BLE001 - no task's trouble may cost another its reaction
-                self._events.append(event)
+                self._events.append((since, event))
                 failed = fault
         if failed is not None:
             raise failed

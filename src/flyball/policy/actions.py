@@ -6,13 +6,14 @@ from flyball.policy.bundle import ARG_TYPES, Action
 from flyball.policy.cedar_text import is_identifier
 from flyball.policy.diagnostics import Mark, Problems
 from flyball.policy.reader import Fields, describe
-from flyball.policy.returns import LABEL, Template, read_returns
+from flyball.policy.returns import LABEL, MapOf, Template, read_returns
 from flyball.policy.yaml import Node, Scalar
 from flyball.task.rules import WRITERS
 
 #: Always there, and not to be declared again. See ARCHITECTURE.md, "credential".
 BUILT_IN_ACTIONS = {
-    "task.open": Action("task.open", "profile", "write"),
+    # Opening returns nothing that anybody wrote. A credential may be anything: what is read with it, nobody reports.
+    "task.open": Action("task.open", "profile", "write", returns=MapOf({})),
     "credential.issue": Action("credential.issue", "credential", "write"),
 }
 
