@@ -36,6 +36,7 @@ profile: p
 purpose: Try one bound
 agents: [clerk]
 time: {ttl: 1h, heartbeat: 1h}
+on_deviation: deny
 allow:
   - {action: act, on: [x], where: {%s: {%s: %s}}}
 """
