@@ -98,23 +98,26 @@ class Decider:
         if spec["parent"] not in self.tasks:
             raise Wrong("parent_unknown")
         parent = self.tasks[spec["parent"]]
-        if parent.state.standing != "open":
-            raise Wrong("parent_not_open")
         if parent.depth >= DEPTH:
             raise Wrong("child_too_deep")
         if any(parent.inputs.get(name) != value for name, value in child.inputs.items()):
             raise Wrong("child_inputs")
+        wanted = parent.actions if spec.get("actions") is None else frozenset(spec["actions"])
+        if parent.actions is not None and (wanted is None or not wanted <= parent.actions):
+            raise Wrong("child_actions")
         limits = slots(parent.profile, parent.inputs)
         if any(slot not in limits for slot in spec.get("allot") or {}):
             raise Wrong("allot_unknown")
         share = allotted(limits, parent.state.used, spec.get("allot"))
         if share is None:
             raise Wrong("allot_exceeds")
+        if parent.state.standing != "open":
+            raise Wrong("parent_not_open")
         child.parent, child.depth, child.allot = spec["parent"], parent.depth + 1, share
         child.vouched = parent.vouched & frozenset(child.inputs)
         child.labels |= parent.state.labels
         child.hard_end_ms = min(child.hard_end_ms, parent.hard_end_ms)
-        child.actions = parent.actions if spec.get("actions") is None else frozenset(spec["actions"])
+        child.actions = wanted
         parent.note("charged", share)
         child.state = fold(child.labels, [])
         child.note("charged", {slot: limits[slot] - amount for slot, amount in share.items()})
