@@ -27,7 +27,7 @@ def run(tmp_path: Path, cases: str) -> tuple[list[bool], str]:
     return [result.ok for result in report.results], report.render()
 
 
-@pytest.mark.parametrize("name", ["demo", "authzen"])
+@pytest.mark.parametrize("name", ["demo", "authzen", "examples"])
 def test_the_shipped_bundles_pass_their_own_cases(name: str) -> None:
     """Every case of every example bundle passes, and there are some."""
     report = run_bundle_tests(load_bundle(ROOT / "bundles" / name))
