@@ -8,7 +8,7 @@ RUN := . scripts/env.sh &&
 .PHONY: help
 help: ## Show this list
 	@echo "Flyball: privilege exists only while a task holds it."
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 .PHONY: setup
 setup: ## Install everything, locked, and build the decision plane
@@ -27,6 +27,10 @@ check: setup ## Format, lint, types, import contracts
 test: setup parts ## Set up, then all tests (cargo and pytest)
 	@$(RUN) scripts/test.sh
 
+.PHONY: nightly
+nightly: setup ## 100,000 random intents and traces: the decision plane beside its plain model
+	@$(RUN) FLYBALL_INTENT_CASES=$(or $(CASES),100000) pytest tests/properties/test_intent_model.py
+
 .PHONY: parts
 parts: ## Install what only a system package gives, where that is allowed
 	@scripts/parts.sh
@@ -38,6 +42,13 @@ peers: ## Build the peers that benchmarks and tests compare with (once, into $(C
 .PHONY: bench
 bench: setup parts peers ## Side-by-side figures into bench/results.json and bench/RESULTS.md (ONLY=id runs one)
 	@$(RUN) python -m bench $(if $(ONLY),--only $(ONLY),)
+
+PROFILES ?= bench/intent/profiles
+SUITES ?= workspace,travel,shopping,dailylife,airline,retail
+.PHONY: bench-intent
+bench-intent: setup ## Public suites of attacks against a folder of profiles (PROFILES=folder SUITES=a,b ARGS=…)
+	@$(RUN) uv sync -q --frozen --all-extras --no-install-project --inexact --group build --group bench
+	@$(RUN) python -m bench.intent --suite $(SUITES) --profiles $(PROFILES) $(ARGS)
 
 .PHONY: chaos
 chaos: setup parts ## kill -9 while issuing, 300 trials beside OpenBao

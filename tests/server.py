@@ -35,14 +35,16 @@ def free_port() -> int:
 class RunningServer:
     """One state directory and the process that holds it. `start` and `kill` may alternate."""
 
-    def __init__(self, home: Path, *, postgres: EmbeddedPostgres | None = None, heartbeat: str = "2s") -> None:
+    def __init__(
+        self, home: Path, *, postgres: EmbeddedPostgres | None = None, heartbeat: str = "2s", vouched: bool = False
+    ) -> None:
         self.home = home
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.port, self.decision_port = free_port(), free_port()
         self.config = home / "flyball.yaml"
         self.state = home / "state"
         self.process: subprocess.Popen[bytes] | None = None
-        self._write_bundle(postgres, heartbeat)
+        self._write_bundle(postgres, heartbeat, vouched)
         self.config.write_text(
             f"mode: dev\nissuer: {ISSUER}\nstate_dir: {self.state}\nbundle: {home}/bundle\n"
             f"control:\n  listen: 127.0.0.1:{self.port}\n"
@@ -50,7 +52,7 @@ class RunningServer:
         )
         self.flyball("dev", "init")
 
-    def _write_bundle(self, postgres: EmbeddedPostgres | None, heartbeat: str) -> None:
+    def _write_bundle(self, postgres: EmbeddedPostgres | None, heartbeat: str, vouched: bool) -> None:
         bundle = self.home / "bundle"
         subprocess.run(["cp", "-rL", str(BUNDLE), str(bundle)], check=True)
         manifest = bundle / "bundle.yaml"
@@ -64,9 +66,16 @@ class RunningServer:
             password = self.home / "orders-admin.password"
             password.touch(mode=0o600)
             password.write_text(ADMIN_PASSWORD)
+        if not vouched:
+            text = text.replace("actions: [sql.*, tool.refund]", "actions: [sql.*, tool.*]")
         manifest.write_text(text)
         profile = bundle / "profiles" / "settle-refund.yaml"
-        profile.write_text(profile.read_text().replace("heartbeat: 2s", f"heartbeat: {heartbeat}"))
+        text = profile.read_text().replace("heartbeat: 2s", f"heartbeat: {heartbeat}")
+        if not vouched:
+            # These tests are about the wire, and speak for themselves: no desk, no tool that reports.
+            text = text.replace(', vouched_by: ["spiffe://flyball.dev/desk"]', "")
+            text = re.sub(r"      order_id: .*\n", "", text)
+        profile.write_text(text)
 
     @property
     def env(self) -> dict[str, str]:

@@ -21,25 +21,28 @@ FLYBALL_SVID (who we are), FLYBALL_CA_FILE (further TLS authorities).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from flyball_sdk import aio
 from flyball_sdk._settings import Identity
 from flyball_sdk._task import Task
 from flyball_sdk.credential import Credential
 from flyball_sdk.errors import (
+    ApprovalRequired,
     ConfigError,
     Denied,
     FlyballError,
     InvalidRequest,
     Refused,
+    StepUpRequired,
     TaskLost,
     Unauthenticated,
     Unavailable,
 )
-from flyball_sdk.model import Decision, Secret
+from flyball_sdk.model import Decision, Reported, Secret
 
 __all__ = [
+    "ApprovalRequired",
     "ConfigError",
     "Credential",
     "Decision",
@@ -48,7 +51,9 @@ __all__ = [
     "Identity",
     "InvalidRequest",
     "Refused",
+    "Reported",
     "Secret",
+    "StepUpRequired",
     "Task",
     "TaskLost",
     "Unauthenticated",
@@ -62,8 +67,11 @@ def task(
     profile: str,
     *,
     inputs: Mapping[str, object] | None = None,
-    plan: object = None,
-    vouchers: object = None,
+    plan: Sequence[Mapping[str, object]] | None = None,
+    vouchers: Sequence[str] | None = None,
+    parent: Task | str = "",
+    actions: Sequence[str] | None = None,
+    allot: Mapping[str, object] | None = None,
     addr: str | None = None,
     identity: Identity | None = None,
     timeout_s: float = 10.0,
@@ -73,8 +81,10 @@ def task(
     Args:
         profile: the profile's name in the bundle.
         inputs: its inputs. What we say here is our own word unless a voucher stands for it.
-        plan: the steps that we mean to take, where the profile asks for a plan.
+        plan: the effects that we mean to make; the task is held to them. None for no plan.
         vouchers: signed statements that vouch for inputs.
+        parent: a task that this one is to be a child of, opened by this very identity; see `Task.child`.
+        actions, allot: with `parent`, how much less the child may do.
         addr: where Flyball is; the environment's FLYBALL_ADDR when None.
         identity: a JWT-SVID or OIDC token, or a function that fetches one; the environment's when None.
         timeout_s: seconds that one request may take.
@@ -82,4 +92,15 @@ def task(
     Raises:
         ConfigError: the address cannot be used.
     """
-    return Task(profile, inputs=inputs, plan=plan, vouchers=vouchers, addr=addr, identity=identity, timeout_s=timeout_s)
+    return Task(
+        profile,
+        inputs=inputs,
+        plan=plan,
+        vouchers=vouchers,
+        parent=parent,
+        actions=actions,
+        allot=allot,
+        addr=addr,
+        identity=identity,
+        timeout_s=timeout_s,
+    )

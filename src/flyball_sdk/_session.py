@@ -26,7 +26,7 @@ from flyball_sdk.errors import (
     Unauthenticated,
     Unavailable,
 )
-from flyball_sdk.model import Decision, Secret
+from flyball_sdk.model import Decision, Reported, Secret
 
 MAX_ANSWER: Final = 1 << 20
 _OVER = frozenset({"fenced", "closed"})
@@ -85,6 +85,11 @@ class Session:
         self._subject = ""
         self._skew_s = 0.0
         self._bound = ""  # the token that the check connection was last shown a proof for
+
+    @property
+    def token(self) -> Secret:
+        """The token in hand."""
+        return Secret(self._token)
 
     # --- what to send -------------------------------------------------------------------------
 
@@ -189,6 +194,24 @@ class Session:
         """The receipt of a credential was acknowledged."""
         _members(answer, 204)
 
+    def planned(self, answer: Answer) -> None:
+        """A plan was taken."""
+        _members(answer, 204)
+
+    def stepped_up(self, answer: Answer) -> None:
+        """A voucher was taken; the very same check is allowed once now."""
+        _members(answer, 200)
+
+    def reported(self, answer: Answer) -> Reported:
+        """A result was taken."""
+        members = _members(answer, 200)
+        return Reported(
+            _json.whole(members, "result"),
+            _json.whole(members, "kept"),
+            members.get("self_reported") is not False,
+            members.get("full") is True,
+        )
+
     def ended(self, answer: Answer) -> tuple[dict[str, Json], ...]:
         """The task has ended; what was taken back. A task that was over already has none to give."""
         try:
@@ -209,6 +232,41 @@ class Session:
         if "DPoP" in request.headers:
             self._bound = request.headers["Authorization"].partition(" ")[2]
         return decision
+
+
+def body_of(
+    profile: str,
+    *,
+    inputs: Mapping[str, object] | None,
+    plan: Sequence[Mapping[str, object]] | None,
+    vouchers: Sequence[str] | None,
+    parent: str,
+    actions: Sequence[str] | None,
+    allot: Mapping[str, object] | None,
+) -> dict[str, object]:
+    """What opens a task; members that were not given are left out. An empty plan is one: no effect at all."""
+    body: dict[str, object] = {"profile": profile, "inputs": dict(inputs or {})}
+    if plan is not None:
+        body["plan"] = [dict(entry) for entry in plan]
+    if vouchers:
+        body["vouchers"] = list(vouchers)
+    if parent:
+        body["parent"] = parent
+    if actions is not None:
+        body["actions"] = list(actions)
+    if allot is not None:
+        body["allot"] = {name: str(amount) for name, amount in allot.items()}
+    return body
+
+
+def report_body(
+    decision: Decision | str, result: object, labels: Sequence[str], **counts: int | None
+) -> dict[str, object]:
+    """What reports a result: rows, bytes and ms are left out where they are not known."""
+    meta: dict[str, object] = {name: count for name, count in counts.items() if count is not None}
+    if labels:
+        meta["labels"] = list(labels)
+    return {"decision": decision if isinstance(decision, str) else decision.id, "result": result, "meta": meta}
 
 
 def keeps_trying(error: FlyballError) -> bool:

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
@@ -16,16 +16,16 @@ import httpx
 from flyball_sdk import _settings
 from flyball_sdk._guard import Asked, Resource
 from flyball_sdk._json import Json
-from flyball_sdk._session import MAX_ANSWER, Answer, Request, Session, keeps_trying
+from flyball_sdk._session import MAX_ANSWER, Answer, Request, Session, body_of, keeps_trying, report_body
+from flyball_sdk._shared import DELIVERY_TRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S, denied, limits, segment, waits
 from flyball_sdk.credential import Credential
-from flyball_sdk.errors import Denied, FlyballError, TaskLost, Unavailable
-from flyball_sdk.model import Decision
+from flyball_sdk.errors import FlyballError, TaskLost, Unavailable
+from flyball_sdk.model import Decision, Reported, Secret
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _log = logging.getLogger("flyball_sdk")
-DELIVERY_TRIES = 3
 
 
 class Task:
@@ -42,8 +42,11 @@ class Task:
         profile: str,
         *,
         inputs: Mapping[str, object] | None = None,
-        plan: object = None,
-        vouchers: object = None,
+        plan: Sequence[Mapping[str, object]] | None = None,
+        vouchers: Sequence[str] | None = None,
+        parent: Task | str = "",
+        actions: Sequence[str] | None = None,
+        allot: Mapping[str, object] | None = None,
         addr: str | None = None,
         identity: _settings.Identity | None = None,
         timeout_s: float = 10.0,
@@ -51,8 +54,17 @@ class Task:
         """Nothing is sent yet; see `flyball_sdk.task` for the arguments."""
         self._lost = threading.Event()
         self.end_error: FlyballError | None = None
-        self._body: dict[str, object] = {"profile": profile, "inputs": dict(inputs or {})}
-        self._body.update({name: value for name, value in (("plan", plan), ("vouchers", vouchers)) if value})
+        self.profile = profile
+        self._body = body_of(
+            profile,
+            inputs=inputs,
+            plan=plan,
+            vouchers=vouchers,
+            parent=parent if isinstance(parent, str) else parent.id,
+            actions=actions,
+            allot=allot,
+        )
+        self._addr = addr
         self._identity = identity
         self._session = Session(_settings.control_endpoint(addr))
         self._timeout_s = timeout_s
@@ -79,6 +91,12 @@ class Task:
     def credentials(self) -> tuple[str, ...]:
         """The names of the credentials that the profile offers, empty before it is open."""
         return self._session.credentials
+
+    @property
+    def token(self) -> Secret:
+        """The task's token as it is now, for a tool that is an enforcement point of its own identity: it sends the
+        token with its question (`Flyball-Task`). It is bound to our key, so nobody else can do anything with it."""
+        return self._session.token
 
     @property
     def state(self) -> str:
@@ -122,6 +140,7 @@ class Task:
         /,
         *,
         raise_on_deny: bool = True,
+        wait_for_approval: float = 0.0,
         **args: object,
     ) -> Decision:
         """Ask whether the task may do one action now.
@@ -134,14 +153,27 @@ class Task:
             action: for example `tool.refund`.
             resource_type, resource_id: what it is done to.
             raise_on_deny: raise `Denied` (the default), or return the decision, which is then false.
+            wait_for_approval: seconds to wait where a person is asked, by asking again; 0 does not wait.
             args: the action's arguments, as the bundle declares them. Use `Decimal` for money.
 
         Raises:
-            Denied: the answer was no, or one that asks for more than yes or no.
+            ApprovalRequired: a person is asked first; `reference` is what they answer.
+            StepUpRequired: a voucher for this very call is needed first: see `step_up`.
+            Denied: the answer was no.
             TaskLost: the task is over.
             Unavailable: there was no answer; do not act. The check may have been charged.
         """
-        return self._ask(action, resource_type, resource_id, args, raise_on_deny=raise_on_deny)
+        until, pause = time.monotonic() + wait_for_approval, FIRST_PAUSE_S
+        while True:
+            decision = self._ask(action, resource_type, resource_id, args, raise_on_deny=False)
+            left = until - time.monotonic()
+            if not waits(decision) or left <= 0:
+                break
+            self._lost.wait(min(pause, left))
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+        if not decision and raise_on_deny:
+            raise denied(action, decision)
+        return decision
 
     def _ask(
         self, action: str, kind: str, which: str, args: Mapping[str, object], *, raise_on_deny: bool = True
@@ -208,6 +240,100 @@ class Task:
             self._acknowledge(issued.lease, {"handover": handover} if handover else {})
             self._held[name] = Credential(issued, self)
             return self._held[name]
+
+    def plan(self, entries: Sequence[Mapping[str, object]]) -> None:
+        """Say which effects the task is for: `[{"action": …, "count": 2, "args": {…}}]`. It is held to them.
+
+        Once, and before it reads what an outsider can write; better still, pass `plan=` when opening. It only
+        narrows: reads, and everything else, stay as the profile has them.
+
+        Raises:
+            Refused, InvalidRequest, TaskLost, Unavailable.
+        """
+        self.ensure_live()
+        session = self._session
+        body = {"plan": [dict(entry) for entry in entries]}
+        session.planned(self._send(lambda: session.post(f"/v1/tasks/{session.task}/plan", body)))
+
+    def step_up(self, reference: str, voucher: str) -> None:
+        """Bring somebody's signed word for the call that `StepUpRequired` was raised for; then check again.
+
+        Args:
+            reference: the error's `reference`.
+            voucher: a JWS by an issuer that Flyball knows and that is no agent, whose claim `call` is the
+                error's `digest`.
+
+        Raises:
+            Unauthenticated, Refused, InvalidRequest, TaskLost, Unavailable.
+        """
+        self.ensure_live()
+        session = self._session
+        body = {"decision": reference, "voucher": voucher}
+        session.stepped_up(self._send(lambda: session.post(f"/v1/tasks/{session.task}/step-up", body)))
+
+    def report(
+        self,
+        decision: Decision | str,
+        result: object,
+        *,
+        labels: Sequence[str] = (),
+        rows: int | None = None,
+        bytes: int | None = None,  # noqa: A002 - the member's name on the wire
+        ms: int | None = None,
+    ) -> Reported:
+        """Report what an allowed call returned. From here it is our own word: it is on record and charged, its
+        labels count, and no rule takes a value from it. An enforcement point with an identity of its own
+        reports at the decision plane instead.
+
+        Args:
+            decision: what `check` returned, or its id.
+            result: the result, as JSON can hold it.
+            labels: labels to add; none is ever taken away.
+            rows, bytes, ms: what the call cost, where it is known.
+
+        Raises:
+            Refused: it was reported before, or the call was not allowed.
+            TaskLost, InvalidRequest, Unavailable.
+        """
+        self.ensure_live()
+        session = self._session
+        body = report_body(decision, result, labels, rows=rows, bytes=bytes, ms=ms)
+        return session.reported(self._send(lambda: session.post(f"/v1/tasks/{session.task}/result", body)))
+
+    def child(
+        self,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        plan: Sequence[Mapping[str, object]] | None = None,
+        actions: Sequence[str] | None = None,
+        allot: Mapping[str, object] | None = None,
+    ) -> Task:
+        """A task that this one delegates to, to be used in a `with` statement: never with more than is left here.
+
+        It ends with this one at the latest. What it is allotted of the budgets is gone from this task at once,
+        and what it did not use comes back at its end.
+
+        Args:
+            inputs: some of this task's inputs, with the same values; all of them when None.
+            plan: the effects that it means to make.
+            actions: no other actions than these.
+            allot: what it gets of the budgets, by their names; all that is left when None.
+
+        Raises:
+            TaskLost: this task is over.
+        """
+        self.ensure_live()
+        return Task(
+            self.profile,
+            inputs=inputs,
+            plan=plan,
+            parent=self,
+            actions=actions,
+            allot=allot,
+            addr=self._addr,
+            identity=self._identity,
+            timeout_s=self._timeout_s,
+        )
 
     def end(self) -> tuple[dict[str, Json], ...]:
         """End the task and give its privilege back; returns the receipts (DSSE envelopes). Twice is once.
@@ -302,31 +428,8 @@ class Task:
             raise Unavailable(f"Flyball cannot be reached ({type(error).__name__})", code="unreachable") from error
 
 
-def denied(action: str, decision: Decision) -> Denied:
-    """The error for a decision that is not allow."""
-    why = ", ".join(decision.reasons) or decision.effect
-    where = f"; decision {decision.id}" if decision.id else ""
-    return Denied(decision, f"{action} was not allowed: {why}{where}")
-
-
 def _client(place: _settings.Endpoint, timeout_s: float, *, connections: int = 8) -> httpx.Client:
     transport = httpx.HTTPTransport(
         uds=place.uds or None, verify=_settings.tls(place), limits=limits(connections), trust_env=False
     )
     return httpx.Client(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)
-
-
-def limits(connections: int) -> httpx.Limits:
-    """A pool that keeps its connections: the decision plane has seen our proof on them."""
-    return httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=90)
-
-
-def segment(name: str) -> str:
-    """`name` as one segment of a path.
-
-    Raises:
-        ValueError: it could be anything else.
-    """
-    if not name or not all((one.isascii() and one.isalnum()) or one in "-_." for one in name) or name.strip(".") == "":
-        raise ValueError("a credential's name is letters, digits, `-`, `_` and `.`")
-    return name

@@ -11,7 +11,7 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
@@ -20,11 +20,11 @@ import httpx
 from flyball_sdk import _settings
 from flyball_sdk._guard import Asked, Resource
 from flyball_sdk._json import Json
-from flyball_sdk._session import MAX_ANSWER, Answer, Issued, Request, Session, keeps_trying
-from flyball_sdk._task import DELIVERY_TRIES, denied, limits, segment
+from flyball_sdk._session import MAX_ANSWER, Answer, Issued, Request, Session, body_of, keeps_trying, report_body
+from flyball_sdk._shared import DELIVERY_TRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S, denied, limits, segment, waits
 from flyball_sdk.credential import CredentialData
 from flyball_sdk.errors import FlyballError, TaskLost, Unavailable
-from flyball_sdk.model import Decision
+from flyball_sdk.model import Decision, Reported, Secret
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -52,8 +52,11 @@ class Task:
         profile: str,
         *,
         inputs: Mapping[str, object] | None = None,
-        plan: object = None,
-        vouchers: object = None,
+        plan: Sequence[Mapping[str, object]] | None = None,
+        vouchers: Sequence[str] | None = None,
+        parent: Task | str = "",
+        actions: Sequence[str] | None = None,
+        allot: Mapping[str, object] | None = None,
         addr: str | None = None,
         identity: _settings.Identity | None = None,
         timeout_s: float = 10.0,
@@ -61,8 +64,17 @@ class Task:
         """Nothing is sent yet; see `flyball_sdk.task` for the arguments."""
         self._lost = asyncio.Event()
         self.end_error: FlyballError | None = None
-        self._body: dict[str, object] = {"profile": profile, "inputs": dict(inputs or {})}
-        self._body.update({name: value for name, value in (("plan", plan), ("vouchers", vouchers)) if value})
+        self.profile = profile
+        self._body = body_of(
+            profile,
+            inputs=inputs,
+            plan=plan,
+            vouchers=vouchers,
+            parent=parent if isinstance(parent, str) else parent.id,
+            actions=actions,
+            allot=allot,
+        )
+        self._addr = addr
         self._identity = identity
         self._session = Session(_settings.control_endpoint(addr))
         self._timeout_s = timeout_s
@@ -88,6 +100,12 @@ class Task:
     def credentials(self) -> tuple[str, ...]:
         """The names of the credentials that the profile offers, empty before it is open."""
         return self._session.credentials
+
+    @property
+    def token(self) -> Secret:
+        """The task's token as it is now, for a tool that is an enforcement point of its own identity: it sends the
+        token with its question (`Flyball-Task`). It is bound to our key, so nobody else can do anything with it."""
+        return self._session.token
 
     @property
     def state(self) -> str:
@@ -121,10 +139,28 @@ class Task:
         return self
 
     async def check(
-        self, action: str, resource_type: str, resource_id: str, /, *, raise_on_deny: bool = True, **args: object
+        self,
+        action: str,
+        resource_type: str,
+        resource_id: str,
+        /,
+        *,
+        raise_on_deny: bool = True,
+        wait_for_approval: float = 0.0,
+        **args: object,
     ) -> Decision:
         """Ask whether the task may do one action now: cooperation, not enforcement; see `flyball_sdk.Task.check`."""
-        return await self._ask(action, resource_type, resource_id, args, raise_on_deny=raise_on_deny)
+        until, pause = time.monotonic() + wait_for_approval, FIRST_PAUSE_S
+        while True:
+            decision = await self._ask(action, resource_type, resource_id, args, raise_on_deny=False)
+            left = until - time.monotonic()
+            if not waits(decision) or left <= 0:
+                break
+            await asyncio.sleep(min(pause, left))
+            pause = min(pause * 2, LONGEST_PAUSE_S)
+        if not decision and raise_on_deny:
+            raise denied(action, decision)
+        return decision
 
     async def _ask(
         self, action: str, kind: str, which: str, args: Mapping[str, object], *, raise_on_deny: bool = True
@@ -173,6 +209,58 @@ class Task:
             await self._acknowledge(issued.lease)
             self._held[name] = Credential(issued, self)
             return self._held[name]
+
+    async def plan(self, entries: Sequence[Mapping[str, object]]) -> None:
+        """See `flyball_sdk.Task.plan`."""
+        self.ensure_live()
+        session = self._session
+        body = {"plan": [dict(entry) for entry in entries]}
+        session.planned(await self._send(lambda: session.post(f"/v1/tasks/{session.task}/plan", body)))
+
+    async def step_up(self, reference: str, voucher: str) -> None:
+        """See `flyball_sdk.Task.step_up`."""
+        self.ensure_live()
+        session = self._session
+        body = {"decision": reference, "voucher": voucher}
+        session.stepped_up(await self._send(lambda: session.post(f"/v1/tasks/{session.task}/step-up", body)))
+
+    async def report(
+        self,
+        decision: Decision | str,
+        result: object,
+        *,
+        labels: Sequence[str] = (),
+        rows: int | None = None,
+        bytes: int | None = None,  # noqa: A002 - the member's name on the wire
+        ms: int | None = None,
+    ) -> Reported:
+        """See `flyball_sdk.Task.report`."""
+        self.ensure_live()
+        session = self._session
+        body = report_body(decision, result, labels, rows=rows, bytes=bytes, ms=ms)
+        return session.reported(await self._send(lambda: session.post(f"/v1/tasks/{session.task}/result", body)))
+
+    def child(
+        self,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        plan: Sequence[Mapping[str, object]] | None = None,
+        actions: Sequence[str] | None = None,
+        allot: Mapping[str, object] | None = None,
+    ) -> Task:
+        """See `flyball_sdk.Task.child`."""
+        self.ensure_live()
+        return Task(
+            self.profile,
+            inputs=inputs,
+            plan=plan,
+            parent=self,
+            actions=actions,
+            allot=allot,
+            addr=self._addr,
+            identity=self._identity,
+            timeout_s=self._timeout_s,
+        )
 
     async def end(self) -> tuple[dict[str, Json], ...]:
         """End the task and give its privilege back; see `flyball_sdk.Task.end`."""
@@ -275,11 +363,25 @@ def task(
     profile: str,
     *,
     inputs: Mapping[str, object] | None = None,
-    plan: object = None,
-    vouchers: object = None,
+    plan: Sequence[Mapping[str, object]] | None = None,
+    vouchers: Sequence[str] | None = None,
+    parent: Task | str = "",
+    actions: Sequence[str] | None = None,
+    allot: Mapping[str, object] | None = None,
     addr: str | None = None,
     identity: _settings.Identity | None = None,
     timeout_s: float = 10.0,
 ) -> Task:
     """A task of `profile`, to be used in an `async with` statement; the arguments are `flyball_sdk.task`'s."""
-    return Task(profile, inputs=inputs, plan=plan, vouchers=vouchers, addr=addr, identity=identity, timeout_s=timeout_s)
+    return Task(
+        profile,
+        inputs=inputs,
+        plan=plan,
+        vouchers=vouchers,
+        parent=parent,
+        actions=actions,
+        allot=allot,
+        addr=addr,
+        identity=identity,
+        timeout_s=timeout_s,
+    )

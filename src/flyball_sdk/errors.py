@@ -62,6 +62,35 @@ class Denied(FlyballError):
         self.answer = answer
 
 
+class ApprovalRequired(Denied):
+    """The action is allowed once a person says so. Ask again with the very same arguments, or pass
+    `wait_for_approval=` to `check`, which does; an operator answers with `flyball approve`.
+
+    Attributes:
+        reference: what the person is given: the pending decision's id.
+    """
+
+    def __init__(self, answer: Decision, detail: str) -> None:
+        super().__init__(answer, detail)
+        self.reference = answer.approval
+        self.hint = f"an operator answers {self.reference}"
+
+
+class StepUpRequired(Denied):
+    """The action is allowed once somebody's signed word for this very call is brought: `task.step_up`.
+
+    Attributes:
+        reference: the pending decision's id.
+        digest: the call's digest, which the voucher's claim `call` must be.
+    """
+
+    def __init__(self, answer: Decision, detail: str) -> None:
+        super().__init__(answer, detail)
+        self.reference = answer.approval
+        self.digest = answer.digest
+        self.hint = f"a voucher whose claim `call` is {self.digest}"
+
+
 class TaskLost(FlyballError):
     """The task is over, or can no longer be kept: fenced, revoked, expired. Nothing brings it back."""
 

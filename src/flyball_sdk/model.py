@@ -35,6 +35,23 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class Reported:
+    """A result was taken. Under the task's own token it is our own word: nothing of it is remembered.
+
+    Attributes:
+        result: it is the n-th result of its action.
+        kept: how many of its values are remembered.
+        self_reported: whether it counts as the agent's own word.
+        full: whether the task's memory is full.
+    """
+
+    result: int
+    kept: int
+    self_reported: bool
+    full: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The answer to one action check. True in a condition only where the action is allowed.
 
@@ -46,6 +63,7 @@ class Decision:
         id: the decision's id, for `flyball why`.
         reaction: what a deviation set off, or empty.
         digest: the digest of the call.
+        approval: the reference under which a person is asked, where one is.
         context: the server's whole answer.
     """
 
@@ -55,6 +73,7 @@ class Decision:
     id: str = ""
     reaction: str = ""
     digest: str = ""
+    approval: str = ""
     context: Mapping[str, Json] = field(default_factory=dict, repr=False)
 
     def __bool__(self) -> bool:
@@ -80,6 +99,7 @@ class Decision:
             id=_json.text(context, "decision") or _json.text(context, "id"),
             reaction=_json.text(context, "reaction"),
             digest=_json.text(context, "digest"),
+            approval=_json.text(context, "approval"),
             context=context,
         )
 

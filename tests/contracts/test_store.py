@@ -265,3 +265,42 @@ def test_a_unit_is_committed_once(store: SqliteStore) -> None:
     unit.commit()
     with pytest.raises(ValueError, match="once"):
         unit.commit()
+
+
+def test_labels_follow_an_instance(store: SqliteStore) -> None:
+    """Only that one of that principal; kept once, by the task that came first; gone when its agent is fresh."""
+    one = replace(kit.make_task(store.epoch), instance="pod-1")
+    two = replace(kit.make_task(store.epoch, agent="other"), instance="pod-2")
+    kit.put_task(store, one)
+    kit.put_task(store, two)
+    for task, labels in ((one, ["pii", "outside"]), (one, ["pii"]), (two, ["secret"])):
+        unit = store.unit()
+        unit.save_labels(task, labels, kit.NOW)
+        unit.commit()
+    assert store.labels(one.principal, "pod-1") == ["outside", "pii"]
+    assert store.labels(one.principal, "pod-2") == ["secret"]
+    assert store.labels("spiffe://example.org/else", "pod-1") == []
+    assert store.labels_of_agent("other") == [(two.principal, "pod-2", "secret")]
+    unit = store.unit()
+    unit.forget_labels("other")
+    unit.commit()
+    assert store.labels(one.principal, "pod-2") == []
+    assert store.labels(one.principal, "pod-1") == ["outside", "pii"]
+
+
+def test_children_are_found_by_their_parent(store: SqliteStore) -> None:
+    """Those of one task; and which tasks have any that are not closed."""
+    parent = kit.put_task(store)
+    assert store.tasks.parents() == frozenset()
+    child = replace(kit.make_task(store.epoch), parent=parent.id)
+    kit.put_task(store, child)
+    kit.put_task(store)
+    assert [row.id for row in store.tasks.select(parent=parent.id)] == [child.id]
+    assert store.tasks.get(child.id) == child
+    assert store.tasks.parents() == {parent.id}
+    for state, before in ((TaskState.FENCED, LIVE), (TaskState.CLOSED, frozenset({TaskState.FENCED}))):
+        unit = store.unit()
+        unit.save_task(replace(child, state=state, cause="ended"), expect=before)
+        unit.commit()
+    assert store.tasks.parents() == frozenset()
+    assert [row.state for row in store.tasks.select(parent=parent.id)] == [TaskState.CLOSED]

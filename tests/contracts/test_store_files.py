@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from tests import stores_kit as kit
@@ -144,3 +145,32 @@ def test_two_openings_of_an_epoch_cannot_both_win(tmp_path: Path) -> None:
         racing.open_epoch()
     assert racing.epoch == 0
     store.close()
+
+
+def test_a_store_of_the_first_schema_is_brought_up(tmp_path: Path) -> None:
+    """Its tasks have no parent and no instance, nothing follows anybody, and what was in it verifies."""
+    path = tmp_path / "state" / kit.STORE_NAME
+    known = steps()
+    kit.prepare(path.parent)
+    with patch("flyball.stores.sqlite.migrate.steps", lambda: known[:1]):
+        assert migrate(path) == 1
+    with closing(sqlite3.connect(path)) as db, db:
+        row = ["tsk_local_1", "p", "a", "o", "q", "d", "b", "closed", 1, 2, 3, "uid:1", "", "", "{}", "local", "n", 0]
+        db.execute(f"INSERT INTO task({FIRST_COLUMNS}) VALUES({', '.join('?' * len(row))})", row)
+    assert migrate(path) == len(steps())
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT parent, instance FROM task").fetchall() == [("", "")]
+        assert db.execute("SELECT count(*) FROM instance_label").fetchone() == (0,)
+    store = kit.native_store(path.parent)
+    try:
+        found = store.tasks.get("tsk_local_1")
+        assert found is not None
+        assert (found.parent, found.instance) == ("", "")
+    finally:
+        store.close()
+
+
+FIRST_COLUMNS = (
+    "id, principal, agent, owner, profile, profile_digest, bundle, state, opened_ms, hard_end_ms, heartbeat_ms,"
+    " binding, cause, purpose, attributes, cell, home, epoch"
+)

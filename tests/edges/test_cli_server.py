@@ -71,7 +71,18 @@ def test_tasks_and_one_task(server: RunningServer) -> None:
     shown = server.flyball("task", "show", agent.task)
     assert "T-1042  (declared by the agent itself)" in shown
     assert "delivered" in shown
+    assert "allow            credential.issue on orders" in shown
+    assert "calls: 2 allowed, 0 not" in shown
     agent.post(f"/v1/tasks/{agent.task}/end")
+
+
+@pytest.mark.parametrize("text", ["{", "{}", '["x"]'])
+def test_run_takes_no_plan_that_is_none(server: RunningServer, tmp_path: Path, text: str) -> None:
+    """Not JSON, no list, no entries; and a file that is not there: misused, and no task is opened."""
+    file = tmp_path / "plan.json"
+    file.write_text(text)
+    for words in (("--plan", str(file)), ("--plan", str(tmp_path / "no")), ("--voucher", str(tmp_path / "no"))):
+        server.flyball("run", "settle-refund", *words, "--", "true", code=2)
 
 
 def test_revoke_says_what_came_of_it(server: RunningServer) -> None:

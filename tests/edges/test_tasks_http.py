@@ -161,10 +161,42 @@ def test_bodies_that_are_no_strict_json(agent: Agent, content: bytes, media: str
     problem(answer, 413 if code == "body_too_large" else 400, code)
 
 
-def test_a_plan_is_refused_rather_than_ignored(agent: Agent) -> None:
-    """This version holds no task to a plan, so it takes none."""
-    body = {"profile": "settle-refund", "inputs": INPUTS, "plan": ["tool.refund"]}
-    problem(agent.open(body), 400, "plan_unsupported")
+def test_a_plan_is_held_to_and_a_malformed_one_opens_nothing(agent: Agent) -> None:
+    """Entries of the documented shape only; `actions` and `allot` are for children."""
+    for plan in (
+        ["tool.refund"],
+        [{"count": 1}],
+        [{"action": "tool.refund", "count": 0}],
+        [{"action": "x", "more": 1}],
+    ):
+        problem(agent.open({"profile": "settle-refund", "inputs": INPUTS, "plan": plan}), 400, "invalid_input")
+    for more in ({"actions": ["tool.refund"]}, {"allot": {"calls": "1"}}):
+        problem(agent.open({"profile": "settle-refund", "inputs": INPUTS, **more}), 400, "parent_missing")
+    planned = agent.open({"profile": "settle-refund", "inputs": INPUTS, "plan": [{"action": "tool.refund"}]})
+    assert planned.status_code == 201, planned.text
+    path = f"/v1/tasks/{agent.task}/plan"
+    problem(agent.post(path, {"plan": [{"action": "tool.refund"}]}), 409, "plan_exists")
+    other = Agent(agent.server)
+    other.open()
+    assert other.post(f"/v1/tasks/{other.task}/plan", {"plan": []}).status_code == 204
+    problem(other.post(path, {"plan": []}), 401, "task_mismatch")
+
+
+def test_a_child_on_the_wire(agent: Agent) -> None:
+    """Opened by its parent's own token with its proof; it ends with its parent."""
+    agent.open()
+    body = {"profile": "settle-refund", "parent": agent.task}
+    headers = {"Authorization": f"DPoP {agent.token}", "DPoP": agent.proof("/v1/tasks", token=agent.token)}
+    answer = httpx.post(f"{agent.server.control_url}/v1/tasks", json=body, headers=headers)
+    assert answer.status_code == 201, answer.text
+    child = Agent(agent.server, key=agent.key, task=answer.json()["task"], token=answer.json()["token"])
+    assert child.post(f"/v1/tasks/{child.task}/heartbeat").status_code == 200
+    bare = {"Authorization": f"DPoP {agent.token}"}
+    problem(httpx.post(f"{agent.server.control_url}/v1/tasks", json=body, headers=bare), 401)
+    stranger = Agent(agent.server)
+    problem(stranger.open({**body, "parent": "tsk_local_01k0000000000000000000000a"}), 403, "parent_not_held")
+    assert agent.post(f"/v1/tasks/{agent.task}/end").json()["unmet"] == []
+    problem(child.post(f"/v1/tasks/{child.task}/heartbeat"), 410)
 
 
 def test_no_route_and_no_method(server: RunningServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,16 +25,18 @@ from flyball.flow.house import House
 from flyball.flow.watch import Watch
 from flyball.identity import dpop
 from flyball.kernel.clock import Clock
-from flyball.kernel.json import Json, canonical
+from flyball.kernel.json import Json, canonical, parse_object
 from flyball.policy.engine import Verdict
 from flyball.task.task import Task
 
 ISSUER = "https://flyball.test.internal"
 BASE = "http://flyball.test.internal"
 REFUNDS = "spiffe://flyball.dev/agent/refund-agent"
+POD = "spiffe://flyball.dev/agent/pod-agent"
 PARCELS = "spiffe://flyball.dev/agent/parcel-agent"
 DESK = "spiffe://flyball.dev/desk"
 REACTIONS = ("deny", "freeze", "suspend", "revoke", "quarantine")
+REQUEST = "Write to ana@shop.example about order 1042"
 INPUTS: dict[str, Json] = {"ticket": "T-1042", "limit": "120.00"}
 
 MANIFEST = """
@@ -43,6 +46,7 @@ MANIFEST = """
     agents:
       refund-agent: {ids: ["spiffe://flyball.dev/agent/refund-agent"], owner: payments, groups: [support]}
       parcel-agent: {ids: ["spiffe://flyball.dev/agent/parcel-agent"], owner: shipping}
+      pod-agent: {ids: ["spiffe://flyball.dev/agent/pod-agent"], owner: shipping, instance: instance}
       host-agent: {ids: ["spiffe://flyball.dev/agent/host-agent"], owner: shipping, uid: 4711}
     identity: {trust_domains: {flyball.dev: {dev: true}}}
     resource_types: {table: , tool: }
@@ -52,7 +56,17 @@ MANIFEST = """
       sql.insert: {resource: table, effect: write, args: {amount: decimal}}
       tool.refund: {resource: tool, effect: write, args: {order_id: string, amount: decimal}}
       tool.send_mail: {resource: tool, effect: write, args: {to: string}}
-    peps: {sdk: {identity: {self: true}, actions: [sql.*, tool.*]}}
+      crm.find:
+        resource: tool
+        effect: read
+        args: {name: string}
+        returns: [{id: id by org, email: email by org, note: "text by outside, pii"}]
+      crm.mail: {resource: tool, effect: write, args: {to: string, body: string}, returns: any by org}
+      crm.pay: {resource: tool, effect: write, args: {amount: decimal}, returns: any by org}
+      crm.wire: {resource: tool, effect: write, args: {amount: decimal}, returns: any by org}
+    peps:
+      sdk: {identity: {self: true}, actions: [sql.*, tool.*, crm.*]}
+      crm: {identity: {spiffe: "spiffe://flyball.dev/tool/crm"}, actions: [crm.*], may_report: true}
     targets:
       orders:
         kind: memory
@@ -107,16 +121,52 @@ def profile(
     return text
 
 
+INTENT = """
+    profile: {name}
+    purpose: Answer a customer
+    agents: [refund-agent, parcel-agent, host-agent, pod-agent]
+    inputs:
+      request: {{type: text, vouched_by: ["{desk}"]}}
+    time: {{ttl: 15m, heartbeat: 60s}}
+    credentials:
+      orders: {{access: refunds-writer, ttl: 1m}}
+    plan: {plan}
+    must: {must}
+    allow:
+      - {{action: crm.find}}
+      - {{action: sql.select, on: [orders.public.orders]}}
+      - action: crm.mail
+        where:
+          to: {{as: email, from: [request, result(crm.find).email]}}
+          body: {{free: 200}}
+        budget: {{calls: 4}}
+      - {{action: crm.pay, effect: require_approval, where: {{amount: {{max: 100}}}}}}
+      - {{action: crm.wire, effect: step_up, where: {{amount: {{max: 100}}}}}}
+"""
+INTENTS: dict[str, dict[str, str]] = {
+    "intent": {},
+    "planned": {"plan": "required"},
+    "unplanned": {"plan": "none"},
+    "owing": {"must": "[crm.mail]"},
+}
+
+
+def intent(name: str, *, plan: str = "optional", must: str = "[]") -> str:
+    """A profile whose arguments have origins."""
+    return dedent(INTENT).format(name=name, plan=plan, must=must, desk=DESK)
+
+
 def write_bundle(folder: Path, *profiles: str, policies: str = "") -> None:
     """The bundle of these tests, with profiles for every reaction."""
     (folder / "profiles").mkdir(parents=True, exist_ok=True)
     (folder / "bundle.yaml").write_text(dedent(MANIFEST))
-    everybody = "[refund-agent, parcel-agent, host-agent]"
+    everybody = "[refund-agent, parcel-agent, host-agent, pod-agent]"
     texts = [
         profile("settle-refund", agents=everybody, once=True),
         profile("plain", agents=everybody),
         profile("vouched", vouched=True),
         *(profile(f"on-{reaction}", reaction=reaction) for reaction in REACTIONS),
+        *(intent(name, **more) for name, more in INTENTS.items()),
         *profiles,
     ]
     for text in texts:
@@ -231,6 +281,8 @@ class Agent:
     opened: Opened | None = None
     token: str = ""
 
+    instance: str = field(default_factory=lambda: secrets.token_hex(4))
+
     @property
     def house(self) -> House:
         return self.live.house
@@ -241,8 +293,8 @@ class Agent:
         return self.opened.task
 
     def svid(self) -> str:
-        """A fresh identity."""
-        return self.live.place.domain.issue(self.spiffe_id, ISSUER)
+        """A fresh identity, of this agent's instance."""
+        return self.live.place.domain.issue(self.spiffe_id, ISSUER, instance=self.instance)
 
     def proof(self, path: str = "/v1/tasks", *, token: str = "", svid: str = "", bearer: bool = False) -> Proof:
         """A proof by this agent's key: for its identity, or for a task token."""
@@ -263,6 +315,40 @@ class Agent:
         self.opened = request.open_task(self.house, self.proof(), ask)
         self.token = self.opened.token.reveal()
         return self
+
+    def ask_for(self, request_text: str = REQUEST, profile: str = "intent", **more: object) -> Agent:
+        """Open a task of a profile with origins, the request vouched for by the desk."""
+        word = self.live.place.domain.issue(DESK, ISSUER, claims={"inputs": {"request": request_text}})
+        ask = OpenAsk(profile, {"request": request_text}, (word,), **more)  # type: ignore[arg-type]
+        self.opened = request.open_task(self.house, self.proof(), ask)
+        self.token = self.opened.token.reveal()
+        return self
+
+    def child(self, *, by_token: bool = False, **more: object) -> Agent:
+        """Open a child of this agent's task: with its identity and a key of its own, or with the task's token."""
+        row = self.live.task(self.task)
+        other = Agent(self.live, self.spiffe_id, instance=self.instance)
+        words: dict[str, object] = {"profile": row.profile, "inputs": {}, "parent": self.task, **more}
+        proof = self.proof("/v1/tasks", token=self.token) if by_token else other.proof()
+        if by_token:
+            other.key = self.key
+        other.opened = request.open_task(self.house, proof, OpenAsk(**words))  # type: ignore[arg-type]
+        other.token = other.opened.token.reveal()
+        return other
+
+    def tool(self, action: str, **args: Json) -> Verdict:
+        """A check as the CRM's own enforcement point makes it."""
+        return self.house.core.check(self.task, "crm", action, "tool", action, canonical(args) if args else b"{}")
+
+    def found(self, *rows: dict[str, Json]) -> dict[str, Json]:
+        """A lookup, and what it returned, reported by the CRM."""
+        verdict = self.tool("crm.find", name="somebody")
+        assert verdict.effect == "allow", verdict.reasons
+        return parse_object(self.house.core.report_result(self.task, "crm", verdict.decision, canonical([*rows])))
+
+    def mail(self, to: str) -> Verdict:
+        """A mail, through the CRM."""
+        return self.tool("crm.mail", to=to, body="hello")
 
     def beat(self) -> Renewed:
         """A heartbeat."""

@@ -19,7 +19,7 @@ from flyball.policy.compile import load_bundle
 from flyball.policy.engine import Core
 from flyball.policy.explain import holds
 from flyball.policy.regex import refused_pattern
-from flyball.task.profile import Op
+from flyball.task.rules import Op
 
 MANIFEST = """
 name: bounds
@@ -36,6 +36,7 @@ profile: p
 purpose: Try one bound
 agents: [clerk]
 time: {ttl: 1h, heartbeat: 1h}
+on_deviation: deny
 allow:
   - {action: act, on: [x], where: {%s: {%s: %s}}}
 """

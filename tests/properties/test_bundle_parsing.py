@@ -16,11 +16,14 @@ from flyball.policy.diagnostics import Mark, Problems
 from flyball.policy.intent import read_profile
 from flyball.policy.load import read_bundle
 from flyball.policy.regex import refused_pattern
+from flyball.policy.sources import SourceError, parse_source
 from flyball.policy.yaml import parse, plain
 
 BASE = Path(__file__).parents[1] / "assets" / "bundles" / "base"
 PROFILE = (BASE / "profiles" / "pay.yaml").read_text(encoding="utf-8")
 MANIFEST = (BASE / "bundle.yaml").read_text(encoding="utf-8")
+DESK = (BASE / "profiles" / "desk.yaml").read_text(encoding="utf-8")
+SHEET = (BASE / "tools" / "desk.yaml").read_text(encoding="utf-8")
 CEDAR = (BASE / "policies" / "rules.cedar").read_text(encoding="utf-8")
 
 WORDS = st.sampled_from(
@@ -70,7 +73,7 @@ def test_any_bytes_are_a_value_or_a_finding(data: bytes) -> None:
         json.dumps(plain(node))
 
 
-@given(broken(PROFILE))
+@given(st.one_of(broken(PROFILE), broken(DESK)))
 @settings(max_examples=150)
 def test_a_broken_profile_never_raises(text: str) -> None:
     """Whatever is done to a profile's text, reading it ends in a profile or in findings within its lines."""
@@ -84,19 +87,28 @@ def test_a_broken_profile_never_raises(text: str) -> None:
         found.render()
 
 
-@given(broken(MANIFEST), broken(PROFILE), broken(CEDAR))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_broken_bundle_never_raises(tmp_path_factory: object, manifest: str, profile: str, cedar: str) -> None:
+@given(broken(MANIFEST), broken(DESK), broken(SHEET), broken(CEDAR))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_broken_bundle_never_raises(
+    tmp_path_factory: object, manifest: str, profile: str, sheet: str, cedar: str
+) -> None:
     """A bundle broken everywhere is read to its end; what is wrong is in the findings."""
     folder = tmp_path_factory.mktemp("bundle")  # type: ignore[attr-defined]
-    for name, text in (("bundle.yaml", manifest), ("profiles/pay.yaml", profile), ("policies/rules.cedar", cedar)):
+    files = {
+        "bundle.yaml": manifest,
+        "profiles/desk.yaml": profile,
+        "tools/desk.yaml": sheet,
+        "policies/rules.cedar": cedar,
+    }
+    for name, text in files.items():
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(text.encode("utf-8", "surrogatepass"))
     bundle, problems = read_bundle(folder)
     if not problems.failed:
         compile_bundle(bundle, problems)
-    problems.all()
+    for found in problems.all():
+        found.render()
 
 
 @given(st.text(max_size=60))
@@ -126,3 +138,43 @@ def test_a_pattern_that_is_taken_compiles_and_is_quick(pattern: str, value: str)
         started = time.perf_counter()
         re.fullmatch(pattern, value + "b" * 100, re.ASCII)
         assert time.perf_counter() - started < 1
+
+
+SOURCE_WORDS = st.sampled_from(
+    [
+        *(
+            "request",
+            "inputs",
+            "args",
+            "trusted",
+            "result",
+            "(",
+            ")",
+            ".",
+            " ",
+            "where",
+            "and",
+            "in",
+            "is",
+            "max",
+            "min",
+        ),
+        *("a", "b_1", "$key", "*", '"', '"x y"', "[]", "=", "é", "\n", "sum(", "-"),
+    ]
+)
+
+
+@given(st.one_of(st.text(max_size=60), st.lists(SOURCE_WORDS, max_size=14).map("".join)))
+@settings(max_examples=500)
+def test_a_source_is_read_or_refused_within_itself(text: str) -> None:
+    """Any text is a source that reads back from its own words, or a fault at a place within the text."""
+    fault = None
+    try:
+        source = parse_source(text)
+    except SourceError as error:
+        fault = error
+    if fault is not None:
+        assert 0 <= fault.offset <= len(text)
+        assert fault.message
+    elif '"' not in text and source.kind != "const":
+        assert parse_source(str(source)) == source

@@ -150,6 +150,12 @@ class Handler(BaseHTTPRequestHandler):
                 "state": "open",
                 "next_ms": flyball.heartbeat_ms,
             }
+        if parts[3] == "plan":
+            return 204, {}
+        if parts[3] == "step-up":
+            return 200, {"decision": body["decision"], "task": token.task, "outcome": "approved"}
+        if parts[3] == "result":
+            return 200, {"result": 3, "kept": 0, "self_reported": True, "full": False}
         if parts[3] == "credentials":
             if parts[4] != "orders":
                 raise InvalidInput("no such credential", code="credential_unknown")

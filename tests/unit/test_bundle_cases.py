@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flyball.policy.bundle_tests import json_text, run_bundle_tests
+from flyball.policy.bundle_tests import run_bundle_tests
+from flyball.policy.cases import json_text
 from flyball.policy.compile import load_bundle
 from flyball.policy.diagnostics import Problems
 from flyball.policy.yaml import parse
@@ -26,7 +27,7 @@ def run(tmp_path: Path, cases: str) -> tuple[list[bool], str]:
     return [result.ok for result in report.results], report.render()
 
 
-@pytest.mark.parametrize("name", ["demo", "authzen"])
+@pytest.mark.parametrize("name", ["demo", "authzen", "examples"])
 def test_the_shipped_bundles_pass_their_own_cases(name: str) -> None:
     """Every case of every example bundle passes, and there are some."""
     report = run_bundle_tests(load_bundle(ROOT / "bundles" / name))

@@ -26,10 +26,10 @@ def document(compiled: Compiled) -> dict[str, Json]:
     return cast("dict[str, Json]", json.loads(compiled.json))
 
 
-def profile_of(folder: Path) -> dict[str, Json]:
+def profile_of(folder: Path, name: str = "pay") -> dict[str, Json]:
     profiles = document(load_bundle(folder))["profiles"]
     assert isinstance(profiles, list)
-    return cast("dict[str, Json]", profiles[0])
+    return next(one for one in cast("list[dict[str, Json]]", profiles) if one["name"] == name)
 
 
 @pytest.fixture
@@ -50,19 +50,27 @@ def test_the_shipped_bundles_are_accepted(name: str) -> None:
     assert load_bundle(ROOT / "bundles" / name).digest.startswith("sha256:")
 
 
-def test_the_demo_has_one_warning_and_it_is_true() -> None:
-    """Its agent opens its own tasks, so `once_per: ticket` rests on the ticket that the agent declares."""
-    warnings = load_bundle(ROOT / "bundles" / "demo").diagnostics
-    assert [found.code for found in warnings] == ["counted_by_own_word"]
+def test_the_demo_has_no_warning() -> None:
+    """Its issuer vouches for the ticket, and every argument of an effect has its origin or its bound."""
+    assert load_bundle(ROOT / "bundles" / "demo").diagnostics == ()
+
+
+def test_the_examples_warn_where_the_page_says_so() -> None:
+    """docs/writing-profiles.md lets its assistant answer whoever wrote a mail, and owns up to that."""
+    warnings = load_bundle(ROOT / "bundles" / "examples").diagnostics
+    assert [(found.code, found.file) for found in warnings] == [("document_allowed", "profiles/assistant.yaml")] * 2
 
 
 def test_what_is_cooperative_in_the_demo() -> None:
     """Everything that the demo's closing table must name is found by the lint."""
     found = load_bundle(ROOT / "bundles" / "demo").cooperative["settle-refund"]
+    refund = (
+        "amount max $inputs.limit; order_id as id from result(tool.read_order).id where ticket in inputs.ticket; "
+        "calls 1; total amount $inputs.limit; once per ticket"
+    )
     assert [(one.action, one.limit) for one in found] == [
         ("sql.insert", "amount max $inputs.limit"),
-        ("tool.read_order", "that it is asked about at all"),
-        ("tool.refund", "amount max $inputs.limit; calls 1; total amount $inputs.limit; once per ticket"),
+        ("tool.refund", refund),
         ("", "calls 1000"),
         ("", "200 checks per second"),
     ]
@@ -122,7 +130,8 @@ def test_a_rule_becomes_a_permit_and_a_program(bundle: Path) -> None:
     """Bounds, budget and counters across tasks stand in the program; the permit names rule and verdict."""
     profile = profile_of(bundle)
     rules = cast("list[dict[str, Json]]", profile["rules"])
-    assert rules[1] == {
+    old = {key: rules[1][key] for key in ("id", "action", "on", "where", "budget", "across")}
+    assert old == {
         "id": "pay/allow/2",
         "action": "tool.pay",
         "on": ["pay"],
@@ -160,8 +169,8 @@ def test_constants_have_the_type_of_their_argument(bundle: Path) -> None:
     edit(
         bundle,
         "profiles/pay.yaml",
-        'to: {pattern: "[a-z]+"}',
-        "amount: {max: 0.50}, count: {max: 3, min: 1}, to: {one_of: [a, b], max_length: 9}, tags: {one_of: [x]}",
+        'to: {pattern: "[a-z]+"}, count: {from: "=1"}, tags: {free: 50}, note',
+        "amount: {max: 0.50}, count: {max: 3, min: 1}, to: {one_of: [a, b], max_length: 9}, tags: {one_of: [x]}, note",
     )
     edit(bundle, "profiles/pay.yaml", "amount: {max: $inputs.limit}, ", "")
     rules = cast("list[dict[str, Json]]", profile_of(bundle)["rules"])
@@ -210,7 +219,7 @@ def test_agents_are_what_identity_matches(bundle: Path) -> None:
     """The bundle's agents are the identity room's declarations, and say which profiles each may run."""
     loaded = load_bundle(bundle).bundle
     assert loaded.agents["clerk"] == AgentDecl("clerk", ("spiffe://example.org/agent/clerk",), "desk", None)
-    assert may_run(loaded, "clerk") == ("pay",)
+    assert may_run(loaded, "clerk") == ("desk", "pay")
     assert may_run(loaded, "nobody") == ()
 
 
@@ -269,7 +278,7 @@ def test_findings_as_text_and_json() -> None:
     problems = Problems()
     bundle, found = read_bundle(ROOT / "bundles" / "demo")
     compile_bundle(bundle, found)
-    assert render_all(found.all()).endswith("0 errors, 1 warning")
+    assert render_all(found.all()).endswith("0 errors, 0 warnings")
     as_json = all_as_json(found.all())
     assert as_json["ok"] is True
     assert render_all(problems.all()) == "0 errors, 0 warnings"

@@ -141,6 +141,23 @@ def test_the_dev_domain_issues_svids_that_verify(tmp_path, clock):
     assert resolver.problems() == {}
 
 
+def test_an_svid_of_the_dev_domain_says_which_instance_it_is_for(tmp_path, clock):
+    """A new one each time, or the one that is given; further claims stand beside the token's own, never for them."""
+    domain = DevDomain.open(tmp_path / "dev", mode="development", clock=clock)
+    config = IdentityConfig(issuer=ISSUER, trust_domains={"flyball.dev": domain.bundle_path}, mode="development")
+    resolver = Resolver(config, clock=clock)
+
+    def claims(**more):
+        return resolver.authenticate(domain.issue("spiffe://flyball.dev/agent/refund", ISSUER, **more)).claims
+
+    assert claims()["instance"] != claims()["instance"]
+    assert claims(instance="pod-1")["instance"] == "pod-1"
+    assert claims(claims={"inputs": {"ticket": "T-1"}})["inputs"] == {"ticket": "T-1"}
+    for own in ("sub", "aud", "exp", "instance"):
+        with pytest.raises(InvalidInput, match="token's own"):
+            claims(claims={own: "x"})
+
+
 def test_the_dev_domain_guards_its_key(tmp_path, clock):
     """Folder 0700, key 0600; a key that others may read is refused."""
     domain = DevDomain.open(tmp_path / "dev", mode="development", clock=clock)

@@ -10,8 +10,9 @@ import pytest
 from flyball.kernel.json import Json
 from flyball.policy.compile import Compiled, load_bundle
 from flyball.policy.explain import Explanation, explain, holds
+from flyball.policy.explain_origin import CHANGES
 from flyball.policy.verdict import OUR_FAULTS, REASONS
-from flyball.task.profile import Op
+from flyball.task.rules import Op
 from flyball.task.task import Input
 
 ROOT = Path(__file__).parents[2]
@@ -85,7 +86,65 @@ def test_erased_arguments_are_not_guessed(compiled: Compiled) -> None:
     found = explain(body(compiled, "argument_out_of_bounds"), compiled)
     assert facts(found, "failed") == []
     assert len(facts(found, "bound")) == 2
-    assert "sealed or erased" in facts(found, "note")[0]
+    assert "are sealed" in facts(found, "note")[0]
+    gone = explain(body(compiled, "argument_out_of_bounds"), compiled, erased=True)
+    assert "are gone: the task's data key is erased" in facts(gone, "note")[0]
+
+
+BREACH: dict[str, Json] = {
+    "arg": "files[].id",
+    "as": "id",
+    "kind": "origin",
+    "rule": "pay/allow/2",
+    "wanted": ["request", "result(find).id"],
+    "seen": [{"action": "read_inbox", "result": 3, "field": "body", "by": "outside"}],
+}
+
+
+def test_where_a_value_came_from_is_said(compiled: Compiled) -> None:
+    """Argument and value, what was demanded, where it was first seen, and what would let it in."""
+    args: dict[str, Json] = {"files": [{"id": "f-1"}, {"id": "f-2"}]}
+    found = explain(body(compiled, "origin_mismatch", breach=BREACH), compiled, args=args)
+    assert facts(found, "failed") == ["files[].id (as id) was f-1, f-2"]
+    assert facts(found, "wanted") == ["request or result(find).id"]
+    assert facts(found, "came from") == ["first seen in result 3 of read_inbox, field body, writable by outside"]
+    assert "`result(read_inbox).body where … in request`" in found.change
+    assert "profiles/pay.yaml" in found.change
+    assert "pay/allow/2" in found.change
+    assert set(found.for_agent()) == {"reason", "decision"}, "an agent is told no recipe"
+    hidden = explain(body(compiled, "origin_mismatch", breach=BREACH), compiled, erased=True)
+    assert facts(hidden, "failed") == ["files[].id (as id) has a value that is gone: the task's data key is erased"]
+
+
+def test_a_value_that_was_seen_nowhere_and_one_that_the_house_writes(compiled: Compiled) -> None:
+    """The first needs a source, the second is simply named; many places are counted, not listed."""
+    nowhere = explain(body(compiled, "origin_mismatch", breach={**BREACH, "seen": []}), compiled, args={})
+    assert facts(nowhere, "failed") == ["files[].id (as id) was not sent"]
+    assert facts(nowhere, "came from")[0].startswith("nowhere that Flyball has seen")
+    assert "vouched for or reported" in nowhere.change
+    own: list[Json] = [{"action": "list", "result": 1, "field": "", "by": "org"}] * 7
+    named = explain(body(compiled, "origin_mismatch", breach={**BREACH, "seen": own}), compiled)
+    assert named.change.endswith("`result(list)`")
+    assert facts(named, "came from")[-1] == "and 2 more places"
+
+
+@pytest.mark.parametrize("reason", sorted(CHANGES))
+def test_every_reason_of_intent_says_what_would_allow_it(compiled: Compiled, reason: str) -> None:
+    """With the rule, the place and the reference filled in."""
+    found = explain(body(compiled, reason, breach={"rule": "pay/allow/2"}), compiled)
+    assert found.change
+    assert "{" not in found.change
+
+
+def test_an_approval_and_new_labels_are_told(compiled: Compiled) -> None:
+    """Whether the decision asks, or used up what another asked; and what the task has touched by it."""
+    asks = explain(body(compiled, "approval_required", approval="dec_local_x_1_1", labels=["pii"]), compiled)
+    assert facts(asks, "approval") == ["a person is asked, by this decision's id"]
+    assert facts(asks, "labels") == ["the task has from here on: pii"]
+    assert "flyball approve dec_local_x_1_1" in asks.change
+    used = explain(body(compiled, "allowed", approval="dec_local_x_1_9", effect="allow"), compiled)
+    assert facts(used, "approval") == ["allowed by what dec_local_x_1_9 asked"]
+    assert used.change == ""
 
 
 def test_a_forbidding_policy_is_named_with_its_place(compiled: Compiled) -> None:

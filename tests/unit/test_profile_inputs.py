@@ -12,11 +12,11 @@ from flyball.task.profile import (
     InputSpec,
     InputType,
     Profile,
-    Resource,
     Voucher,
     canonical_value,
     validate_inputs,
 )
+from flyball.task.rules import Resource
 
 
 def profile(*specs: InputSpec) -> Profile:
@@ -68,6 +68,27 @@ def test_an_input_of_the_agents_own_is_declared() -> None:
         (InputType.DATE, "2026-02-28", "2026-02-28"),
         (InputType.DATE, "2026-02-30", None),
         (InputType.DATE, "20260228", None),
+        (InputType.TEXT, "Dear all,\n\tsee\u00a0you 👩\u200d💻", "Dear all,\n\tsee\u00a0you 👩\u200d💻"),
+        (InputType.TEXT, "a\x1b[2Jb", None),
+        (InputType.TEXT, "a\u202eb", None),
+        (InputType.TEXT, "a\ud800", None),
+        (InputType.EMAIL, "Ana.Ruiz@House.EXAMPLE", "Ana.Ruiz@house.example"),
+        (InputType.EMAIL, "ana@house", None),
+        (InputType.EMAIL, "ana ruiz@house.example", None),
+        (InputType.EMAIL, "ana@evil@house.example", None),
+        (InputType.URL, "https://house.example/a?b=1", "https://house.example/a?b=1"),
+        (InputType.URL, "https://house.example@evil.example/", None),
+        (InputType.URL, "javascript:alert(1)", None),
+        (InputType.URL, "https://", None),
+        (InputType.URL, "https://[", None),
+        (InputType.DATETIME, "2026-02-28 09:30", "2026-02-28T09:30:00"),
+        (InputType.DATETIME, "2026-02-28T09:30:00+02:00", "2026-02-28T09:30:00+02:00"),
+        (InputType.DATETIME, "2026-02-30T09:30", None),
+        (InputType.DATETIME, "2026-02-28", None),
+        (InputType.MONEY, "120.50 EUR", "120.5 EUR"),
+        (InputType.MONEY, "EUR 7", "7 EUR"),
+        (InputType.MONEY, "7", None),
+        (InputType.MONEY, "1.2.3 EUR", None),
     ],
 )
 def test_each_value_has_one_text(kind: InputType, value: Json, canonical: str | None) -> None:

@@ -328,7 +328,8 @@ impl Loader<'_> {
             let args = &actions.get(action)?.args;
             args.iter().find(|(name, _)| name == arg).map(|(_, kind)| *kind)
         };
-        let mut profile = match Profile::read(from, &kinds) {
+        let returns = |action: &str| self.document.actions.get(action).map(|action| action.returns.as_ref());
+        let mut profile = match Profile::read(from, &kinds, &returns) {
             Ok(profile) => profile,
             Err(what) => {
                 self.findings.wrong(format!("profile `{}`: {what}", from.name));

@@ -6,6 +6,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+mod intent;
+
+pub(crate) use intent::{
+    Aggregate, Distinct, Field, Free, Never, Origin, Plus, Reactions, Reported, ResultSource, RowTest, Source,
+    Template, Today,
+};
+
 /// A compiled bundle.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +49,9 @@ pub(crate) struct Action {
     pub(crate) args: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) taskless: bool,
+    /// What it returns, and who can write that. Absent: anything, by the outside.
+    #[serde(default)]
+    pub(crate) returns: Option<Template>,
 }
 
 fn default_class() -> String {
@@ -94,7 +104,28 @@ pub(crate) struct Profile {
     pub(crate) budget: TaskBudget,
     #[serde(default)]
     pub(crate) checks_per_second: Option<u32>,
-    pub(crate) reaction: String,
+    /// An older document's one word for every ladder.
+    #[serde(default)]
+    pub(crate) reaction: Option<String>,
+    /// In the order of their bits; the first three are the writers.
+    #[serde(default)]
+    pub(crate) labels: Vec<String>,
+    #[serde(default)]
+    pub(crate) sources: Vec<Source>,
+    #[serde(default)]
+    pub(crate) today: Today,
+    #[serde(default = "default_plan")]
+    pub(crate) plan: String,
+    #[serde(default)]
+    pub(crate) must: Vec<String>,
+    #[serde(default)]
+    pub(crate) never: Vec<Never>,
+    #[serde(default)]
+    pub(crate) reactions: Option<Reactions>,
+    #[serde(default)]
+    pub(crate) denials: Vec<(u32, String)>,
+    #[serde(default = "default_most")]
+    pub(crate) most_per_minute: u32,
     #[serde(default)]
     #[allow(dead_code, reason = "times reach the plane with each task; named here so that others are refused")]
     pub(crate) time: Time,
@@ -130,6 +161,28 @@ pub(crate) struct Rule {
     pub(crate) budget: Budget,
     #[serde(default)]
     pub(crate) across: Vec<Across>,
+    #[serde(default = "default_effect")]
+    pub(crate) effect: String,
+    #[serde(default)]
+    pub(crate) asked: Vec<String>,
+    #[serde(default)]
+    pub(crate) after: Vec<String>,
+    #[serde(default)]
+    pub(crate) before: Vec<String>,
+    #[serde(default)]
+    pub(crate) unless: Vec<String>,
+    #[serde(default)]
+    pub(crate) on_breach: Option<Vec<String>>,
+    #[serde(default)]
+    pub(crate) origins: Vec<Origin>,
+    #[serde(default)]
+    pub(crate) free: Vec<Free>,
+    #[serde(default)]
+    pub(crate) aggregates: Vec<Aggregate>,
+    #[serde(default)]
+    pub(crate) distinct: Vec<Distinct>,
+    #[serde(default)]
+    pub(crate) reported: Reported,
 }
 
 #[derive(Deserialize)]
@@ -182,4 +235,16 @@ pub(crate) struct Across {
 pub(crate) enum Per {
     Word(String),
     Input { input: String },
+}
+
+fn default_plan() -> String {
+    "optional".to_owned()
+}
+
+fn default_effect() -> String {
+    "allow".to_owned()
+}
+
+fn default_most() -> u32 {
+    10
 }

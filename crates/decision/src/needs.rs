@@ -16,8 +16,10 @@ impl Needs {
     pub(crate) const ARGS: Self = Self(4);
     /// `context.pep`.
     pub(crate) const PEP: Self = Self(8);
+    /// `context.origins`.
+    pub(crate) const ORIGINS: Self = Self(16);
     /// Everything.
-    pub(crate) const ALL: Self = Self(15);
+    pub(crate) const ALL: Self = Self(31);
 
     /// Both.
     pub(crate) const fn and(self, other: Self) -> Self {
@@ -45,6 +47,7 @@ impl Needs {
             "task" => Self::TASK,
             "args" => Self::ARGS,
             "pep" => Self::PEP,
+            "origins" => Self::ORIGINS,
             _ => Self::ALL,
         }
     }
@@ -94,6 +97,8 @@ mod tests {
         assert_eq!(needs("context has args.amount && context.pep == \"p\""), Needs::ARGS.and(Needs::PEP));
         assert_eq!(needs("[context.task.id].contains(resource.id)"), Needs::TASK);
         assert_eq!(needs("context[\"args\"][\"x\"] == 1"), Needs::ARGS);
+        assert_eq!(needs("context.origins has to && context.origins.to.contains(\"outside\")"), Needs::ORIGINS);
+        assert_eq!(needs("context.task.labels.contains(\"pii\")"), Needs::TASK);
         assert_eq!(needs("context == {}"), Needs::ALL);
         assert_eq!(needs("context.unheard_of == 1"), Needs::ALL);
         assert_eq!(needs("if context.intent.within then context has x else false"), Needs::ALL);

@@ -8,11 +8,21 @@ use regex::Regex;
 
 use crate::cedar;
 use crate::document::{self, Limit as LimitText, Per as PerText};
+use crate::intent::{Demands, LabelSet, Program};
 use crate::json::Json;
 use crate::pep::matches;
 use crate::scope::Cell;
 use crate::value::{Kind, ONE, Value, parse_decimal};
 use crate::verdict::Reaction;
+
+mod conduct;
+mod ladder;
+mod pattern;
+mod watch;
+
+pub(crate) use conduct::{Conduct, PlanMode};
+pub(crate) use ladder::{Deviation, Ladders, step};
+use pattern::anchored;
 
 /// A reviewed template of intent. A task keeps the one it was opened with.
 pub(crate) struct Profile {
@@ -26,7 +36,19 @@ pub(crate) struct Profile {
     /// Slot and limit of all calls together.
     pub(crate) total: Option<(usize, i64)>,
     pub(crate) checks_per_second: Option<u32>,
-    pub(crate) reaction: Reaction,
+    /// What is kept of results, and what arguments are held against.
+    pub(crate) program: Program,
+    pub(crate) ladders: Ladders,
+    /// What the n-th breach of a task sets off, whatever its kind.
+    pub(crate) denials: Vec<(u32, Reaction)>,
+    /// Reactions harder than a freeze, a minute.
+    pub(crate) most_per_minute: u32,
+    pub(crate) plan: PlanMode,
+    /// Actions that are to happen before the end.
+    pub(crate) must: Vec<Arc<str>>,
+    watched: Box<[Arc<str>]>,
+    /// With one of these labels on the task the action is refused.
+    pub(crate) never: Vec<(LabelSet, Arc<str>)>,
 }
 
 /// One way in which an action is within the intent.
@@ -42,6 +64,9 @@ pub(crate) struct Rule {
     pub(crate) cell: Cell,
     /// The context with nothing in it but this rule's intent.
     pub(crate) context: Context,
+    /// Where its arguments must come from.
+    pub(crate) demands: Demands,
+    pub(crate) conduct: Conduct,
 }
 
 impl Rule {
@@ -100,14 +125,16 @@ pub(crate) enum Per {
 
 /// Argument types by action, and what else a profile is read against.
 pub(crate) type ArgKinds<'a> = &'a dyn Fn(&str, &str) -> Option<Kind>;
+/// What an action's results look like; `None`: the bundle has no such action.
+pub(crate) type Returns<'a> = &'a dyn Fn(&str) -> Option<Option<&'a document::Template>>;
 
 impl Profile {
     /// Read one profile. Its permits are put in later; the text says what is wrong.
-    pub(crate) fn read(from: &document::Profile, kinds: ArgKinds<'_>) -> Result<Self, String> {
+    pub(crate) fn read(from: &document::Profile, kinds: ArgKinds<'_>, returns: Returns<'_>) -> Result<Self, String> {
         let inputs = from
             .inputs
             .iter()
-            .map(|(name, kind)| Some((Arc::from(name.as_str()), Kind::parse(kind)?)))
+            .map(|(name, kind)| Some((Arc::from(name.as_str()), input_kind(kind)?)))
             .collect::<Option<Vec<(Arc<str>, Kind)>>>()
             .ok_or("an input's type is unknown")?;
         let mut slots = Vec::new();
@@ -116,11 +143,13 @@ impl Profile {
             slots.len() - 1
         };
         let total = from.budget.calls.map(|calls| (slot("calls".to_owned()), scale(calls)));
+        let (program, demands) = Program::read(from, returns)?;
         let mut actions: AHashMap<Arc<str>, Vec<Rule>> = AHashMap::new();
-        for rule in &from.rules {
-            let read = Reader { rule, inputs: &inputs, kinds }.read(&mut slot)?;
+        for (rule, demands) in from.rules.iter().zip(demands) {
+            let read = Reader { rule, inputs: &inputs, kinds }.read(&program, demands, &mut slot)?;
             actions.entry(Arc::from(rule.action.as_str())).or_default().push(read);
         }
+        let ladders = Ladders::read(from.reactions.as_ref(), from.reaction.as_deref())?;
         Ok(Self {
             name: Arc::from(from.name.as_str()),
             digest: Arc::from(from.digest.as_str()),
@@ -129,7 +158,19 @@ impl Profile {
             slots,
             total,
             checks_per_second: from.checks_per_second,
-            reaction: Reaction::parse(&from.reaction).ok_or("the reaction is unknown")?,
+            ladders,
+            denials: from
+                .denials
+                .iter()
+                .map(|(n, word)| Some((*n, Reaction::parse(word)?)))
+                .collect::<Option<_>>()
+                .ok_or("a reaction to denials is unknown")?,
+            most_per_minute: from.most_per_minute,
+            plan: PlanMode::parse(&from.plan).ok_or("a plan is none, optional or required")?,
+            must: from.must.iter().map(|action| Arc::from(action.as_str())).collect(),
+            watched: watch::watched(from),
+            never: never(from, &program)?,
+            program,
         })
     }
 
@@ -137,6 +178,19 @@ impl Profile {
     pub(crate) fn slot(&self, name: &str) -> Option<usize> {
         self.slots.iter().position(|slot| slot == name)
     }
+}
+
+/// An input's type as the plane keeps it: values that are compared by their meaning travel as text.
+fn input_kind(word: &str) -> Option<Kind> {
+    Kind::parse(word).or_else(|| flyball_typed::Kind::parse(word).map(|_| Kind::Text))
+}
+
+/// Actions that a label on the task forbids.
+fn never(from: &document::Profile, program: &Program) -> Result<Vec<(LabelSet, Arc<str>)>, String> {
+    let after = from.never.iter().filter_map(|never| Some((never.after.as_ref()?, &never.action)));
+    after
+        .map(|(label, action)| Ok((program.labelled(std::slice::from_ref(label))?, Arc::from(action.as_str()))))
+        .collect()
 }
 
 /// Calls in 1/10000ths, like everything that is counted.
@@ -151,7 +205,12 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn read(&self, slot: &mut impl FnMut(String) -> usize) -> Result<Rule, String> {
+    fn read(
+        &self,
+        program: &Program,
+        demands: Demands,
+        slot: &mut impl FnMut(String) -> usize,
+    ) -> Result<Rule, String> {
         let rule = self.rule;
         let bounds = rule.bounds.iter().map(|bound| self.bound(bound)).collect::<Result<_, _>>()?;
         let calls = rule.budget.calls.map(|calls| (slot(format!("{}/calls", rule.id)), scale(calls)));
@@ -167,6 +226,9 @@ impl Reader<'_> {
         let across = rule.across.iter().map(|across| self.across(across)).collect::<Result<_, _>>()?;
         let intent = [("rule", cedar::text_value(&rule.id)), ("within", cedar::bool_value(true))];
         let context = cedar::context([("intent", cedar::members(intent))]);
+        let conduct = Conduct::read(rule, program, slot)?;
+        let distinct = conduct.distinct.iter().map(|distinct| &distinct.arg);
+        demands.paths().chain(distinct).try_for_each(|path| self.kind(path.head()).map(|_| ()))?;
         Ok(Rule {
             id: Arc::from(rule.id.as_str()),
             on: rule.on.clone(),
@@ -176,6 +238,8 @@ impl Reader<'_> {
             across,
             cell: Cell::default(),
             context,
+            demands,
+            conduct,
         })
     }
 
@@ -284,56 +348,5 @@ impl Reader<'_> {
             .map(|sum| Ok((format!("sum:{}", sum.arg), sum.arg.clone(), self.number(sum)?)))
             .collect::<Result<_, String>>()?;
         Ok(Across { per, window_ms: across.window_ms, calls: across.calls.map(scale), sums })
-    }
-}
-
-/// A pattern of `flyball.policy.regex`, which always matches in full and knows only ASCII classes.
-fn anchored(pattern: &str) -> Option<Regex> {
-    // `--` in a class is a difference to this engine and two dashes to the other.
-    if pattern.contains("--") {
-        return None;
-    }
-    let mut out = String::with_capacity(pattern.len() + 16);
-    let mut chars = pattern.chars();
-    while let Some(char) = chars.next() {
-        if char != '\\' {
-            out.push(char);
-            continue;
-        }
-        match chars.next()? {
-            'd' => out.push_str("[0-9]"),
-            'D' => out.push_str("[^0-9]"),
-            'w' => out.push_str("[0-9A-Za-z_]"),
-            'W' => out.push_str("[^0-9A-Za-z_]"),
-            's' => out.push_str("[ \\t\\n\\r\\x0b\\x0c]"),
-            'S' => out.push_str("[^ \\t\\n\\r\\x0b\\x0c]"),
-            // To this engine `\<` is the start of a word.
-            angle @ ('<' | '>') => out.push(angle),
-            other => {
-                out.push('\\');
-                out.push(other);
-            }
-        }
-    }
-    regex::RegexBuilder::new(&format!(r"\A(?:{out})\z")).size_limit(1 << 20).build().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::anchored;
-
-    #[test]
-    fn patterns_match_in_full_and_mean_ascii() {
-        let fits = |pattern: &str, text: &str| anchored(pattern).unwrap().is_match(text);
-        assert!(fits(r"T-[0-9]+", "T-1042"));
-        assert!(!fits(r"T-[0-9]+", "T-1042\n"));
-        assert!(!fits(r"T-[0-9]+|x", "T-1 x"));
-        assert!(!fits(r"\d+", "٣"));
-        assert!(fits(r"[\w.]+", "a.b_9"));
-        assert!(!fits(r"\w+", "é"));
-        assert!(fits(r"\<a\>", "<a>"));
-        assert!(!fits(".", "\n"));
-        assert!(anchored("[+--]").is_none());
-        assert!(anchored("(").is_none());
     }
 }

@@ -94,6 +94,10 @@ def ocsf(stored: Stored) -> dict[str, Json]:
             "task": stored.task,
             "rule": body.get("rule"),
             "reaction": body.get("reaction"),
+            # Names of arguments, sources and fields, never a value.
+            "breach": body.get("breach"),
+            "labels": body.get("labels"),
+            "approval": body.get("approval"),
             "hash": stored.hash.hex(),
         },
     }
@@ -130,6 +134,12 @@ def attributes(stored: Stored) -> dict[str, str | int | bool]:
         "authz.resource.type": _text(found, "type"),
         "authz.resource.id": _text(found, "id"),
     }
+    breach = body.get("breach")
+    if isinstance(breach, dict):
+        named["authz.breach.argument"] = _text(breach, "arg")
+        named["authz.breach.kind"] = _text(breach, "kind")
+    named["authz.labels"] = ", ".join(_texts(body.get("labels")))
+    named["authz.approval.id"] = _text(body, "approval")
     if policies:
         named["security_rule.name"] = policies[0]
     return {name: value for name, value in named.items() if value != ""}

@@ -6,7 +6,7 @@ a unit is a list until `commit`, which returns once it is durable.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,6 +44,14 @@ class UnitOfWork(Protocol):
         """Upsert a small document: `agent` (state), `receipt`, `bundle`, `exception`."""
         ...
 
+    def save_labels(self, task: Task, labels: Iterable[str], now_ms: int) -> None:
+        """Let labels follow the task's instance into its later tasks. Those that do already stay."""
+        ...
+
+    def forget_labels(self, agent: str) -> None:
+        """Let no label follow any instance of this agent any more."""
+        ...
+
     def commit(self) -> list[int]:
         """Make it durable; the sequence numbers of the records.
 
@@ -67,6 +75,14 @@ class Store(Protocol):
 
     def rows(self, table: str) -> Sequence[tuple[str, Mapping[str, Json]]]:
         """All small documents of a table, by key."""
+        ...
+
+    def labels(self, principal: str, instance: str) -> Sequence[str]:
+        """The labels that follow this instance of a principal."""
+        ...
+
+    def labels_of_agent(self, agent: str) -> Sequence[tuple[str, str, str]]:
+        """The labels that follow an agent's instances: (principal, instance, label)."""
         ...
 
     def receipts(self, task: str) -> Sequence[Mapping[str, Json]]:

@@ -249,6 +249,20 @@ def _tables(db: sqlite3.Connection, state: Fold, report: Report) -> None:
             if rows.get(key, "missing") != recorded:
                 detail = f"{table} {key} stands as {rows.get(key, 'missing')}; its records say {recorded}"
                 report.add(Finding("table_differs", 0, detail))
+    _labels(db, state, report)
+
+
+def _labels(db: sqlite3.Connection, state: Fold, report: Report) -> None:
+    """What follows an instance by the records must stand in the table; that it stands there early is no harm."""
+    tables = {str(name) for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if "instance_label" not in tables:
+        return  # a store from before labels: none of its records speaks of any
+    rows = {tuple(map(str, row)) for row in db.execute("SELECT principal, instance, label FROM instance_label")}
+    for (principal, instance), labels in sorted(state.labels.items()):
+        for label in sorted(labels):
+            if (principal, instance, label) not in rows:
+                detail = f"label {label!r} follows instance {instance!r} of {principal} by its records, and is not kept"
+                report.add(Finding("table_differs", 0, detail))
 
 
 def _in_file(db: sqlite3.Connection, path: Path, seq: int) -> int | None:

@@ -8,6 +8,8 @@ into an order's note.
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import threading
@@ -41,6 +43,7 @@ class Agent:
             "open": self.open,
             "connect": self.connect,
             "read_order": self.read_order,
+            "mail_customer": self.mail_customer,
             "refund": self.refund,
             "plain_psql": self.plain_psql,
             "long_read": self.long_read,
@@ -65,8 +68,12 @@ class Agent:
         return self._connection
 
     def open(self, order: Order) -> Answer:
-        """Open a task."""
-        self._task = flyball_sdk.task(order["profile"], inputs={"ticket": order["ticket"], "limit": order["limit"]})
+        """Open a task. The ticket comes with the desk's signed word for it."""
+        self._task = flyball_sdk.task(
+            order["profile"],
+            inputs={"ticket": order["ticket"], "limit": order["limit"]},
+            vouchers=[order["voucher"]],
+        )
         self._task.open()
         return {"task": self._task.id}
 
@@ -77,12 +84,27 @@ class Agent:
         return {"lease": self._credential.lease, "role": str(self._credential.connection["user"])}
 
     def read_order(self, order: Order) -> Answer:
-        """Read one order."""
-        query = "SELECT id, amount, note FROM public.orders WHERE id = %s"
-        row = self.database().execute(query, (int(order["order"]),)).fetchone()
-        if row is None:
-            raise RuntimeError("no such order")
-        return {"order": str(row[0]), "amount": str(row[1]), "note": row[2]}
+        """Read one order, through the shop's tool."""
+        told = self._tool("read_order", order=order["order"])
+        found = told.get("order")
+        if not isinstance(found, dict):
+            raise RuntimeError(f"the order was not read: {told.get('reason') or 'there is none'}")
+        return {**found, "order": found["id"], "result": told["result"]}
+
+    def mail_customer(self, order: Order) -> Answer:
+        """Tell the customer, at the address that the order has."""
+        return self._tool("send_mail", to=order["to"], body=order["body"])
+
+    def _tool(self, tool: str, **args: str) -> Answer:
+        """Ask one of the shop's tools, showing the task's token; the tool asks Flyball."""
+        task = self.task()
+        question = {"tool": tool, "agent": "refund-agent", "task": task.id, "token": task.token.reveal(), **args}
+        with socket.create_connection(("127.0.0.1", int(os.environ["SHOP_PORT"])), timeout=15) as line:
+            line.sendall(json.dumps(question).encode() + b"\n")
+            answer: Answer = json.loads(line.makefile().readline())
+        if not answer.pop("ok"):
+            raise RuntimeError(f"the tool failed: {answer.get('error')}")
+        return answer
 
     def refund(self, order: Order) -> Answer:
         """Ask whether the refund may be made, then write it."""
@@ -141,11 +163,7 @@ class Agent:
 
     def obey(self, order: Order) -> Answer:
         """Do what the order's note says, as an obedient agent does."""
-        try:
-            self.task().check("tool.send_mail", "tool", "send_mail", to=order["to"], body="all customers")
-        except flyball_sdk.Denied as no:
-            return {"allowed": False, "reason": no.reason, "decision": no.decision or ""}
-        return {"allowed": True}
+        return self._tool("send_mail", to=order["to"], body="all customers")
 
     def alive(self, _order: Order) -> Answer:
         """Whether the task still is."""

@@ -15,6 +15,7 @@ from flyball.demo.postgres import EmbeddedPostgres
 DATABASE = "orders"
 CONTROL_USER = "shop_control"
 ADMIN_USER = "flyball_admin"
+TOOLS_USER = "shop_tools"
 GROUP = "flyball_refunds_writer"
 
 _SHOP = """
@@ -36,8 +37,11 @@ REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC;
 """
 
 
-def prepare(postgres: EmbeddedPostgres, *, admin_password: str, control_password: str) -> None:
-    """Make the shop, the group that carries the privilege, Flyball's role by the shipped SQL, and a control login."""
+def prepare(
+    postgres: EmbeddedPostgres, *, admin_password: str, control_password: str, tools_password: str = ""
+) -> None:
+    """Make the shop, the group that carries the privilege, Flyball's role by the shipped SQL, a control login, and
+    the shop's own tools' login where it is given a password."""
     with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
     with psycopg.connect(postgres.dsn(dbname=DATABASE), autocommit=True) as connection:
@@ -49,6 +53,11 @@ def prepare(postgres: EmbeddedPostgres, *, admin_password: str, control_password
         password = sql.Literal(control_password)
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(control, password))
         connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(DATABASE), control))
+        if tools_password:
+            tools = sql.Identifier(TOOLS_USER)
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(tools, sql.Literal(tools_password)))
+            connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(DATABASE), tools))
+            connection.execute(sql.SQL("GRANT SELECT ON orders, customers TO {}").format(tools))
         setup.apply(connection, admin=ADMIN_USER, password=admin_password, groups=[GROUP])
 
 

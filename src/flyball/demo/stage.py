@@ -16,37 +16,21 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import psycopg
-from psycopg import sql
 
-from flyball.demo import database
+from flyball.assembly import config as configuration
+from flyball.assembly import local
+from flyball.demo import certificates, database
 from flyball.demo.postgres import EmbeddedPostgres
+from flyball.demo.sight import Sight, StageFault
 from flyball.kernel.json import Json
 
 ISSUER = "https://flyball.demo.internal"
+DESK = "spiffe://flyball.dev/desk"
+TOOL = "spiffe://flyball.dev/tool/shop"
 BUNDLE = Path(__file__).with_name("bundle")
-
-
-class StageFault(Exception):
-    """The demo cannot go on; `hint` says what to do."""
-
-    def __init__(self, text: str, hint: str = "") -> None:
-        super().__init__(text)
-        self.hint = hint or "look at the logs in the demo's folder"
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """A role of Flyball's as the database shows it."""
-
-    name: str
-    groups: tuple[str, ...]
-    minutes_left: float
 
 
 class AgentProcess:
@@ -88,20 +72,21 @@ class AgentProcess:
                 self._process.wait(timeout=5)
 
 
-class Stage:
+class Stage(Sight):
     """Sets the scene, looks at it, and clears it away."""
 
     control_user = database.CONTROL_USER
 
     def __init__(self, home: Path) -> None:
+        super().__init__()
         self.home = home.resolve()
         self.control_password = secrets.token_urlsafe(18)
         self._admin_password = secrets.token_urlsafe(24)
-        self._postgres: EmbeddedPostgres | None = None
         self._server: subprocess.Popen[bytes] | None = None
         self._agents: list[AgentProcess] = []
-        self._control_port, self._decision_port = _free_port(), _free_port()
-        self._roles_seen: set[str] = set()
+        self._tools: subprocess.Popen[str] | None = None
+        self._tools_password = secrets.token_urlsafe(18)
+        self._control_port, self._decision_port, self._tools_port = _free_port(), _free_port(), _free_port()
 
     # -- setting up ---------------------------------------------------------------------------
 
@@ -112,7 +97,13 @@ class Stage:
         self.home.mkdir(parents=True, mode=0o700)
         self._postgres = EmbeddedPostgres(self.home / "postgres")
         self._postgres.start()
-        database.prepare(self._postgres, admin_password=self._admin_password, control_password=self.control_password)
+        database.prepare(
+            self._postgres,
+            admin_password=self._admin_password,
+            control_password=self.control_password,
+            tools_password=self._tools_password,
+        )
+        certificates.make(self.home / "certificates", TOOL)
         (self.home / "orders-admin.password").touch(mode=0o600)
         (self.home / "orders-admin.password").write_text(self._admin_password + "\n")
         self._write_bundle()
@@ -136,6 +127,9 @@ class Stage:
             f"  listen: 127.0.0.1:{self._control_port}",
             "decision:",
             f"  listen: 127.0.0.1:{self._decision_port}",
+            f"  tls_cert: {self.home}/certificates/server.pem",
+            f"  tls_key: {self.home}/certificates/server.key",
+            f"  client_ca: {self.home}/certificates/ca.pem",
         ]
         (self.home / "flyball.yaml").write_text("\n".join(lines) + "\n")
 
@@ -191,6 +185,48 @@ class Stage:
         shown = " ".join(f'"{word}"' if " " in word else word for word in words)
         return f"flyball {shown}"
 
+    # -- the shop's tools ---------------------------------------------------------------------
+
+    def start_tools(self) -> None:
+        """Start the process that reads orders and sends mail: an enforcement point of its own identity."""
+        login = self.postgres.dsn(dbname=database.DATABASE, user=database.TOOLS_USER, password=self._tools_password)
+        self.outbox.touch(mode=0o600)
+        environment = self._environment() | {
+            "SHOP_PORT": str(self._tools_port),
+            "SHOP_DSN": login,
+            "SHOP_DECISIONS": f"https://127.0.0.1:{self._decision_port}",
+            "SHOP_CERTIFICATES": str(self.home / "certificates"),
+            "SHOP_OUTBOX": str(self.outbox),
+        }
+        with (self.home / "tools.log").open("ab") as log:
+            line = [sys.executable, "-m", "flyball.demo.tools"]
+            self._tools = subprocess.Popen(
+                line, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, start_new_session=True
+            )
+        assert self._tools.stdout is not None
+        if self._tools.stdout.readline().strip() != "listening":
+            raise StageFault("the shop's tools did not start", "look at tools.log in the demo's folder")
+
+    @property
+    def outbox(self) -> Path:
+        """Where the tools put what they send."""
+        return self.home / "outbox.jsonl"
+
+    def mails_to(self, address: str) -> int:
+        """How many mails were sent to an address."""
+        mails = [json.loads(line) for line in self.outbox.read_text().splitlines()]
+        return sum(mail["to"] == address for mail in mails)
+
+    def voucher(self, ticket: str) -> str:
+        """The support desk's signed word that there is this ticket."""
+        domain = local.dev_domain(configuration.load(self.home / "flyball.yaml", {}))
+        return domain.issue(DESK, ISSUER, claims={"inputs": {"ticket": ticket}})
+
+    def why(self, decision: str) -> dict[str, Json]:
+        """`flyball why --json`."""
+        told: dict[str, Json] = json.loads(self._flyball("why", decision, "--json"))
+        return told
+
     # -- agents -------------------------------------------------------------------------------
 
     def agent(self, name: str) -> AgentProcess:
@@ -201,6 +237,7 @@ class Stage:
         svid.write_text(text.strip())
         environment = self._environment()
         environment |= {"FLYBALL_ADDR": self.control_url, "FLYBALL_SVID_FILE": str(svid)}
+        environment |= {"FLYBALL_CA_FILE": f"{self.home}/certificates/ca.pem", "SHOP_PORT": str(self._tools_port)}
         with (self.home / "agents.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "flyball.demo.agent"],
@@ -220,78 +257,6 @@ class Stage:
         if not agent.secret:
             agent.secret = str(agent.ask("tell_secret")["secret"])
         return agent.secret
-
-    # -- looking at the database ----------------------------------------------------------------
-
-    @property
-    def postgres(self) -> EmbeddedPostgres:
-        """The embedded server."""
-        if self._postgres is None:
-            raise StageFault("PostgreSQL is not running")
-        return self._postgres
-
-    @property
-    def pg_port(self) -> int:
-        """Its port."""
-        return self.postgres.port
-
-    @property
-    def psql(self) -> Path:
-        """Its own psql."""
-        return self.postgres.bin / "psql"
-
-    def _look(self, query: str, *values: str) -> list[tuple[object, ...]]:
-        with psycopg.connect(self.postgres.dsn(dbname=database.DATABASE), autocommit=True) as connection:
-            return list(connection.execute(sql.SQL(query), values))
-
-    def pg_version(self) -> str:
-        """As the server says it."""
-        return str(self._look("SHOW server_version")[0][0])
-
-    def count(self, query: str) -> int:
-        """The one number that a query answers."""
-        return int(str(self._look(query)[0][0]))
-
-    def roles(self) -> list[Role]:
-        """All roles of Flyball's that the database has now."""
-        rows = self._look(
-            "SELECT r.rolname, coalesce(string_agg(g.rolname, ','), ''), "
-            "extract(epoch FROM r.rolvaliduntil - now()) / 60 "
-            "FROM pg_roles r LEFT JOIN pg_auth_members m ON m.member = r.oid LEFT JOIN pg_roles g ON g.oid = m.roleid "
-            "WHERE starts_with(r.rolname, 'fb_') GROUP BY r.rolname, r.rolvaliduntil"
-        )
-        found = [
-            Role(str(n), tuple(str(g).split(",")), float(str(left if left is not None else 1e9))) for n, g, left in rows
-        ]
-        self._roles_seen |= {role.name for role in found}
-        return found
-
-    def all_lease_roles(self) -> Sequence[str]:
-        """Every role of Flyball's that was ever seen here."""
-        return sorted(self._roles_seen)
-
-    def sessions(self, role: str) -> int:
-        """Sessions that the database runs for a role, or for one that it can no longer name."""
-        query = (
-            "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
-            "AND (usename = %s OR (usesysid IS NOT NULL AND usename IS NULL))"
-        )
-        return int(str(self._look(query, role)[0][0]))
-
-    def login(self, user: str, password: str) -> tuple[bool, str]:
-        """Try a login over TCP; whether it worked, and what the server said."""
-        try:
-            dsn = self.postgres.dsn(dbname=database.DATABASE, user=user, password=password)
-            with psycopg.connect(dsn) as connection:
-                connection.execute("SELECT 1")
-        except psycopg.OperationalError as fault:
-            text = str(fault).strip().splitlines()[-1]
-            return False, text.partition("FATAL:")[2].strip() or text
-        return True, "works"
-
-    def psql_line(self, role: str, password: str) -> str:
-        """What the viewer can paste."""
-        return f"PGPASSWORD={password} {self.psql} -h 127.0.0.1 -p {self.pg_port} -U {role} {database.DATABASE}"
 
     # -- evidence -------------------------------------------------------------------------------
 
@@ -395,6 +360,10 @@ class Stage:
         """Stop every process. The store stays where it is."""
         for agent in self._agents:
             agent.stop()
+        if self._tools is not None and self._tools.poll() is None:
+            self._tools.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._tools.wait(timeout=5)
         if self._server is not None and self._server.poll() is None:
             self._server.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):

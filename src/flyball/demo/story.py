@@ -13,7 +13,8 @@ from pathlib import Path
 
 from flyball.demo.ledger_copy import cut_tail, flip_byte
 from flyball.demo.narrator import Narrator
-from flyball.demo.stage import AgentProcess, Stage, StageFault
+from flyball.demo.sight import StageFault
+from flyball.demo.stage import AgentProcess, Stage
 from flyball.kernel.json import Json
 
 PROFILE = "settle-refund"
@@ -78,11 +79,13 @@ class Story:
         tell.did(
             f"Flyball started in {seconds:.1f} s: embedded store, dev trust domain, bundle {stage.bundle_digest()}"
         )
+        stage.start_tools()
         before = stage.roles()
         self._must(f"roles of Flyball's in the database before: {len(before)}", not before, count=len(before))
         agent = stage.agent("refund-agent")
         tell.did("refund-agent, a process of its own with a JWT-SVID, opens a task of profile settle-refund for T-1042")
-        task = agent.ask("open", profile=PROFILE, ticket="T-1042", limit="200")
+        tell.note("the ticket is vouched for by the support desk; the agent's own word for it would not do")
+        task = agent.ask("open", profile=PROFILE, ticket="T-1042", limit="200", voucher=stage.voucher("T-1042"))
         opened_at = time.monotonic()
         held = agent.ask("connect")
         role = str(held["role"])
@@ -96,10 +99,20 @@ class Story:
             groups=list(mine.groups),
         )
         order = agent.ask("read_order", order="1042")
-        tell.saw(f"it reads order {order['order']}: {order['amount']} paid")
+        tell.saw(
+            f"the shop's order tool, an enforcement point by its certificate, reads it order {order['order']}: "
+            f"{order['amount']} paid, and reports what it returned (result {order['result']})"
+        )
         refund = agent.ask("refund", order="1042", amount="30.00")
         rows = stage.count("SELECT count(*) FROM public.refunds WHERE order_id = 1042")
         self._must(f"it writes the refund; rows in refunds: {rows} (decision {refund['decision']})", rows == 1)
+        customer = str(order["customer_email"])
+        sent = agent.ask("mail_customer", to=customer, body="Your refund is on its way.")
+        self._must(
+            f"it mails the customer at the order's own address: allowed; mails sent to {customer}: "
+            f"{stage.mails_to(customer)}",
+            sent.get("allowed") is True and stage.mails_to(customer) == 1,
+        )
         return agent, opened_at, held
 
     def _the_grants_hold(self, agent: AgentProcess) -> None:
@@ -121,13 +134,15 @@ class Story:
         answer = agent.ask("obey", to=ATTACKER)
         self._tally.denied += 1
         self._must(
-            f"the agent obeys and asks for tool.send_mail: denied ({answer.get('reason')}); the profile says: revoke",
-            answer.get("allowed") is False,
+            f"the agent obeys and asks for tool.send_mail, which it may: denied ({answer.get('reason')}); "
+            "the profile says: revoke",
+            answer.get("allowed") is False and answer.get("reason") == "origin_mismatch",
             decision=answer.get("decision"),
         )
         read = agent.ask("long_read_state", wait="10")
         died = not read["running"] and not read["whole"]
         self._must(f"the running read died mid-result, after {int(str(read['rows'])):,} rows: {read['died']}", died)
+        self._provenance(str(answer["decision"]), str(note["result"]))
         role, lease = str(held["role"]), str(held["lease"])
         receipt = stage.receipt(lease)
         gone_at = time.monotonic()
@@ -151,6 +166,22 @@ class Story:
             "try it yourself while this runs, or later with KEEP=1:", stage.psql_line(role, stage.seen_secret(agent))
         )
         agent.stop()
+
+    def _provenance(self, decision: str, result: str) -> None:
+        """What `flyball why` tells an operator: the agent was told a code and this id, and no more."""
+        stage, tell = self._stage, self._tell
+        told = stage.why(decision)
+        facts = told.get("facts")
+        listed = [one for one in facts if isinstance(one, dict)] if isinstance(facts, list) else []
+        said = {str(one["label"]): str(one["text"]) for one in listed}
+        tell.did(f"flyball why {decision}")
+        for label in ("failed", "wanted"):
+            tell.note(f"  {label:<10}  {said.get(label, '')}")
+        place = said.get("came from", "")
+        wanted = f"result {result} of tool.read_order, field note, writable by outside"
+        self._must(f"where the address really came from: {place}", place == f"first seen in {wanted}", seen=place)
+        tell.note(f"  to allow it  {told.get('change')}")
+        self._must(f"mails sent to {ATTACKER}: {stage.mails_to(ATTACKER)}", stage.mails_to(ATTACKER) == 0)
 
     def _four_ends(self) -> None:
         stage, tell = self._stage, self._tell
@@ -195,7 +226,7 @@ class Story:
 
     def _working(self, ticket: str) -> tuple[AgentProcess, float, str]:
         agent = self._stage.agent("refund-agent")
-        agent.ask("open", profile=PROFILE, ticket=ticket, limit="200")
+        agent.ask("open", profile=PROFILE, ticket=ticket, limit="200", voucher=self._stage.voucher(ticket))
         since = time.monotonic()
         held = agent.ask("connect")
         return agent, since, str(held["role"])

@@ -33,11 +33,20 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class OpenAsk:
-    """A request to open a task."""
+    """A request to open a task.
+
+    `plan` is the effects that the agent means to make, None for no plan. With `parent` the task is that
+    one's child: `actions` then narrows what it may do, and `allot` is what it gets of its parent's budgets
+    ({name: amount}); None leaves each as the parent has it.
+    """
 
     profile: str
     inputs: Mapping[str, Json]
     vouchers: Sequence[str] = ()
+    plan: Sequence[Json] | None = None
+    parent: str = ""
+    actions: Sequence[str] | None = None
+    allot: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +90,13 @@ class Released:
 @dataclass(frozen=True, slots=True)
 class Ended:
     """What an end or a revocation set going. `receipts` are those completed within the wait;
-    `pending` are leases still being revoked (retries never stop)."""
+    `pending` are leases still being revoked (retries never stop); `unmet` are actions that a profile
+    wants at least once, and that an ended task never did."""
 
     tasks: tuple[str, ...]
     receipts: tuple[Mapping[str, Json], ...] = ()
     pending: tuple[str, ...] = ()
+    unmet: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

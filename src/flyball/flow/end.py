@@ -9,27 +9,34 @@ out, the work deviated, the agent's state changed), it is this path:
 4. leases     every live lease of the task goes to the revoker: deny logins, kill, drop, probe, receipt;
 5. close      once every lease is settled, the task is closed and the plane forgets it.
 
-None of it waits for a decision, a full queue or a full disk.
+None of it waits for a decision, a full queue or a full disk. A task's children end with it, on this same path.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import structlog
 
 from flyball.audit.record import Kind, Record
 from flyball.credential.lease import LIVE as LIVE_LEASES
 from flyball.credential.lease import Lease, LeaseState
-from flyball.flow import agents
+from flyball.flow import agents, labels
 from flyball.flow.asks import Ended
 from flyball.flow.house import House
-from flyball.kernel.errors import Conflict, NotFound, Unavailable
+from flyball.kernel.errors import Conflict, FlyballError, NotFound, Unavailable
 from flyball.kernel.faults import fault_point
-from flyball.kernel.json import Json
+from flyball.kernel.json import Json, parse_object
 from flyball.revocation.loop import Lane
 from flyball.task import lifecycle
 from flyball.task.task import LIVE, Cause, Task, TaskState
 
+log = structlog.get_logger("flyball.end")
+_MAY_SUSPEND = frozenset({TaskState.OPEN, TaskState.FROZEN})
+_UNCLOSED = LIVE | {TaskState.FENCED}
+_DECISIONS = frozenset({Kind.DECIDED.value, Kind.NOT_RELEASED.value})
 _UNSETTLED = LIVE_LEASES | {LeaseState.REVOKING, LeaseState.QUARANTINED}
 
 
@@ -45,19 +52,29 @@ def finish(
     """Fence these tasks and take back all that they hold.
 
     Returns once the fences are journalled; waits up to `wait_ms` for the receipts. A task that was
-    fenced before keeps its first cause; its receipts are answered all the same.
+    fenced before keeps its first cause; its receipts are answered all the same. Children end with their
+    parents.
     """
-    # 1 fence: all of them before anything else
+    # 1 fence: all of them before anything else; the plane fences a parent's children in the same moment
     for task in tasks:
         house.core.fence(task.id, cause.value)
+    named = {task.id for task in tasks}
+    tasks = with_children(house, tasks)
+    for task in tasks:
+        if task.id not in named:
+            house.core.fence(task.id, cause.value)
     now = house.clock.wall_ms()
     # 2 journal
     for task in tasks:
         house.journal.fence(task.id, cause=cause.value, by=by, at_ms=now)
     fault_point("end.after_fence")
     # 3 store
+    unmet: list[str] = []
     for task in tasks:
-        _save_fence(house, task, cause, by=by, detail=detail, now_ms=now)
+        left = _missing(house, task) if task.state in LIVE else ()
+        told = _End(cause, by, detail if task.id in named else f"with its parent {task.parent}", left)
+        _save_fence(house, task, told, now_ms=now)
+        unmet.extend(left)
     fault_point("end.after_store")
     # 4 leases
     lane = Lane.EXPIRY if cause in (Cause.EXPIRED, Cause.ENDED) else Lane.KILL
@@ -71,23 +88,89 @@ def finish(
         if wait_ms:
             house.revoker.wait(task.id, max(0, deadline - house.clock.mono_ms()) / 1000)
         receipts.extend(house.revoker.receipts_for(task.id))
-        unsettled = house.leases.select(task=task.id, states=_UNSETTLED)
-        pending.extend(lease.id for lease in unsettled)
-        if not unsettled:
-            close(house, task.id)
-    return Ended(tuple(task.id for task in tasks), tuple(receipts), tuple(pending))
+        pending.extend(lease.id for lease in house.leases.select(task=task.id, states=_UNSETTLED))
+    for task in reversed(tasks):  # a parent is closed after its children: what they did not use is its own again
+        close(house, task.id)
+    return Ended(tuple(task.id for task in tasks), tuple(receipts), tuple(pending), tuple(dict.fromkeys(unmet)))
+
+
+def with_children(house: House, tasks: Sequence[Task]) -> list[Task]:
+    """These tasks and every task below them that is not closed, parents before children.
+
+    Where the store cannot be read it is these alone: the plane has fenced the children, and the watch, told by its
+    events, carries on with each.
+    """
+    found = {task.id: task for task in tasks}
+    try:
+        parents = house.tasks.parents()
+        waiting = [task for task in tasks if task.id in parents]
+        while waiting:
+            _add_children(house, waiting, found)
+    except Unavailable:
+        house.faults.add("children_unread")
+    return list(found.values())
+
+
+def _add_children(house: House, waiting: list[Task], found: dict[str, Task]) -> None:
+    for above in waiting.copy():
+        waiting.remove(above)
+        below = house.tasks.select(states=_UNCLOSED, parent=above.id, limit=100_000)
+        new = [child for child in below if child.id not in found]
+        found.update((child.id, child) for child in new)
+        waiting += new
+
+
+def missing(house: House, task: Task) -> tuple[str, ...]:
+    """What the task's profile wants done at least once (`must`) and was not: never an error, always said."""
+    profile = house.store.row("profile", task.profile_digest)
+    wanted = tuple(labels.texts((profile or {}).get("must")))
+    if not wanted:
+        return ()
+    live = house.core.memory_json(task.id)
+    if live is not None:
+        return tuple(labels.texts(parse_object(live).get("missing")))
+    done: dict[str, str] = {}
+    for stored in house.log.of_task(task.id):
+        body = parse_object(stored.body) if stored.kind in _DECISIONS else {}
+        if stored.kind == Kind.DECIDED and body.get("effect") == "allow":
+            done[str(body.get("decision"))] = str(body.get("action"))
+        elif stored.kind == Kind.NOT_RELEASED:
+            done.pop(str(body.get("decision")), None)
+    return tuple(action for action in wanted if action not in done.values())
+
+
+def _missing(house: House, task: Task) -> tuple[str, ...]:
+    try:
+        return missing(house, task)
+    except FlyballError:  # an end does not wait for what can only be said of it
+        house.faults.add("must_unread")
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Why a task ends, by whom, and what it leaves undone."""
+
+    cause: Cause
+    by: str
+    detail: str
+    unmet: tuple[str, ...] = ()
 
 
 def close(house: House, task_id: str) -> None:
-    """Close a fenced task with nothing left at any target. Not yet possible is no error: the watch comes back."""
+    """Close a fenced task with nothing left at any target, its children before it. Not yet possible is no error:
+    the watch comes back. What follows its instance is durable once it is closed."""
     task = house.tasks.get(task_id)
     if task is None or task.state is not TaskState.FENCED:
         return
     if house.leases.select(task=task_id, states=_UNSETTLED, limit=1):
         return
+    if house.tasks.select(states=_UNCLOSED, parent=task_id, limit=1):
+        return
     count = len(house.leases.select(task=task_id))
     unit = house.store.unit()
     unit.save_task(replace(task, state=TaskState.CLOSED), expect=frozenset({TaskState.FENCED}))
+    labels.carry(house, unit, task)
     unit.record(Record(Kind.TASK_CLOSED, house.clock.wall_ms(), task_id, {"cause": task.cause, "leases": count}))
     try:
         unit.commit()
@@ -178,14 +261,21 @@ def set_agent_state(house: House, agent: str, state: str, *, by: str, reason: st
 
 
 def suspend_task(house: House, task: str, *, by: str, reason: str) -> Ended:
-    """Refuse everything of one task until it is resumed, and take its leases back: a suspended task holds nothing."""
+    """Refuse everything of one task until it is resumed, and take its leases back: a suspended task holds nothing.
+    The same for its children, whose authority is the task's own; each is resumed by itself."""
     row = house.tasks.get(task)
     if row is None:
         raise NotFound(f"no task {task!r}", code="task_unknown", hint="see `flyball tasks`")
     house.core.suspend(task)
-    take_back_all(house, task, Cause.REVOKED.value, Lane.KILL)  # ahead of the row: it waits for no store
+    below = [child for child in with_children(house, [row])[1:] if child.state in _MAY_SUSPEND]
+    for child in below:
+        house.core.suspend(child.id)
+    for one in (row, *below):
+        take_back_all(house, one.id, Cause.REVOKED.value, Lane.KILL)  # ahead of the row: it waits for no store
     _move(house, row, TaskState.SUSPENDED, cause=reason, by=by)
-    return Ended((task,))
+    for child in below:
+        _move(house, child, TaskState.SUSPENDED, cause=f"with its parent {child.parent}", by=by)
+    return Ended((task, *(child.id for child in below)))
 
 
 def resume_task(house: House, task: str, *, by: str, reason: str) -> Ended:
@@ -194,15 +284,27 @@ def resume_task(house: House, task: str, *, by: str, reason: str) -> Ended:
     if row is None:
         raise NotFound(f"no task {task!r}", code="task_unknown", hint="see `flyball tasks`")
     agents.require_active(house, row.agent)
+    above = house.tasks.get(row.parent) if row.parent else None
+    if above is not None and above.state is not TaskState.OPEN:
+        raise Conflict(
+            f"its parent {above.id} is {above.state.value}", code="parent_not_open", hint="resume the parent first"
+        )
     _move(house, row, TaskState.OPEN, cause=reason, by=by)
     house.core.resume(task)
     return Ended((task,))
 
 
 def freeze_task(house: House, task: str, *, by: str, reason: str) -> None:
-    """Write down that the plane froze a task's effects; the plane has done so already."""
+    """Write down that the plane froze a task's effects; the plane has done so already. Its children's effects are
+    the task's own: they are frozen with it."""
     row = house.tasks.get(task)
-    if row is not None and row.state is TaskState.OPEN:
+    if row is None:
+        return
+    for child in with_children(house, [row])[1:]:
+        if child.state is TaskState.OPEN:
+            house.core.freeze(child.id)
+            _move(house, child, TaskState.FROZEN, cause=f"with its parent {child.parent}", by=by)
+    if row.state is TaskState.OPEN:
         _move(house, row, TaskState.FROZEN, cause=reason, by=by)
 
 
@@ -215,12 +317,17 @@ def _move(house: House, task: Task, to: TaskState, *, cause: str, by: str) -> No
     unit.commit()
 
 
-def _save_fence(house: House, task: Task, cause: Cause, *, by: str, detail: str, now_ms: int) -> None:
+def _save_fence(house: House, task: Task, end: _End, *, now_ms: int) -> None:
     if task.state not in LIVE:
         return
     unit = house.store.unit()
-    unit.save_task(replace(task, state=TaskState.FENCED, cause=cause.value), expect=LIVE)
-    members: dict[str, Json] = {"cause": cause.value, "by": by, "detail": detail}
+    unit.save_task(replace(task, state=TaskState.FENCED, cause=end.cause.value), expect=LIVE)
+    with suppress(FlyballError):  # what cannot be read now is carried when the task is closed
+        labels.carry(house, unit, task)
+    members: dict[str, Json] = {"cause": end.cause.value, "by": end.by, "detail": end.detail}
+    if end.unmet:
+        members["unmet"] = [*end.unmet]
+        log.warning("a task ended without what its profile asks for", task=task.id, unmet=list(end.unmet))
     unit.record(Record(Kind.FENCED, now_ms, task.id, members))
     try:
         unit.commit()

@@ -16,15 +16,20 @@ from flyball.identity import dpop, task_token
 from flyball.identity.agents import AgentDecl, match_agent
 from flyball.identity.principal import Principal
 from flyball.kernel.errors import Denied, Unauthenticated
+from flyball.kernel.json import Json
+
+MAX_INSTANCE = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A proven principal, the agent it is declared as, and what its task's token will be bound to."""
+    """A proven principal's id, the agent it is declared as, what its task's token will be bound to, and
+    which running instance of the agent it is."""
 
-    principal: Principal
+    principal: str
     agent: AgentDecl
     binding: str
+    instance: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ def caller(house: House, proof: Proof) -> Caller:
     principal = house.resolver.authenticate(token, proof=thumbprint)
     agent = match_agent(principal, house.active.bundle.agents.values())
     if thumbprint is not None:
-        return Caller(principal, agent, f"jkt:{thumbprint}")
+        return Caller(principal.id, agent, f"jkt:{thumbprint}", instance_of(principal, agent))
     if proof.peer_uid is None:
         raise Unauthenticated(
             "the task token would be bound to nothing",
@@ -66,7 +71,31 @@ def caller(house: House, proof: Proof) -> Caller:
         )
     if agent.uid is not None and agent.uid != proof.peer_uid:
         raise Denied(f"agent {agent.name!r} does not run as this user", code="peer_uid_mismatch")
-    return Caller(principal, agent, f"uid:{proof.peer_uid}")
+    return Caller(principal.id, agent, f"uid:{proof.peer_uid}", instance_of(principal, agent))
+
+
+def instance_of(principal: Principal, agent: AgentDecl) -> str:
+    """Which running instance of the agent this is: the claim that the bundle names, else the principal itself.
+
+    A claim is named by its name, or by its path with `/` (`kubernetes.io/pod/uid`).
+
+    Raises:
+        Denied: `instance_missing`: the proof says nothing of it. Labels would follow nobody then.
+    """
+    if not agent.instance:
+        return principal.id
+    found: Json = principal.claims.get(agent.instance)
+    if found is None:
+        found = dict(principal.claims)
+        for part in agent.instance.split("/"):
+            found = found.get(part) if isinstance(found, dict) else None
+    if not isinstance(found, str) or not 0 < len(found) <= MAX_INSTANCE or not found.isprintable():
+        raise Denied(
+            f"the proof does not say which instance of {agent.name!r} this is",
+            code="instance_missing",
+            hint=f"the bundle takes it from the claim {agent.instance!r}",
+        )
+    return found
 
 
 def task_holder(house: House, proof: Proof, task: str) -> TaskHolder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,11 @@ from flyball.audit.anchor import Anchor
 from flyball.audit.checkpoint import NoteVerifier
 from flyball.identity import jose
 from flyball.kernel.errors import ConfigError, InvalidInput
-from flyball.kernel.json import Json, parse_object
+from flyball.kernel.json import Json, parse, parse_object
 from flyball.policy import bundle_tests
 from flyball.policy.compile import load_bundle
 from flyball.policy.diagnostics import BundleRefused, Diagnostic
+from flyball.policy.draft import draft_files
 from flyball.policy.lint import Cooperative
 from flyball.revocation import receipts
 
@@ -53,6 +54,32 @@ def validate_bundle(path: Path) -> BundleReport:
     except BundleRefused as refused:
         return BundleReport(False, path.name, "", refused.diagnostics, {})
     return BundleReport(True, compiled.bundle.name, compiled.digest, compiled.diagnostics, compiled.cooperative)
+
+
+def draft_profile(name: str, *, schemas: Path | None, stories: Sequence[Mapping[str, Json]]) -> dict[str, str]:
+    """A profile to begin with, and from schemas a tool sheet: texts by their paths in a bundle, with marks where a
+    person must decide.
+
+    Args:
+        name: the profile's name.
+        schemas: a file of tool schemas.
+        stories: reviewed tasks, as `flyball.flow.story` tells them.
+
+    Raises:
+        InvalidInput: there is nothing in it to draft from.
+        ConfigError: the file cannot be read.
+    """
+    loaded: Json = None
+    if schemas is not None:
+        try:
+            loaded = parse(schemas.read_bytes())
+        except OSError as fault:
+            raise ConfigError(f"cannot read {schemas}: {fault.strerror}") from fault
+        except ValueError as fault:
+            raise InvalidInput(
+                f"{schemas} is not JSON", hint="a list of tool schemas, as `tools/list` gives it"
+            ) from fault
+    return draft_files(name, schemas=loaded, stories=stories)
 
 
 def test_bundle(path: Path) -> dict[str, Json]:

@@ -10,7 +10,7 @@ import structlog
 from flyball.audit.ports import Stored
 from flyball.audit.record import Kind
 from flyball.credential.lease import Lease, LeaseState
-from flyball.flow import agents
+from flyball.flow import agents, react
 from flyball.flow.asks import RecordFilter
 from flyball.flow.house import House
 from flyball.kernel.errors import FlyballError, InvalidInput, NotFound
@@ -122,9 +122,11 @@ def why(house: House, decision: str) -> dict[str, Json]:
     stored = find_decision(house, decision)
     body = parse_object(stored.body)
     arguments: dict[str, Json] | None = None
+    erased = False
     row = None if stored.task is None else house.tasks.get(stored.task)
     if stored.task is not None and stored.sealed is not None:
         wrapped = house.tasks.data_key(stored.task)
+        erased = wrapped is None
         if wrapped is not None:
             key = house.sealer.unwrap(stored.task, wrapped)
             arguments = parse_object(house.sealer.open_record(key, stored.task, decision, stored.sealed))
@@ -134,9 +136,26 @@ def why(house: House, decision: str) -> dict[str, Json]:
         profile="" if row is None else row.profile,
         inputs=None if row is None else row.inputs,
         args=arguments,
+        erased=erased,
     )
     rendered = found.render().splitlines()
-    return {**found.as_json(), "text": list(rendered), "record": record_view(stored)}
+    return {
+        **found.as_json(),
+        "values": "erased" if erased else "shown" if arguments is not None else "none",
+        "arguments": None if arguments is None else as_sent(arguments),
+        "for_agent": found.for_agent(),
+        "text": list(rendered),
+        "record": record_view(stored),
+    }
+
+
+def as_sent(value: Json) -> Json:
+    """A value out of a seal, with numbers that have a fraction as their text."""
+    if isinstance(value, float):
+        return str(value)
+    if isinstance(value, list):
+        return [as_sent(one) for one in value]
+    return {name: as_sent(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
 def find_decision(house: House, decision: str) -> Stored:
@@ -166,7 +185,8 @@ def records(house: House, wanted: RecordFilter) -> list[dict[str, Json]]:
 
 
 def status(house: House) -> dict[str, Json]:
-    """How the house stands. `ok` is false while anything is quarantined, unreachable or over-privileged."""
+    """How the house stands. `ok` is false while anything is quarantined, unreachable or over-privileged, and for an
+    hour after reactions had to be degraded."""
     by_task = Counter(row.state.value for row in house.tasks.select(limit=100_000))
     rows = house.leases.select(limit=100_000)
     by_lease = Counter(row.state.value for row in rows)
@@ -174,7 +194,9 @@ def status(house: House) -> dict[str, Json]:
     targets = {name: _target(house, name) for name in house.backends}
     asked: list[Json] = [{"task": key, **row} for key, row in house.store.rows("quarantine_request")]
     seq, head = house.log.head()
-    trouble = bool(quarantined) or any(not t["reachable"] or t["excess"] for t in targets.values())
+    degraded: list[Json] = [*react.degraded(house)]
+    waiting = sum(parse_object(one).get("state") == "pending" for one in house.core.approvals(None))
+    trouble = bool(quarantined or degraded) or any(not t["reachable"] or t["excess"] for t in targets.values())
     inactive = {name: agents.state_of(house, name) for name in house.active.bundle.agents}
     return {
         "ok": not trouble,
@@ -187,6 +209,8 @@ def status(house: House) -> dict[str, Json]:
         "leases": dict(by_lease),
         "quarantined": quarantined,
         "quarantine_requests": asked,
+        "reactions_degraded": degraded,
+        "approvals_waiting": waiting,
         "agents": {name: state for name, state in inactive.items() if state != "active"},
         "targets": dict(targets),
         "store": {"seq": seq, "head": head.hex(), "writer": parse(house.writer.stats_json())},
@@ -211,6 +235,11 @@ def metrics(house: House) -> str:
     gauge("tasks", "Tasks by state.", Counter(row.state.value for row in house.tasks.select(limit=100_000)), "state")
     gauge("leases", "Leases by state.", Counter(row.state.value for row in rows), "state")
     gauge("leases_quarantined", "Leases not proved gone.", {"": sum(r.state is LeaseState.QUARANTINED for r in rows)})
+    waiting = sum(parse_object(one).get("state") == "pending" for one in house.core.approvals(None))
+    gauge("approvals_waiting", "Calls that wait for a person.", {"": waiting})
+    paged = {name: row["count"] for name, row in house.store.rows("degraded")}
+    counts = {name: count for name, count in paged.items() if isinstance(count, int)}
+    gauge("reactions_degraded", "Reactions degraded to freezing, ever, by profile.", counts or {"": 0}, "profile")
     gauge("records", "Last durable sequence number.", {"": house.log.head()[0]})
     for name, value in parse_object(house.core.stats_json()).items():
         if isinstance(value, int) and not isinstance(value, bool):

@@ -15,24 +15,22 @@ A step that cannot be taken refuses; nothing here falls through to allow.
 
 from __future__ import annotations
 
-import base64
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from flyball.audit.record import Kind, Record
 from flyball.credential import issue
 from flyball.credential.backend import TargetRefused, TargetUnavailable
 from flyball.credential.lease import Delivery, Lease, LeaseState
-from flyball.flow import agents, end, vouch
+from flyball.flow import agents, delegate, end, labels, refusals, spec, vouch
 from flyball.flow.asks import Ended, OpenAsk, Opened, Proof, Released, Renewed
 from flyball.flow.gate import TaskHolder, caller, heard, task_holder
 from flyball.flow.house import House
-from flyball.identity import task_token
 from flyball.kernel import ids
 from flyball.kernel.errors import Conflict, Denied, Gone, NotFound, Unavailable
 from flyball.kernel.faults import fault_point
 from flyball.kernel.json import Json, canonical, parse_object
-from flyball.kernel.secret import Secret
 from flyball.policy.engine import CoreError, Verdict
 from flyball.task import lifecycle
 from flyball.task.profile import Profile, validate_inputs
@@ -41,22 +39,20 @@ from flyball.task.task import LIVE, Cause, Task, TaskState
 PEP = "flyball"
 """The name under which the control plane itself asks the decision plane."""
 
-_OUR_FAULTS = frozenset(
-    {"record_failed", "queue_full", "engine_error", "bundle_not_loaded", "policy_error", "quota_exceeded"}
-)
-
 
 def open_task(house: House, proof: Proof, ask: OpenAsk) -> Opened:
     """Open a task of a profile.
 
     Raises:
         Unauthenticated: the caller's proof does not hold.
-        Denied: the agent, the profile or the policy says no.
-        InvalidInput: an input is unknown, missing or out of its bounds.
+        Denied: the agent, the profile, the policy or the parent says no.
+        InvalidInput: an input is unknown, missing or out of its bounds, or the plan is none.
+        Gone, Conflict: the task that is to delegate has ended, or is not open now.
         Unavailable: a fault of our own.
     """
     # 1 identity
-    who = caller(house, proof)
+    parent = delegate.parent(house, proof, ask) if ask.parent else None
+    who = caller(house, proof) if parent is None else parent.caller
     agent = who.agent
     agents.require_active(house, agent.name)
 
@@ -69,11 +65,14 @@ def open_task(house: House, proof: Proof, ask: OpenAsk) -> Opened:
             code="profile_not_for_agent",
             hint="a profile names its agents; ask its author to add this one",
         )
-    inputs = validate_inputs(profile, ask.inputs, ask.vouchers, vouch.verifier(house, who.principal))
+    if parent is None:
+        inputs = validate_inputs(profile, ask.inputs, ask.vouchers, vouch.verifier(house, who.principal))
+    else:
+        inputs = delegate.inputs(parent, profile, ask)
     now = house.clock.wall_ms()
-    task = lifecycle.open_task(
+    opened = lifecycle.open_task(
         id=ids.task_id(house.settings.cell, now),
-        principal=who.principal.id,
+        principal=who.principal,
         agent=agent.name,
         owner=agent.owner,
         profile=profile,
@@ -84,6 +83,16 @@ def open_task(house: House, proof: Proof, ask: OpenAsk) -> Opened:
         cell=house.settings.cell,
         home=house.settings.node,
         epoch=house.settings.epoch,
+        parent_end_ms=None if parent is None else parent.task.hard_end_ms,
+    )
+    task = replace(
+        opened,
+        instance=who.instance,
+        parent="" if parent is None else parent.task.id,
+        attributes={
+            spec.LABELS: [*labels.starting(house, who.principal, who.instance)],
+            **({} if parent is None else delegate.narrowing(profile, ask)),
+        },
     )
 
     # 6 audit: no task without its record
@@ -91,24 +100,29 @@ def open_task(house: House, proof: Proof, ask: OpenAsk) -> Opened:
     unit = house.store.unit()
     unit.save_data_key(task.id, house.sealer.wrap(task.id, data_key))
     unit.save_task(task)
-    unit.record(
-        Record(Kind.TASK_OPENED, now, task.id, _opened_members(task, profile), _sealed_inputs(house, task, data_key))
-    )
+    members = spec.opened_members(task, profile)
+    unit.record(Record(Kind.TASK_OPENED, now, task.id, members, spec.sealed_inputs(house, task, data_key)))
     unit.commit()
     fault_point("open.after_record")
-    house.core.open(task_spec(task, data_key))
+    try:
+        house.core.open(spec.task_spec(task, data_key))
+        if ask.plan is not None:
+            house.core.declare_plan(task.id, canonical([*ask.plan]), who.principal)
+    except CoreError as fault:
+        end.finish(house, [task], Cause.REVOKED, by=PEP, detail=f"not opened: {refusals.code_of(fault)}")
+        raise refusals.of_core(fault, "the task cannot be opened") from fault
 
     # 3 policy: whether this agent may open this profile now
     verdict = _check(house, task.id, "task.open", "profile", profile.name)
     if verdict.effect != "allow":
         end.finish(house, [task], Cause.REVOKED, by=PEP, detail=f"not opened: {','.join(verdict.reasons)}")
-        raise _refusal(verdict, f"the policy does not let {agent.name!r} open {profile.name!r} now")
+        raise refusals.of_verdict(verdict, f"the policy does not let {agent.name!r} open {profile.name!r} now")
 
-    token, life = _token(house, task)
+    token, life = spec.token(house, task)
     return Opened(
         task=task.id,
         token=token,
-        token_type=_token_type(task),
+        token_type=spec.token_type(task),
         expires_in=life,
         heartbeat_ms=task.heartbeat_ms,
         hard_end_ms=task.hard_end_ms,
@@ -116,6 +130,22 @@ def open_task(house: House, proof: Proof, ask: OpenAsk) -> Opened:
         credentials=tuple(profile.credentials),
         check_endpoints=house.settings.check_endpoints,
     )
+
+
+def declare_plan(house: House, proof: Proof, task: str, plan: Sequence[Json]) -> None:
+    """Hold the task to the effects that its agent means to make. A plan is the agent's own word: it only narrows.
+
+    Raises:
+        Conflict: there is a plan already, or the task has seen what an outsider can write.
+        InvalidInput, Denied: it is no plan, or not one that the profile takes.
+        Gone: the task has ended.
+    """
+    holder = task_holder(house, proof, task)
+    row = _live(house, holder)
+    try:
+        house.core.declare_plan(row.id, canonical([*plan]), row.principal)
+    except CoreError as fault:
+        raise refusals.of_core(fault, "the plan was not taken") from fault
 
 
 def heartbeat(house: House, proof: Proof, task: str) -> Renewed:
@@ -132,8 +162,8 @@ def heartbeat(house: House, proof: Proof, task: str) -> Renewed:
         next_ms = house.core.heartbeat(row.id)
     except CoreError as fault:
         raise Gone("the task has ended", code="task_fenced") from fault
-    token, life = _token(house, row)
-    return Renewed(token, _token_type(row), life, row.state.value, next_ms)
+    token, life = spec.token(house, row)
+    return Renewed(token, spec.token_type(row), life, row.state.value, next_ms)
 
 
 def credential(house: House, proof: Proof, task: str, name: str) -> Released:
@@ -153,7 +183,7 @@ def credential(house: House, proof: Proof, task: str, name: str) -> Released:
     # 3 policy: decided, charged and recorded, like any other privileged action
     verdict = _check(house, row.id, "credential.issue", "credential", name)
     if verdict.effect != "allow":
-        raise _refusal(verdict, f"this task may not have a credential {name!r}")
+        raise refusals.of_verdict(verdict, f"this task may not have a credential {name!r}")
 
     # 4 credential: intent first
     grant = profile.credentials[name]
@@ -235,15 +265,21 @@ def delivered(house: House, proof: Proof, lease: str, handover: str = "") -> Non
     fault_point("issue.after_delivered")
 
 
-def report_result(house: House, proof: Proof, task: str, decision: str, result: dict[str, Json]) -> None:
-    """A result of an allowed call, told under the task's own token: `self_reported`, it satisfies no origin rule."""
+def report_result(
+    house: House, proof: Proof, task: str, decision: str, result: Json, meta: Mapping[str, Json] | None = None
+) -> dict[str, Json]:
+    """A result of an allowed call, told under the task's own token: `self_reported`, it satisfies no origin rule.
+
+    `meta` may add labels and say rows, bytes and milliseconds; nothing in it takes a label away.
+    """
     holder = task_holder(house, proof, task)
     try:
-        house.core.report_result(holder.task, "self", decision, canonical(result))
+        taken = house.core.report_result(holder.task, "self", decision, canonical(result), canonical(dict(meta or {})))
     except CoreError as fault:
-        raise Denied(
-            "that result was not taken", code=_code(fault), hint="report a result once, for an allowed call"
-        ) from fault
+        hint = "report a result once, for an allowed call of this task"
+        refused = refusals.of_core(fault, "that result was not taken")
+        raise type(refused)(refused.detail, code=refused.code, hint=refused.hint or hint) from fault
+    return parse_object(taken)
 
 
 def end_task(house: House, proof: Proof, task: str, wait_ms: int = 5000) -> Ended:
@@ -253,31 +289,6 @@ def end_task(house: House, proof: Proof, task: str, wait_ms: int = 5000) -> Ende
     if row is None:
         raise NotFound("no such task", code="task_unknown")
     return end.finish(house, [row], Cause.ENDED, by=row.agent, wait_ms=wait_ms)
-
-
-def task_spec(task: Task, data_key: bytes) -> bytes:
-    """The task as the decision plane takes it."""
-    inputs: dict[str, Json] = {
-        name: {"value": given.value, "type": given.type, "vouched_by": given.vouched_by}
-        for name, given in task.inputs.items()
-    }
-    return canonical(
-        {
-            "id": task.id,
-            "principal": task.principal,
-            "agent": task.agent,
-            "owner": task.owner,
-            "profile": task.profile,
-            "profile_digest": task.profile_digest,
-            "inputs": inputs,
-            "opened_ms": task.opened_ms,
-            "hard_end_ms": task.hard_end_ms,
-            "heartbeat_ms": task.heartbeat_ms,
-            "data_key": base64.b64encode(data_key).decode(),
-            "state": task.state.value,
-            "binding": task.binding,
-        }
-    )
 
 
 def _live(house: House, holder: TaskHolder) -> Task:
@@ -304,14 +315,6 @@ def _check(house: House, task: str, action: str, resource_type: str, resource: s
     return house.core.check(task, PEP, action, resource_type, resource, b"{}")
 
 
-def _refusal(verdict: Verdict, detail: str) -> Denied | Unavailable:
-    reason = verdict.reasons[0] if verdict.reasons else "denied"
-    hint = f"decision {verdict.decision}" if verdict.decision else ""
-    if reason in _OUR_FAULTS:
-        return Unavailable(detail, code=reason, hint=hint or "try again")
-    return Denied(detail, code=reason, hint=hint)
-
-
 def _may_go_on(house: House, lease: Lease) -> bool:
     """Whether the lease's task is still live, by its row and by the decision plane, which knows a fence first."""
     row = house.tasks.get(lease.task)
@@ -325,47 +328,6 @@ def _ended_meanwhile(house: House, lease: Lease) -> Gone:
     return Gone("the task ended while its credential was being made", code="task_fenced")
 
 
-def _token(house: House, task: Task) -> tuple[Secret, int]:
-    now = house.clock.wall_ms()
-    expires = task_token.expiry_ms(now_ms=now, heartbeat_ms=task.heartbeat_ms, hard_end_ms=task.hard_end_ms)
-    token = task_token.mint(
-        house.keys,
-        issuer=house.settings.issuer,
-        task=task.id,
-        principal=task.principal,
-        binding=task.binding,
-        now_ms=now,
-        expires_ms=expires,
-    )
-    return Secret(token), max(0, expires - now) // 1000
-
-
-def _token_type(task: Task) -> str:
-    return "DPoP" if task.binding.startswith("jkt:") else "Bearer"
-
-
-def _code(fault: CoreError) -> str:
-    return str(fault.args[0]) if fault.args else "denied"
-
-
-def _opened_members(task: Task, profile: Profile) -> dict[str, Json]:
-    return {
-        "principal": task.principal,
-        "agent": task.agent,
-        "owner": task.owner,
-        "profile": task.profile,
-        "profile_digest": task.profile_digest,
-        "bundle": task.bundle,
-        "purpose": profile.purpose,
-        "inputs": {name: {"type": given.type, "vouched_by": given.vouched_by} for name, given in task.inputs.items()},
-        "heartbeat_ms": task.heartbeat_ms,
-        "hard_end_ms": task.hard_end_ms,
-        "binding": task.binding.partition(":")[0],
-        "home": task.home,
-        "epoch": task.epoch,
-    }
-
-
 def _intent_members(lease: Lease, decision: str) -> dict[str, Json]:
     return {
         "lease": lease.id,
@@ -377,8 +339,3 @@ def _intent_members(lease: Lease, decision: str) -> dict[str, Json]:
         "decision": decision,
         "delivery": lease.delivery.value,
     }
-
-
-def _sealed_inputs(house: House, task: Task, data_key: bytes) -> bytes:
-    values: dict[str, Json] = {name: given.value for name, given in task.inputs.items()}
-    return house.sealer.seal_record(data_key, task.id, Kind.TASK_OPENED.value, canonical(values))

@@ -8,13 +8,12 @@ open the task; it only lifts those inputs from `declared` to vouched.
 from __future__ import annotations
 
 from flyball.flow.house import House
-from flyball.identity.principal import Principal
 from flyball.kernel.errors import InvalidInput
 from flyball.task.profile import VerifyVoucher, Voucher
 
 
-def verifier(house: House, caller: Principal) -> VerifyVoucher:
-    """A verifier of vouchers for inputs that `caller` declares.
+def verifier(house: House, caller: str) -> VerifyVoucher:
+    """A verifier of vouchers for inputs that the principal `caller` declares.
 
     The function it returns raises `InvalidInput` (`voucher_self`, `voucher_empty`), or what the
     resolver raises for a token that does not hold.
@@ -22,7 +21,7 @@ def verifier(house: House, caller: Principal) -> VerifyVoucher:
 
     def verify(token: str) -> Voucher:
         voucher = house.resolver.authenticate(token)
-        if voucher.id == caller.id:
+        if voucher.id == caller:
             raise InvalidInput("nobody vouches for their own inputs", code="voucher_self")
         inputs = voucher.claims.get("inputs")
         if not isinstance(inputs, dict) or not inputs:

@@ -13,12 +13,11 @@ import structlog
 from flyball.audit.record import Kind, Record
 from flyball.credential.lease import LIVE as LIVE_LEASES
 from flyball.credential.lease import Lease, LeaseState
-from flyball.flow import end, highwater
+from flyball.flow import end, highwater, react
 from flyball.flow.gate import heard
 from flyball.flow.house import House
-from flyball.flow.react import react
 from flyball.kernel.errors import Conflict, FlyballError, Gone
-from flyball.kernel.json import parse_object
+from flyball.kernel.json import Json, parse_object
 from flyball.policy.engine import CoreError
 from flyball.revocation.due import due
 from flyball.revocation.loop import Lane
@@ -70,7 +69,7 @@ class Watch:
         self._next_slow_ms = 0
         self._next_mark_ms = 0
         self._next_sweep_ms = 0
-        self._deviations: list[tuple[str, str, str, str]] = []  # not yet acted upon
+        self._events: list[tuple[int, dict[str, Json]]] = []  # not yet acted upon, and since when
 
     def start(self) -> None:
         """Start watching."""
@@ -99,20 +98,17 @@ class Watch:
     def events_once(self) -> None:
         """Wait shortly for events of the decision plane, and act on each; one that cannot be acted on now is kept."""
         for raw in self._house.core.drain_events(256, 200):
-            event = parse_object(raw)
-            if event.get("event") == "deviation":
-                reasons = event.get("reasons")
-                told = ",".join(str(one) for one in reasons) if isinstance(reasons, list) else ""
-                self._deviations.append((str(event["task"]), str(event["reaction"]), str(event["decision"]), told))
-        waiting, self._deviations = self._deviations, []
+            self._events.append((self._house.clock.mono_ms(), parse_object(raw)))
+        waiting, self._events = self._events, []
         failed: Exception | None = None
-        for deviation in waiting:
+        for since, event in waiting:
             try:
-                react(self._house, *deviation)
+                if not react.on_event(self._house, event, waited_ms=self._house.clock.mono_ms() - since):
+                    self._events.append((since, event))
             except (Conflict, Gone):
                 continue  # the task has moved on meanwhile: what came first stands
             except Exception as fault:  # noqa: BLE001 - no task's trouble may cost another its reaction
-                self._deviations.append(deviation)
+                self._events.append((since, event))
                 failed = fault
         if failed is not None:
             raise failed

@@ -25,6 +25,8 @@ class AgentDecl:
         ids: ids or patterns, `spiffe://…` or `oidc:<issuer>#…`.
         owner: who answers for it.
         uid: a Unix user whose processes are this agent on the local socket, or None.
+        instance: the claim of its proof that tells one running instance from another (a pod's uid, say);
+            empty where the principal itself is the instance.
 
     Raises:
         ConfigError: `agent_pattern` where an id cannot be matched safely.
@@ -34,6 +36,7 @@ class AgentDecl:
     ids: tuple[str, ...]
     owner: str
     uid: int | None = None
+    instance: str = ""
 
     def __post_init__(self) -> None:
         for pattern in self.ids:

@@ -7,7 +7,7 @@ either (trust_bundle.py), and `refuse_production` keeps the issuer itself from r
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -79,16 +79,26 @@ class DevDomain:
         """The trust bundle's file, to be named in the configuration."""
         return self._directory / "bundle.json"
 
-    def issue(self, spiffe_id: str, audience: str | Sequence[str], *, ttl_s: int = 300) -> str:
+    def issue(
+        self,
+        spiffe_id: str,
+        audience: str | Sequence[str],
+        *,
+        ttl_s: int = 300,
+        instance: str = "",
+        claims: Mapping[str, Json] | None = None,
+    ) -> str:
         """A JWT-SVID (ES256) for a workload of this domain.
 
         Args:
             spiffe_id: the workload, `spiffe://<this domain>/…`.
             audience: whom it is for: normally Flyball's issuer.
             ttl_s: seconds of life, at most a day.
+            instance: which running instance it is (claim `instance`); a new one each time where none is given.
+            claims: further ones, such as a voucher's `inputs` or `call`. None may stand for one of the token's own.
 
         Raises:
-            InvalidInput: `spiffe_id`, `ttl`, `audience`.
+            InvalidInput: `spiffe_id`, `ttl`, `audience`, `claims`.
         """
         subject = SpiffeId.parse_workload(spiffe_id)
         if not subject.member_of(self._trust_domain):
@@ -100,14 +110,18 @@ class DevDomain:
             raise InvalidInput("an SVID needs an audience", code="audience")
         now = self._clock.wall_ms() // 1000
         header: dict[str, Json] = {"alg": "ES256", "kid": self._kid, "typ": "JWT"}
-        claims: dict[str, Json] = {
+        own: dict[str, Json] = {
             "sub": str(subject),
             "aud": aud,
             "iat": now,
             "exp": now + ttl_s,
             "jti": secrets.token_hex(16),
+            "instance": instance or secrets.token_hex(8),
         }
-        return jose.sign(header, claims, self._key)
+        clash = sorted(own.keys() & (claims or {}).keys())
+        if clash:
+            raise InvalidInput(f"the claim {clash[0]!r} is the token's own", code="claims")
+        return jose.sign(header, {**own, **(claims or {})}, self._key)
 
     def _write_bundle(self) -> None:
         member: dict[str, Json] = {**jose.write_jwk(self._key.public_key()), "kid": self._kid, "use": "jwt-svid"}

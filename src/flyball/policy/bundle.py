@@ -2,6 +2,7 @@
 
     bundle.yaml            agents, owners, actions, access classes, enforcement points, targets, identity
     profiles/*.yaml        one profile of intent each
+    tools/*.yaml           tool sheets: actions, and who can write what they return
     policies/*.cedar       hand-written Cedar
     schema.cedarschema     the bundle's own types (optional)
     entities.json          facts about entities, in Cedar's JSON (optional)
@@ -23,12 +24,14 @@ from flyball.identity.agents import AgentDecl
 from flyball.kernel.errors import ConfigError
 from flyball.kernel.json import Json, canonical
 from flyball.policy.diagnostics import Mark, Problems
-from flyball.task.profile import Profile, Resource
+from flyball.policy.returns import FieldSpec, Template, fields_of
+from flyball.task.profile import Profile
+from flyball.task.rules import WRITERS, Resource
 
 MAX_FILES = 20_000
 MAX_TOTAL_BYTES = 128 * 1024 * 1024
 PLACES = ("bundle.yaml", "schema.cedarschema", "entities.json", "README.md", "LICENSE")
-FOLDERS = {"profiles": ".yaml", "policies": ".cedar", "tests": ".yaml", "trust": ".json"}
+FOLDERS = {"profiles": ".yaml", "tools": ".yaml", "policies": ".cedar", "tests": ".yaml", "trust": ".json"}
 
 #: Types of an action's arguments. `strings` is a set of texts; `any` is sealed and shown to no policy.
 ARG_TYPES = ("string", "long", "decimal", "bool", "strings", "any")
@@ -36,7 +39,10 @@ ARG_TYPES = ("string", "long", "decimal", "bool", "strings", "any")
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One privileged action that an enforcement point may ask about."""
+    """One privileged action that an enforcement point may ask about.
+
+    Without `returns`, whatever comes back could have been written by anybody outside.
+    """
 
     name: str
     resource_type: str
@@ -44,6 +50,7 @@ class Action:
     access_class: str = "default"
     args: Mapping[str, str] = field(default_factory=dict)
     taskless: bool = False
+    returns: Template | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +130,9 @@ class Bundle:
 
     `groups` names each agent's groups.
     `resource_types` and `subject_types` map AuthZEN type names to Cedar entity types; `generated`
-    names those that this bundle's schema text must declare. `places` says where things stand in
-    the files: `agent:<name>`, `action:<name>`, `profile:<name>`, `rule:<id>`, `credential:<profile>/<name>` …
+    names those that this bundle's schema text must declare. `labels` are those that no field carries.
+    `places` says where things stand in the files: `agent:<name>`, `action:<name>`, `profile:<name>`,
+    `rule:<id>`, `credential:<profile>/<name>` …
     """
 
     name: str
@@ -147,6 +155,24 @@ class Bundle:
     entities: tuple[Json, ...]
     tests: Mapping[str, bytes]
     places: Mapping[str, Mark]
+    labels: tuple[str, ...] = ()
+
+    def all_labels(self) -> tuple[str, ...]:
+        """Every label that a task of this bundle can come to carry: writers first, then the bundle's own."""
+        own = {
+            label for one in self.actions.values() for spec in fields_of(one.returns).values() for label in spec.labels
+        }
+        return (*WRITERS, *sorted(own | set(self.labels)))
+
+    def field(self, action: str, name: str) -> FieldSpec | None:
+        """What a field of an action's results is declared to be; None where it is not declared.
+
+        The whole result of an action without `returns` is anything, by anybody outside.
+        """
+        declared = self.actions[action].returns if action in self.actions else None
+        if declared is None and not name:
+            return FieldSpec("any", "outside")
+        return fields_of(declared).get(name)
 
     def place(self, key: str) -> Mark:
         """Where the thing stands; the head of bundle.yaml where that is not known."""
@@ -185,7 +211,7 @@ def read_files(folder: Path, problems: Problems) -> dict[str, bytes]:
                     "misplaced_file",
                     Mark(name),
                     "a bundle has no place for this file",
-                    "profiles/*.yaml, policies/*.cedar, tests/*.yaml, " + ", ".join(PLACES),
+                    "profiles/*.yaml, tools/*.yaml, policies/*.cedar, tests/*.yaml, " + ", ".join(PLACES),
                 )
                 continue
             total += path.stat().st_size

@@ -11,62 +11,37 @@
           expect: deny
           reason: once_per_spent
 
-Each case has a decision plane of its own, so that no case depends on another. A step `open:` goes on
-with a new task of the same profile, for what counts across tasks. A case with `subject` is decided
-without a task. Nothing is stored: the decision plane has no store here and keeps no record.
+Each case has a decision plane of its own, so that no case depends on another. A step `report:` says what
+the last allowed call returned, by the enforcement point that asked; `plan:` declares a plan;
+`approve:` and `refuse:` settle the last call that waits for a person. A step `open:` goes on with a new
+task of the same profile, for what counts across tasks. A case with `subject` is decided without a task.
+Nothing is stored: the decision plane has no store here and keeps no record.
 """
 
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 from flyball.kernel import ids
 from flyball.kernel.errors import FlyballError
 from flyball.kernel.json import Json, canonical
-from flyball.policy.bundle import Bundle
+from flyball.policy.cases import Case, Step, read_cases
 from flyball.policy.compile import Compiled
-from flyball.policy.diagnostics import Diagnostic, Mark, Problems, did_you_mean, visible
+from flyball.policy.diagnostics import Diagnostic, Problems, visible
 from flyball.policy.engine import Core, CoreError
-from flyball.policy.manifest import CONTROL_PLANE
 from flyball.policy.question import Party, PolicyEngine, Question
-from flyball.policy.reader import Fields
-from flyball.policy.verdict import REASONS, Answer, Effect
-from flyball.policy.yaml import Kind, Listing, Node, Scalar, Table, parse, plain
+from flyball.policy.verdict import Answer, Effect
 from flyball.task.lifecycle import open_task
 from flyball.task.profile import Profile, Voucher, validate_inputs
 from flyball.task.task import Input
 
 _CELL = "test"
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One question of a case and the answer that is expected; `opens` begins a new task instead."""
-
-    mark: Mark
-    question: Question
-    expect: str
-    reason: str
-    opens: dict[str, Json] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One case, read."""
-
-    name: str
-    mark: Mark
-    profile: str
-    agent: str
-    inputs: dict[str, Json]
-    steps: tuple[Step, ...]
-    vouched_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +54,8 @@ class StepResult:
 
     def line(self) -> str:
         """The step in one line."""
+        if self.step.kind != "check":
+            return visible(f"{self.step.kind}: {', '.join(self.answer.reasons) or 'expected ' + self.step.reason}")
         asked = f"{self.step.question.action} on {self.step.question.resource.id}"
         got = f"{self.answer.effect.value} ({', '.join(self.answer.reasons)})"
         expected = self.step.expect + (f" ({self.step.reason})" if self.step.reason else "")
@@ -159,7 +136,7 @@ def run_bundle_tests(compiled: Compiled, engine: Callable[[], Core] | None = Non
         engine: makes the decision plane of one case; the real one by default.
     """
     problems = Problems()
-    cases = tuple(_cases(compiled.bundle, problems))
+    cases = tuple(read_cases(compiled.bundle, problems))
     if problems.failed:
         return Report((), problems.all())
     make = engine or _core
@@ -174,28 +151,100 @@ def _run(case: Case, compiled: Compiled, core: Core) -> CaseResult:
     done: list[StepResult] = []
     try:
         core.load(compiled.json)
-        asks: PolicyEngine = _Asks(core)
-        task = _open(case, case.inputs, compiled, core) if case.profile else ""
+        run = _Run(case, compiled, core)
         for step in case.steps:
-            if step.opens is not None:
-                task = _open(case, {**case.inputs, **step.opens}, compiled, core)
-                continue
-            question = Question(
-                step.question.subject,
-                step.question.action,
-                step.question.resource,
-                step.question.args_json,
-                task,
-                step.question.pep,
-            )
-            answer = asks.ask(question)
-            right = answer.effect.value == step.expect and (not step.reason or step.reason in answer.reasons)
-            done.append(StepResult(step, answer, right))
+            answer = run.take(step)
+            if answer is not None:
+                done.append(StepResult(step, answer, _right(step, answer)))
     except FlyballError as error:
         return CaseResult(case, tuple(done), f"{error.detail}{f' ({error.hint})' if error.hint else ''}")
     except CoreError as error:
         return CaseResult(case, tuple(done), str(error.args[1] if len(error.args) > 1 else error))
     return CaseResult(case, tuple(done))
+
+
+def _right(step: Step, answer: Answer) -> bool:
+    if step.kind != "check":
+        return (step.reason in answer.reasons) if step.reason else not answer.reasons
+    return answer.effect.value == step.expect and (not step.reason or step.reason in answer.reasons)
+
+
+class _Run:
+    """A case under way: its task, the last call that was allowed, and the last that waits for a person."""
+
+    def __init__(self, case: Case, compiled: Compiled, core: Core) -> None:
+        self._case = case
+        self._compiled = compiled
+        self._core = core
+        self._asks: PolicyEngine = _Asks(core)
+        self._task = ""
+        self._allowed = ("", "")
+        self._pending = ""
+        if case.profile:
+            self._begin({})
+
+    def _begin(self, inputs: Mapping[str, Json]) -> None:
+        self._task = _open(self._case, {**self._case.inputs, **inputs}, self._compiled, self._core)
+        self._allowed, self._pending = ("", ""), ""
+        if self._case.plan:
+            self._core.declare_plan(self._task, self._case.plan.encode(), self._case.agent)
+
+    def take(self, step: Step) -> Answer | None:
+        """Take one step. What it answers, or None where nothing was asked."""
+        if step.kind == "open":
+            self._begin(step.given)
+            return None
+        if step.kind == "check":
+            return self._check(step.question)
+        try:
+            self._tell(step)
+        except CoreError as error:
+            return Answer(Effect.DENY, (str(error.args[0]),))
+        return Answer(Effect.ALLOW)
+
+    def _check(self, question: Question) -> Answer:
+        answer = self._asks.ask(dataclasses.replace(question, task=self._task))
+        if answer.effect is Effect.ALLOW:
+            self._allowed = (answer.decision, question.pep)
+        self._pending = answer.approval or self._pending
+        return answer
+
+    def _tell(self, step: Step) -> None:
+        if step.kind == "plan":
+            self._core.declare_plan(self._task, step.text.encode(), self._case.agent)
+        elif step.kind == "report":
+            decision, pep = self._allowed
+            meta = {key: value for key, value in step.given.items() if key != "seconds"}
+            if isinstance(seconds := step.given.get("seconds"), int):
+                meta["ms"] = seconds * 1000
+            self._core.report_result(self._task, step.by or pep, decision, step.text.encode(), canonical(meta))
+        else:
+            self._core.settle_approval(self._task, self._pending, step.kind == "approve", step.by)
+
+
+class _Asks:
+    """The decision plane behind the joint of plain values."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def ask(self, question: Question) -> Answer:
+        """The decision plane's answer."""
+        if question.task:
+            verdict = self._core.check(
+                question.task,
+                question.pep,
+                question.action,
+                question.resource.type,
+                question.resource.id,
+                question.args_json.encode(),
+            )
+        else:
+            verdict = self._core.evaluate(_evaluation(question).encode(), question.pep)
+        approval = verdict.approval or ""
+        return Answer(
+            Effect(verdict.effect), tuple(verdict.reasons), tuple(verdict.policies), verdict.decision, approval
+        )
 
 
 def _open(case: Case, inputs: dict[str, Json], compiled: Compiled, core: Core) -> str:
@@ -247,28 +296,6 @@ def _inputs(case: Case, profile: Profile, inputs: dict[str, Json]) -> dict[str, 
     return validate_inputs(profile, inputs, vouchers, lambda _: Voucher(case.vouched_by, inputs))
 
 
-class _Asks:
-    """The decision plane behind the joint of plain values."""
-
-    def __init__(self, core: Core) -> None:
-        self._core = core
-
-    def ask(self, question: Question) -> Answer:
-        """The decision plane's answer."""
-        if question.task:
-            verdict = self._core.check(
-                question.task,
-                question.pep,
-                question.action,
-                question.resource.type,
-                question.resource.id,
-                question.args_json.encode(),
-            )
-        else:
-            verdict = self._core.evaluate(_evaluation(question).encode(), question.pep)
-        return Answer(Effect(verdict.effect), tuple(verdict.reasons), tuple(verdict.policies))
-
-
 def _evaluation(question: Question) -> str:
     """The question as an AuthZEN request; the arguments are its action's properties."""
 
@@ -277,103 +304,3 @@ def _evaluation(question: Question) -> str:
 
     action = f'{{"name": {json.dumps(question.action)}, "properties": {question.args_json}}}'
     return f'{{"subject": {party(question.subject)}, "action": {action}, "resource": {party(question.resource)}}}'
-
-
-def _cases(bundle: Bundle, problems: Problems) -> Iterator[Case]:
-    for file, data in bundle.tests.items():
-        node = parse(file, data, problems)
-        if node is None:
-            continue
-        if not isinstance(node, Listing):
-            problems.error("wrong_shape", node.mark, "a file of cases holds a list of cases")
-            continue
-        for item in node.items:
-            yield _case(Fields("a case", item, problems), bundle)
-
-
-def _case(fields: Fields, bundle: Bundle) -> Case:
-    name = fields.text("name", required=True)
-    fields.what = f"case `{name}`"
-    profile, agent = fields.text("profile"), fields.text("agent")
-    subject_node = fields.node("subject")
-    subject = _party(subject_node, "user", fields.problems) if subject_node is not None else Party("", "")
-    if subject_node is None:
-        _known(fields, "profile", profile, bundle.profiles)
-        agent = agent or next(iter(bundle.profiles[profile].agents if profile in bundle.profiles else ()), "")
-        _known(fields, "agent", agent, bundle.agents)
-    pep = fields.text("pep") or next(iter(bundle.peps), CONTROL_PLANE)
-    inputs_node = fields.node("inputs")
-    inputs = plain(inputs_node) if inputs_node is not None else {}
-    steps = tuple(_step(item, subject, pep, bundle, fields.problems) for item in fields.items("steps"))
-    if not steps:
-        fields.missing("steps")
-    mark, vouched_by = fields.mark, fields.text("vouched_by")
-    fields.done()
-    given = inputs if isinstance(inputs, dict) else {}
-    return Case(name, mark, profile, agent, given, steps, vouched_by)
-
-
-def _known(fields: Fields, key: str, name: str, names: object) -> None:
-    choices = cast("dict[str, object]", names)
-    if name not in choices:
-        hint = did_you_mean(name, choices)
-        fields.problems.error(f"unknown_{key}", fields.place(key), f"there is no {key} `{name}`", hint)
-
-
-def _step(node: Node, subject: Party, pep: str, bundle: Bundle, problems: Problems) -> Step:
-    fields = Fields("a step", node, problems)
-    opens = fields.node("open")
-    if opens is not None:
-        inner = Fields("`open`", opens, problems)
-        given = inner.node("inputs")
-        values = plain(given) if given is not None else {}
-        inner.done()
-        fields.done()
-        empty = Question(subject, "", Party("", ""))
-        return Step(fields.mark, empty, "", "", values if isinstance(values, dict) else {})
-    check = fields.node("check")
-    if check is None:
-        fields.missing("check")
-    asked = Fields("`check`", check or Table({}, fields.mark), problems)
-    action = asked.text("action", required=check is not None)
-    kind = bundle.actions[action].resource_type if action in bundle.actions else ""
-    resource_node = asked.node("resource")
-    resource = _party(resource_node, kind, problems) if resource_node is not None else Party(kind, "")
-    args = asked.node("args")
-    question = Question(
-        subject, action, resource, json_text(args) if args is not None else "{}", pep=asked.text("pep", default=pep)
-    )
-    asked.done()
-    effects = tuple(effect.value for effect in Effect)
-    expect = fields.choice("expect", effects, "")
-    if not expect:
-        fields.missing("expect")
-    reason = fields.choice("reason", tuple(REASONS), "")
-    fields.done()
-    return Step(fields.mark, question, expect, reason)
-
-
-def _party(node: Node, kind: str, problems: Problems) -> Party:
-    if isinstance(node, Scalar):
-        return Party(kind, node.text)
-    fields = Fields("a subject or resource", node, problems)
-    properties = fields.node("properties")
-    values = plain(properties) if properties is not None else {}
-    party = Party(
-        fields.text("type", default=kind),
-        fields.text("id", required=True),
-        values if isinstance(values, dict) else {},
-    )
-    fields.done()
-    return party
-
-
-def json_text(node: Node) -> str:
-    """A YAML value as JSON text, numbers with the digits that stand in the file."""
-    if isinstance(node, Table):
-        return "{" + ", ".join(f"{json.dumps(key)}: {json_text(one)}" for key, (_, one) in node.entries.items()) + "}"
-    if isinstance(node, Listing):
-        return "[" + ", ".join(json_text(item) for item in node.items) + "]"
-    if node.kind is Kind.NULL:
-        return "null"
-    return json.dumps(node.text) if node.kind is Kind.TEXT else node.text

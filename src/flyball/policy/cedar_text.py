@@ -11,7 +11,7 @@ import re
 
 from flyball.policy.bundle import Policy
 from flyball.policy.diagnostics import Mark, Problems, did_you_mean
-from flyball.task.profile import Reaction
+from flyball.task.rules import Reaction
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _WORDS = ("true", "false", "if", "then", "else", "in", "like", "has", "is", "__cedar")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from flyball.identity.spiffe_id import SpiffeId
 from flyball.kernel.errors import InvalidInput
+from flyball.policy.actions import BUILT_IN_ACTIONS
 from flyball.policy.bundle import Bundle, Pep
+from flyball.policy.check_intent import check_flow, check_rule
 from flyball.policy.diagnostics import Mark, Problems, did_you_mean
-from flyball.policy.manifest import BUILT_IN_ACTIONS
-from flyball.task.profile import Bound, FromInput, InputType, Op, Profile, Rule, Sum, canonical_value
+from flyball.task.profile import InputType, Profile, canonical_value
+from flyball.task.rules import Bound, FromInput, Op, Rule, Sum
 
 #: Which operators fit which type of argument.
 _OPS = {
@@ -20,13 +20,13 @@ _OPS = {
     "strings": {Op.ONE_OF, Op.PREFIX, Op.LENGTH},
     "any": set[Op](),
 }
-_INPUT_FITS = {
-    "string": {InputType.STRING, InputType.DATE},
+_INPUT_FITS: dict[str, set[InputType]] = {
+    "string": {kind for kind in InputType if kind.wire == "string" and kind is not InputType.TEXT},
     "long": {InputType.LONG},
     "decimal": {InputType.DECIMAL, InputType.LONG},
     "bool": {InputType.BOOL},
 }
-_COUNTED = {InputType.STRING, InputType.LONG, InputType.DATE, InputType.DECIMAL}
+_COUNTED = set(InputType) - {InputType.BOOL, InputType.TEXT}
 
 
 def check_bundle(bundle: Bundle, problems: Problems) -> None:
@@ -47,20 +47,12 @@ class _Check:
         self.bundle = bundle
         self.problems = problems
 
-    def known(self, kind: str, name: str, names: Iterable[str], mark: Mark, code: str) -> bool:
-        """Whether `name` is one of `names`; noted where it is not."""
-        choices = tuple(names)
-        if name in choices or not name:
-            return name in choices
-        self.problems.error(code, mark, f"there is no {kind} `{name}`", did_you_mean(name, choices), len(name))
-        return False
-
     def agents(self) -> None:
         seen: dict[str | int, str] = {}
         for name, agent in self.bundle.agents.items():
             mark = self.bundle.place(f"agent:{name}")
             place = self.bundle.place(f"agent:{name}/owner")
-            self.known("owner", agent.owner, self.bundle.owners, place, "unknown_owner")
+            self.problems.known("owner", agent.owner, self.bundle.owners, place, "unknown_owner")
             for proof in (*agent.ids, *(() if agent.uid is None else (agent.uid,))):
                 other = seen.setdefault(proof, name)
                 if other != name:
@@ -85,8 +77,10 @@ class _Check:
             if name in BUILT_IN_ACTIONS:
                 continue
             place = bundle.place(f"action:{name}/resource")
-            self.known("resource type", action.resource_type, bundle.resource_types, place, "unknown_resource_type")
-            self.known(
+            self.problems.known(
+                "resource type", action.resource_type, bundle.resource_types, place, "unknown_resource_type"
+            )
+            self.problems.known(
                 "access class",
                 action.access_class,
                 bundle.classes,
@@ -105,7 +99,7 @@ class _Check:
             for access in target.accesses.values():
                 for grant in access.grants:
                     place = self.bundle.place(f"grant:{target.name}/{access.name}/{grant.action}")
-                    self.known("action", grant.action, self.bundle.actions, place, "unknown_action")
+                    self.problems.known("action", grant.action, self.bundle.actions, place, "unknown_action")
 
     def peps(self) -> None:
         seen: dict[str, str] = {}
@@ -133,7 +127,7 @@ class _Check:
                 )
         place = self.bundle.place(f"pep:{pep.name}/may_assert_subject")
         for name in pep.may_assert_subject:
-            self.known("resource type", name, self.bundle.resource_types, place, "unknown_resource_type")
+            self.problems.known("resource type", name, self.bundle.resource_types, place, "unknown_resource_type")
         if pep.is_agent and (pep.may_assert_subject or pep.may_report):
             self.problems.error(
                 "agent_vouches_for_itself",
@@ -144,12 +138,14 @@ class _Check:
     def profile(self, profile: Profile) -> None:
         bundle, name = self.bundle, profile.name
         for agent in profile.agents:
-            self.known("agent", agent, bundle.agents, bundle.place(f"profile:{name}/agent:{agent}"), "unknown_agent")
+            self.problems.known(
+                "agent", agent, bundle.agents, bundle.place(f"profile:{name}/agent:{agent}"), "unknown_agent"
+            )
         for opener in profile.openers:
             place = bundle.place(f"profile:{name}/opener:{opener}")
             if opener in profile.agents:
                 continue
-            if self.known("agent", opener, bundle.agents, place, "unknown_opener"):
+            if self.problems.known("agent", opener, bundle.agents, place, "unknown_opener"):
                 self.problems.error(
                     "not_in_this_version",
                     place,
@@ -159,17 +155,22 @@ class _Check:
                 )
         for credential in profile.credentials.values():
             key = f"credential:{name}/{credential.name}"
-            if self.known("target", credential.target, bundle.targets, bundle.place(f"{key}/target"), "unknown_target"):
+            if self.problems.known(
+                "target", credential.target, bundle.targets, bundle.place(f"{key}/target"), "unknown_target"
+            ):
                 accesses = bundle.targets[credential.target].accesses
-                self.known("access", credential.access, accesses, bundle.place(f"{key}/access"), "unknown_access")
+                self.problems.known(
+                    "access", credential.access, accesses, bundle.place(f"{key}/access"), "unknown_access"
+                )
         issuers = self.issuers()
         for spec in profile.inputs.values():
             for issuer in spec.vouched_by:
                 place = bundle.place(f"input:{name}/{spec.name}/vouched_by")
                 if not self.workload_of_ours(issuer):
-                    self.known("voucher issuer", issuer, issuers, place, "unknown_voucher_issuer")
+                    self.problems.known("voucher issuer", issuer, issuers, place, "unknown_voucher_issuer")
         for rule in profile.allow:
             self.rule(profile, rule)
+        check_flow(bundle, profile, self.problems)
 
     def issuers(self) -> tuple[str, ...]:
         """Who may vouch for inputs beside single workloads: the OIDC issuers whose tokens are taken."""
@@ -191,7 +192,7 @@ class _Check:
     def rule(self, profile: Profile, rule: Rule) -> None:
         bundle = self.bundle
         place = bundle.place(f"rule:{rule.id}/action")
-        if not self.known("action", rule.action, bundle.actions, place, "unknown_action"):
+        if not self.problems.known("action", rule.action, bundle.actions, place, "unknown_action"):
             return
         action = bundle.actions[rule.action]
         if rule.action in BUILT_IN_ACTIONS:
@@ -208,9 +209,18 @@ class _Check:
                 f"`{rule.action}` has an argument `columns`, and the entries of `on` name different ones",
                 "write a rule for each",
             )
+        check_rule(bundle, profile, rule, self.problems)
         for bound in rule.where:
             mark = bundle.place(f"rule:{rule.id}/where:{bound.arg}")
-            if self.known("argument", bound.arg, action.args, mark, "unknown_argument"):
+            if "." in bound.arg or "[" in bound.arg:
+                self.problems.error(
+                    "wrong_bound",
+                    mark,
+                    "a path into an argument takes `from` and `free`, and no other bound",
+                    'write a constant as a source: `from: ["=value"]`',
+                    len(bound.arg),
+                )
+            elif self.problems.known("argument", bound.arg, action.args, mark, "unknown_argument"):
                 mark = bundle.place(f"rule:{rule.id}/where:{bound.arg}/{bound.op.value}")
                 self.bound(profile, bound, action.args[bound.arg], mark)
         for total in (*rule.budget.sums, *(total for across in rule.across for total in across.sums)):
@@ -219,7 +229,7 @@ class _Check:
             mark = bundle.place(f"rule:{rule.id}/budget")
             if isinstance(across.per, FromInput):
                 mark = bundle.place(f"rule:{rule.id}/once_per:{across.per.name}")
-                if self.known("input", across.per.name, profile.inputs, mark, "unknown_input"):
+                if self.problems.known("input", across.per.name, profile.inputs, mark, "unknown_input"):
                     spec = profile.inputs[across.per.name]
                     if spec.type not in _COUNTED:
                         self.problems.error("wrong_bound", mark, f"nothing is counted once per {spec.type.value}")
@@ -231,7 +241,7 @@ class _Check:
     def total(self, profile: Profile, rule: Rule, total: Sum) -> None:
         mark = self.bundle.place(f"rule:{rule.id}/sum:{total.arg}")
         args = self.bundle.actions[rule.action].args
-        if not self.known("argument", total.arg, args, mark, "unknown_argument"):
+        if not self.problems.known("argument", total.arg, args, mark, "unknown_argument"):
             return
         if args[total.arg] not in ("long", "decimal"):
             self.problems.error("wrong_bound", mark, f"`{total.arg}` is a {args[total.arg]} and cannot be summed")
@@ -263,7 +273,9 @@ class _Check:
 
     def from_input(self, profile: Profile, value: object, kind: str, mark: Mark) -> None:
         """Note an input that is not there or does not fit an argument of type `kind`."""
-        if isinstance(value, FromInput) and self.known("input", value.name, profile.inputs, mark, "unknown_input"):
+        if isinstance(value, FromInput) and self.problems.known(
+            "input", value.name, profile.inputs, mark, "unknown_input"
+        ):
             spec = profile.inputs[value.name]
             if spec.type not in _INPUT_FITS.get(kind, ()):
                 self.problems.error(

@@ -23,8 +23,11 @@ from flyball.policy.cedar_text import quote
 from flyball.policy.diagnostics import Diagnostic, Mark, Problems
 from flyball.policy.lint import Cooperative, lint
 from flyball.policy.load import read_bundle, refuse
+from flyball.policy.program import Sources, flow_json, rule_json
+from flyball.policy.returns import template_json
 from flyball.policy.validate import validate_compiled
-from flyball.task.profile import Across, Bound, FromInput, Op, Profile, Resource, Rule, Sum
+from flyball.task.profile import Profile
+from flyball.task.rules import Resource, Rule
 
 _CEDAR_TYPES = {"string": "String", "long": "Long", "decimal": "decimal", "bool": "Bool", "strings": "Set<String>"}
 
@@ -89,6 +92,7 @@ def compile_bundle(bundle: Bundle, problems: Problems) -> Compiled:
                 "class": action.access_class,
                 "args": dict(action.args),
                 "taskless": action.taskless,
+                **({} if action.returns is None else {"returns": template_json(action.returns)}),
             }
             for name, action in bundle.actions.items()
         },
@@ -123,7 +127,7 @@ def schema_text(bundle: Bundle) -> tuple[str, int]:
     inputs: dict[str, str] = {}
     for profile in bundle.profiles.values():
         inputs.update({spec.name: _CEDAR_TYPES[spec.type.wire] for spec in profile.inputs.values()})
-    task = f'{{ "id": String, "profile": String, "owner": String, "inputs": {_record(inputs)} }}'
+    task = f'{{ "id": String, "profile": String, "owner": String, "inputs": {_record(inputs)}, "labels": Set<String> }}'
     out.append(f"  type Task = {task};")
     subjects = sorted(set(bundle.subject_types.values()))
     for name, action in bundle.actions.items():
@@ -133,7 +137,8 @@ def schema_text(bundle: Bundle) -> tuple[str, int]:
             who, context = ", ".join(subjects), f'{{ "args": {args}, "pep": String }}'
         else:
             who = "Agent"
-            context = f'{{ "task": Task, "args": {args}, "intent": Intent, "pep": String }}'
+            origins = _record(dict.fromkeys(action.args, "Set<String>"))
+            context = f'{{ "task": Task, "args": {args}, "origins": {origins}, "intent": Intent, "pep": String }}'
         out.append(f"  action {quote(name)} appliesTo {{")
         out.append(f"    principal: [{who}], resource: [{resource}], context: {context}")
         out.append("  };")
@@ -169,7 +174,10 @@ def _policy(policy: Policy) -> Json:
 
 def _profile(bundle: Bundle, profile: Profile) -> Mapping[str, Json]:
     mark = bundle.place(f"profile:{profile.name}")
-    rules: list[Json] = [dict(_rule(bundle, rule)) for rule in (*profile.allow, *implied_rules(profile))]
+    sources = Sources()
+    rules: list[Json] = [
+        dict(rule_json(bundle, profile, rule, sources)) for rule in (*profile.allow, *implied_rules(profile))
+    ]
     policies: list[Json] = []
     for rule in (*profile.allow, *implied_rules(profile)):
         at = bundle.places.get(f"rule:{rule.id}", mark)
@@ -181,7 +189,8 @@ def _profile(bundle: Bundle, profile: Profile) -> Mapping[str, Json]:
         "rules": rules,
         "budget": {} if profile.budget_calls is None else {"calls": profile.budget_calls},
         "checks_per_second": profile.checks_per_second,
-        "reaction": profile.on_deviation.value,
+        "sources": sources.json(),
+        **flow_json(bundle, profile),
         "time": {"ttl_ms": profile.ttl_ms, "heartbeat_ms": profile.heartbeat_ms},
     }
     out["digest"] = "sha256:" + hashlib.sha256(canonical({**out, **_unseen_by_the_plane(profile)})).hexdigest()
@@ -212,61 +221,6 @@ def permit_text(rule: Rule) -> str:
         f"permit(principal, action == Flyball::Action::{quote(rule.action)}, resource)\n"
         f"when {{ context.intent.rule == {quote(rule.id)} && context.intent.within }};"
     )
-
-
-def _rule(bundle: Bundle, rule: Rule) -> dict[str, Json]:
-    args = bundle.actions[rule.action].args if rule.action in bundle.actions else {}
-    where: list[Json] = [_bound(bound, args.get(bound.arg, "string")) for bound in rule.where]
-    columns = rule.on[0].columns if rule.on else ()
-    if columns and args.get("columns") == "strings":
-        where.append({"arg": "columns", "op": "one_of", "value": {"const": list(columns)}})
-    budget: dict[str, Json] = {"sums": [_sum(total) for total in rule.budget.sums]}
-    if rule.budget.calls is not None:
-        budget["calls"] = rule.budget.calls
-    return {
-        "id": rule.id,
-        "action": rule.action,
-        "on": list(dict.fromkeys(resource.id for resource in rule.on)),
-        "where": where,
-        "budget": budget,
-        "across": [_across(across) for across in rule.across],
-    }
-
-
-def _bound(bound: Bound, kind: str) -> Json:
-    value = bound.value
-    if isinstance(value, FromInput):
-        return {"arg": bound.arg, "op": bound.op.value, "value": {"input": value.name}}
-    constant: Json
-    if isinstance(value, tuple):
-        constant = [_constant(one, kind) for one in value]
-    elif bound.op is Op.LENGTH:
-        constant = int(str(value)) if str(value).isdecimal() else 0
-    else:
-        constant = _constant(value, kind)
-    return {"arg": bound.arg, "op": bound.op.value, "value": {"const": constant}}
-
-
-def _constant(value: str | int | bool, kind: str) -> Json:
-    """A constant in the JSON type of its argument: a decimal stays text, so that it keeps its digits."""
-    if kind == "long" and isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,19}", value):
-        return int(value)
-    return value
-
-
-def _sum(total: Sum) -> Json:
-    limit: Json = {"input": total.maximum.name} if isinstance(total.maximum, FromInput) else {"const": total.maximum}
-    return {"arg": total.arg, "max": limit}
-
-
-def _across(across: Across) -> Json:
-    per: Json = {"input": across.per.name} if isinstance(across.per, FromInput) else across.per
-    return {
-        "per": per,
-        "window_ms": across.window_ms,
-        "calls": across.calls,
-        "sums": [_sum(total) for total in across.sums],
-    }
 
 
 def _entities(bundle: Bundle, problems: Problems) -> list[Json]:

@@ -111,6 +111,14 @@ class Problems:
         """Note a finding that is shown and does not refuse the bundle."""
         self._add(Severity.WARNING, mark, (code, message, hint), width)
 
+    def known(self, kind: str, name: str, names: Iterable[str], mark: Mark, code: str) -> bool:
+        """Whether `name` is one of `names`; an error with a "did you mean" where it is not."""
+        choices = tuple(names)
+        if name in choices or not name:
+            return name in choices
+        self.error(code, mark, f"there is no {kind} `{name}`", did_you_mean(name, choices), len(name))
+        return False
+
     def _add(self, severity: Severity, mark: Mark, said: tuple[str, str, str], width: int) -> None:
         code, message, hint = said
         lines = self._lines.get(mark.file, [])

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from flyball.kernel.json import Json
+from flyball.policy import explain_origin
 from flyball.policy.compile import Compiled, implied_rules
 from flyball.policy.diagnostics import did_you_mean, visible
-from flyball.policy.lint import limits_of
 from flyball.policy.verdict import OUR_FAULTS, REASONS
-from flyball.task.profile import Bound, BoundValue, FromInput, Op, Profile, Resource, Rule
+from flyball.policy.words import limits_of
+from flyball.task.profile import Profile
+from flyball.task.rules import Bound, BoundValue, FromInput, Op, Resource, Rule
 from flyball.task.task import Input
 
 
@@ -64,6 +66,7 @@ def explain(
     profile: str = "",
     inputs: Mapping[str, Input] | None = None,
     args: Mapping[str, Json] | None = None,
+    erased: bool = False,
 ) -> Explanation:
     """Explain one `decided` record.
 
@@ -73,8 +76,9 @@ def explain(
         profile: the task's profile; taken from the record's rule where it is not given.
         inputs: the task's inputs; None where they are erased or not at hand.
         args: the call's arguments, unsealed; None where they are erased or not at hand.
+        erased: whether the task's data key is gone, and with it every value of the task's.
     """
-    return _Explainer(body, compiled, profile, inputs, args).explain()
+    return _Explainer(body, compiled, profile, inputs, args, erased=erased).explain()
 
 
 class _Explainer:
@@ -85,11 +89,16 @@ class _Explainer:
         profile: str,
         inputs: Mapping[str, Input] | None,
         args: Mapping[str, Json] | None,
+        *,
+        erased: bool,
     ) -> None:
         self.body = body
         self.compiled = compiled
         self.inputs = inputs
         self.args = args
+        self.erased = erased
+        breach = body.get("breach")
+        self.breach: Mapping[str, Json] = breach if isinstance(breach, dict) else {}
         self.action = _text(body.get("action"))
         self.reasons = _texts(body.get("reasons"))
         resource = body.get("resource")
@@ -146,6 +155,8 @@ class _Explainer:
             yield "declared", ", ".join(known) or "none"
             if unknown:
                 yield "unknown", ", ".join(unknown)
+        elif self.breach:
+            yield from explain_origin.facts(self.breach, self.args, erased=self.erased)
         elif reason in OUR_FAULTS:
             yield "note", "this is not the agent's doing and counts as no deviation"
 
@@ -162,7 +173,8 @@ class _Explainer:
                     verb = "failed" if fails else "not decided"
                     yield verb, f"{bound.arg} was {said}; the bound is {bound.op.value} {limit}"
         if self.args is None:
-            yield "note", "the arguments are sealed or erased, so the bound that failed cannot be named"
+            gone = "are gone: the task's data key is erased" if self.erased else "are sealed"
+            yield "note", f"the arguments {gone}, so the bound that failed cannot be named"
 
     def _argument(self, name: str) -> tuple[bool, str]:
         return (True, str(self.args[name])) if self.args is not None and name in self.args else (False, "")
@@ -198,6 +210,14 @@ class _Explainer:
                 yield "policy", f"{policy.id} ({policy.mark.file}:{policy.mark.line})" + (f": {said}" if said else "")
 
     def _context(self) -> Iterator[tuple[str, str]]:
+        if approval := _text(self.body.get("approval")):
+            asks = approval == _text(self.body.get("decision"))
+            yield (
+                "approval",
+                "a person is asked, by this decision's id" if asks else f"allowed by what {approval} asked",
+            )
+        if labels := _texts(self.body.get("labels")):
+            yield "labels", f"the task has from here on: {', '.join(labels)}"
         if reaction := _text(self.body.get("reaction")):
             yield "reaction", f"{reaction}, as the profile or policy says for a deviation"
         for one in self.compiled.cooperative.get(self.profile.name if self.profile else "", ()):
@@ -210,6 +230,12 @@ class _Explainer:
     def _change(self, reason: str) -> str:
         place = self.compiled.bundle.places.get(f"profile:{self.profile.name}") if self.profile else None
         where = place.file if place else "the profile"
+        if reason == "origin_mismatch":
+            return explain_origin.change(self.breach, where)
+        if reason in explain_origin.CHANGES:
+            rule = _text(self.breach.get("rule")) or next((one.id for one in self.rules), "the rule")
+            decision = _text(self.body.get("decision"))
+            return explain_origin.CHANGES[reason].format(rule=rule, where=where, decision=decision)
         if reason == "action_not_in_profile":
             return f"a rule in {where}: {{action: {self.action}, on: [{self.resource}]}}"
         if reason == "resource_not_in_profile":

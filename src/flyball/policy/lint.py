@@ -6,6 +6,8 @@
 3. A rule that only the agent itself asks about rests on its cooperation, and is listed as such.
 4. A bound that the agent chooses for itself is none.
 5. Times that make no sense, rules that never decide, names that nobody uses.
+
+What it promises of provenance is held to the same in `lint_intent`.
 """
 
 from __future__ import annotations
@@ -16,17 +18,10 @@ from dataclasses import dataclass
 from flyball.kernel.json import Json
 from flyball.policy.bundle import Bundle, Grant
 from flyball.policy.diagnostics import Problems
-from flyball.task.profile import (
-    MAX_HEARTBEAT_MS,
-    MAX_TTL_MS,
-    MIN_HEARTBEAT_MS,
-    Across,
-    FromInput,
-    Op,
-    Profile,
-    Resource,
-    Rule,
-)
+from flyball.policy.lint_intent import lint_intent
+from flyball.policy.words import limits_of
+from flyball.task.profile import MAX_HEARTBEAT_MS, MAX_TTL_MS, MIN_HEARTBEAT_MS, Profile
+from flyball.task.rules import FromInput, Resource, Rule
 
 _LONG_TTL_MS = 24 * 3_600_000
 _LONG_HEARTBEAT_MS = 5 * 60_000
@@ -55,38 +50,11 @@ def lint(bundle: Bundle, problems: Problems) -> Mapping[str, tuple[Cooperative, 
         _grants_within_allow(bundle, profile, problems)
         _rules_that_never_decide(bundle, profile, problems)
         _own_bounds(bundle, profile, problems)
+        lint_intent(bundle, profile, problems)
         found[name] = (*_cooperative_rules(bundle, profile, problems), *_cooperative_profile(bundle, profile))
     _unused(bundle, problems)
     _permits_without_effect(bundle, problems)
     return found
-
-
-def limits_of(rule: Rule) -> str:
-    """A rule's limits in words, for example `amount max $inputs.limit; calls 1; once per ticket`."""
-    parts: list[str] = []
-    for bound in rule.where:
-        op = {Op.ONE_OF: "one of", Op.EQ: "is", Op.LENGTH: "length"}.get(bound.op, bound.op.value)
-        parts.append(f"{bound.arg} {op} {_shown(bound.value)}")
-    if rule.budget.calls is not None:
-        parts.append(f"calls {rule.budget.calls}")
-    parts += [f"total {total.arg} {_shown(total.maximum)}" for total in rule.budget.sums]
-    parts += [_across(across) for across in rule.across]
-    return "; ".join(parts)
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, FromInput):
-        return f"$inputs.{value.name}"
-    return ", ".join(str(one) for one in value) if isinstance(value, tuple) else str(value)
-
-
-def _across(across: Across) -> str:
-    if isinstance(across.per, FromInput):
-        return f"once per {across.per.name}"
-    parts = [] if across.calls is None else [f"calls {across.calls}"]
-    parts += [f"total {total.arg} {_shown(total.maximum)}" for total in across.sums]
-    window = "" if across.window_ms is None else f" in {across.window_ms // 1000} s"
-    return f"per {across.per}: {', '.join(parts)}{window}"
 
 
 def grants_of(bundle: Bundle, profile: Profile) -> Iterator[tuple[str, Grant]]:
@@ -228,15 +196,19 @@ def _rules_that_never_decide(bundle: Bundle, profile: Profile, problems: Problem
         problems.warning("allows_nothing", bundle.place(f"profile:{profile.name}/allow"), "this profile allows nothing")
     for position, rule in enumerate(profile.allow):
         for other_position, other in enumerate(profile.allow):
-            if other is rule or other.action != rule.action or other.limited:
+            if other is rule or other.action != rule.action or not other.decides_always:
                 continue
             wider = not other.on or (bool(rule.on) and all(any(w.covers(one) for w in other.on) for one in rule.on))
-            if wider and (rule.limited or other_position < position):
+            earlier = other_position < position
+            if wider and (earlier or (rule.limited and not other.limited)):
+                number = other.id.rsplit("/", 1)[1]
                 problems.warning(
                     "unreachable_rule",
                     bundle.place(f"rule:{rule.id}"),
-                    f"rule {other.id.rsplit('/', 1)[1]} allows the same without limits, so this one decides nothing",
-                    "narrow the other rule, or leave this one out",
+                    f"rule {number} allows the same without limits, so this one decides nothing"
+                    if not other.limited
+                    else f"rule {number} answers for every such call, so this one is never tried",
+                    "narrow the other rule, or leave this one out" if not other.limited else "put this one before it",
                 )
                 break
 

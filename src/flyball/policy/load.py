@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import cast
 
 from flyball.kernel.json import Json
+from flyball.policy.actions import read_sheet
 from flyball.policy.bundle import Bundle, Policy, digest_of, read_files
 from flyball.policy.cedar_text import split_policies
 from flyball.policy.check import check_bundle
 from flyball.policy.diagnostics import BundleRefused, Mark, Problems
 from flyball.policy.intent import read_profile
 from flyball.policy.manifest import Manifest, read_manifest
+from flyball.policy.provenance import resolve
 from flyball.policy.yaml import parse
 from flyball.task.profile import Profile
 
@@ -32,6 +34,7 @@ def read_bundle(folder: Path) -> tuple[Bundle, Problems]:
     manifest = Manifest()
     if (data := files.get("bundle.yaml")) is not None and (node := parse("bundle.yaml", data, problems)) is not None:
         manifest = read_manifest(node, problems)
+    labels = list(manifest.labels)
     profiles: dict[str, Profile] = {}
     policies: list[Policy] = []
     for name, data in files.items():
@@ -42,6 +45,10 @@ def read_bundle(folder: Path) -> tuple[Bundle, Problems]:
                 problems.error("profile_twice", places[f"profile:{profile.name}"], f"a second profile `{profile.name}`")
             elif profile is not None:
                 profiles[profile.name] = profile
+        elif name.startswith("tools/"):
+            node = parse(name, data, problems)
+            if node is not None:
+                labels += read_sheet(name, node, problems, manifest.actions, manifest.places)
         elif name.startswith("policies/"):
             policies += split_policies(name, _text(name, data, problems), problems)
     places.update(manifest.places)
@@ -67,7 +74,9 @@ def read_bundle(folder: Path) -> tuple[Bundle, Problems]:
         entities=_entities(files.get("entities.json"), problems),
         tests={name: data for name, data in files.items() if name.startswith("tests/")},
         places=places,
+        labels=tuple(sorted(set(labels))),
     )
+    bundle = resolve(bundle)
     check_bundle(bundle, problems)
     return bundle, problems
 

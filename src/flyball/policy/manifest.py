@@ -8,18 +8,14 @@ from dataclasses import dataclass, field
 from flyball.identity.agents import AgentDecl, compile_pattern
 from flyball.kernel.errors import ConfigError
 from flyball.kernel.json import Json
-from flyball.policy.bundle import ARG_TYPES, Access, AccessClass, Action, Grant, Pep, Target
+from flyball.policy.actions import BUILT_IN_ACTIONS, read_actions, read_labels
+from flyball.policy.allow import read_resources
+from flyball.policy.bundle import Access, AccessClass, Action, Grant, Pep, Target
 from flyball.policy.cedar_text import entity_type, is_identifier
 from flyball.policy.diagnostics import Mark, Problems
-from flyball.policy.intent import read_resources
 from flyball.policy.reader import Fields, describe
 from flyball.policy.yaml import Kind, Node, Scalar, plain
 
-#: Always there, and not to be declared again. See ARCHITECTURE.md, "credential".
-BUILT_IN_ACTIONS = {
-    "task.open": Action("task.open", "profile", "write"),
-    "credential.issue": Action("credential.issue", "credential", "write"),
-}
 BUILT_IN_TYPES = {"profile": "Flyball::Profile", "credential": "Flyball::Credential"}
 #: The control plane's own name as an enforcement point.
 CONTROL_PLANE = "flyball"
@@ -38,6 +34,7 @@ class Manifest:
     subject_types: dict[str, str] = field(default_factory=dict)
     generated: set[str] = field(default_factory=set)
     actions: dict[str, Action] = field(default_factory=lambda: dict(BUILT_IN_ACTIONS))
+    labels: tuple[str, ...] = ()
     classes: dict[str, AccessClass] = field(default_factory=lambda: {"default": AccessClass("default")})
     peps: dict[str, Pep] = field(default_factory=dict)
     targets: dict[str, Target] = field(default_factory=dict)
@@ -57,7 +54,8 @@ def read_manifest(node: Node, problems: Problems) -> Manifest:
     _types(top, "resource_types", "resource type", out.resource_types, out)
     _types(top, "subject_types", "subject type", out.subject_types, out)
     _classes(top, out)
-    _actions(top, out, problems)
+    read_actions(top, out.actions, out.places)
+    out.labels = read_labels(top)
     _peps(top, out, problems)
     _targets(top, out, problems)
     _identity(top, out)
@@ -83,7 +81,9 @@ def _agents(top: Fields, out: Manifest) -> None:
             except ConfigError as error:
                 fields.problems.error("agent_pattern", at, error.detail, error.hint, len(pattern))
         uid = fields.whole("uid", most=2**32 - 2)
-        out.agents[name] = AgentDecl(name, tuple(ids), fields.text("owner", required=True), uid)
+        out.agents[name] = AgentDecl(
+            name, tuple(ids), fields.text("owner", required=True), uid, fields.text("instance")
+        )
         out.places[f"agent:{name}/owner"] = fields.at("owner")
         out.groups[name] = tuple(value for value, _ in fields.texts("groups"))
         if "ids" not in fields and uid is None:
@@ -131,43 +131,6 @@ def _classes(top: Fields, out: Manifest) -> None:
             record=fields.choice("record", ("durable", "buffered"), "durable"),
         )
         fields.done()
-
-
-def _actions(top: Fields, out: Manifest, problems: Problems) -> None:
-    for name, mark, fields in top.tables("actions", "action"):
-        out.places[f"action:{name}"] = mark
-        if name in BUILT_IN_ACTIONS:
-            problems.error("built_in", mark, f"action `{name}` is built in", "leave it out", len(name))
-        args: dict[str, str] = {}
-        for arg, arg_mark, node in fields.named("args", "argument"):
-            kind = node.text if isinstance(node, Scalar) else ""
-            if kind not in ARG_TYPES:
-                problems.error(
-                    "wrong_choice",
-                    node.mark,
-                    f"argument `{arg}` of action `{name}` must have a type, not {kind or describe(node)}",
-                    f"one of {', '.join(ARG_TYPES)}",
-                )
-                continue
-            if not is_identifier(arg):
-                problems.error(
-                    "wrong_name", arg_mark, f"`{arg}` cannot name an argument", "use letters, digits and `_`"
-                )
-                continue
-            args[arg] = kind
-        action = Action(
-            name,
-            resource_type=fields.text("resource", required=True),
-            effect=fields.choice("effect", ("read", "write"), "write"),
-            access_class=fields.text("class", default="default"),
-            args=args,
-            taskless=fields.flag("taskless"),
-        )
-        out.places[f"action:{name}/resource"] = fields.at("resource")
-        out.places[f"action:{name}/class"] = fields.at("class")
-        fields.done()
-        if name not in BUILT_IN_ACTIONS:
-            out.actions[name] = action
 
 
 def _peps(top: Fields, out: Manifest, problems: Problems) -> None:

@@ -167,6 +167,13 @@ class Fields:
             seen.add(value)
         return tuple((value, mark) for value, mark in found if value)
 
+    def listed(self, key: str) -> tuple[Node, ...]:
+        """A list of values of any shape; a single value counts as a list of one."""
+        node = self.node(key)
+        if node is None:
+            return ()
+        return node.items if isinstance(node, Listing) else (node,)
+
     def items(self, key: str) -> tuple[Node, ...]:
         """A list of values of any shape."""
         node = self.node(key)
@@ -185,8 +192,8 @@ class Fields:
             empty = isinstance(node, Scalar) and node.kind is Kind.NULL
             yield name, mark, Fields(f"{what} `{name}`", Table({}, mark) if empty else node, self.problems)
 
-    def named(self, key: str, what: str) -> Iterator[tuple[str, Mark, Node]]:
-        """A map from names to values of any shape, as (name, place of the name, value)."""
+    def named(self, key: str, what: str, form: re.Pattern[str] = NAME) -> Iterator[tuple[str, Mark, Node]]:
+        """A map from names of this form to values of any shape, as (name, place of the name, value)."""
         node = self.node(key)
         if node is None:
             return
@@ -194,7 +201,7 @@ class Fields:
             self.problems.error("wrong_shape", node.mark, f"`{key}` of {self.what} must be a map, not {describe(node)}")
             return
         for name, (mark, value) in node.entries.items():
-            if not NAME.fullmatch(name):
+            if not form.fullmatch(name):
                 self.problems.error(
                     "wrong_name",
                     mark,

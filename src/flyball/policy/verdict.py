@@ -20,11 +20,17 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One engine's answer: the effect, reason codes, and the ids of the policies that decided."""
+    """One engine's answer: the effect, reason codes, and the ids of the policies that decided.
+
+    `decision` is the answer's own id, where the engine keeps records; `approval` names the decision that
+    a person must settle before the same call is allowed.
+    """
 
     effect: Effect
     reasons: tuple[str, ...] = ()
     policies: tuple[str, ...] = ()
+    decision: str = ""
+    approval: str = ""
 
 
 #: Every reason code of the decision plane, for operators. See crates/decision/src/verdict.rs.
@@ -45,6 +51,18 @@ REASONS: Mapping[str, str] = {
     "argument_missing": "an argument that the rule bounds was not sent",
     "argument_type": "an argument is not of its declared type",
     "argument_out_of_bounds": "an argument is outside the rule's bounds",
+    "origin_mismatch": "an argument does not come from where the rule demands",
+    "not_asked_for": "nothing in the request asks for this",
+    "out_of_order": "something must be done before this, or was done already that may not be",
+    "label_forbids": "the task or the value carries a label with which this is refused",
+    "too_long": "a free text is longer than the rule allows",
+    "plan_required": "the profile wants a plan of its effects first, and the task declared none",
+    "not_in_plan": "the task's own plan does not hold this effect, or not so often",
+    "approval_required": "a person must approve exactly this call first",
+    "step_up_required": "the user must confirm exactly this call first, by a signed word",
+    "approval_refused": "a person refused this call, or nobody answered in time",
+    "approvals_full": "too many calls of this task wait for a person",
+    "memory_full": "the task's memory of results is full, so origins can no longer be checked",
     "budget_spent": "the task's budget for this is spent",
     "once_per_spent": "this was done once already for this value, or the limit across tasks is reached",
     "quota_exceeded": "more checks per second were asked than the profile provides for",
@@ -73,5 +91,7 @@ OUR_FAULTS = frozenset(
         "engine_error",
         "policy_error",
         "quota_exceeded",
+        "memory_full",
+        "approvals_full",
     }
 )

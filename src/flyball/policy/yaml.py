@@ -44,11 +44,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """A single value. `text` is the source text (quotes and escapes resolved)."""
+    """A single value. `text` is the source text (quotes and escapes resolved); `quoted`: quotes stand around it."""
 
     kind: Kind
     text: str
     mark: Mark
+    quoted: bool = False
+
+    def at(self, offset: int) -> Mark:
+        """Where the character `offset` of a text on one line stands; escapes before it are not counted."""
+        return Mark(self.mark.file, self.mark.line, self.mark.column + offset + self.quoted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +203,7 @@ class _Builder:
 def _scalar(event: yaml.ScalarEvent, mark: Mark) -> Scalar:
     text = event.value
     if event.style is not None:
-        return Scalar(Kind.TEXT, text, mark)
+        return Scalar(Kind.TEXT, text, mark, event.style in ("'", '"'))
     if text in ("true", "false"):
         return Scalar(Kind.BOOL, text, mark)
     if text in ("null", "~", ""):

@@ -21,9 +21,14 @@ class TaskStore(Protocol):
         states: frozenset[TaskState] | None = None,
         agent: str | None = None,
         owner: str | None = None,
+        parent: str | None = None,
         limit: int = 1000,
     ) -> Sequence[Task]:
-        """Tasks that match, newest first."""
+        """Tasks that match, newest first. `parent` names a task whose children are meant."""
+        ...
+
+    def parents(self) -> frozenset[str]:
+        """The tasks that have children which are not closed."""
         ...
 
     def data_key(self, task: str) -> bytes | None:

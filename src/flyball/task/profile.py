@@ -8,59 +8,66 @@ from __future__ import annotations
 
 import datetime
 import re
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from flyball.kernel.errors import InvalidInput
 from flyball.kernel.json import Json
+from flyball.task.rules import (
+    DEFAULT_LADDERS,
+    DEFAULT_MOST_PER_MINUTE,
+    Breach,
+    FromInput,
+    Never,
+    Reaction,
+    Rule,
+    Source,
+)
 from flyball.task.task import Input
 
 #: No task lives longer than a week, and none goes unheard for longer than an hour.
 MAX_TTL_MS = 7 * 24 * 3_600_000
 MAX_HEARTBEAT_MS = 3_600_000
 MIN_HEARTBEAT_MS = 500
-#: Longest text of one input, in characters.
+#: Longest text of one input, in characters, and of one that is running text.
 MAX_INPUT_CHARS = 1024
+MAX_TEXT_CHARS = 16_384
+#: The input that `asked` and the source `request` look at.
+REQUEST = "request"
 
 
 class InputType(StrEnum):
-    """The type of a declared input. A date is a calendar day, `YYYY-MM-DD`; policies see it as text."""
+    """The type of a declared input.
+
+    `text` is running text, in which typed values are found; a `string` is one line. A date is
+    `YYYY-MM-DD`, a datetime `YYYY-MM-DDTHH:MM` with seconds and offset if wanted, money `120.50 EUR`.
+    """
 
     STRING = "string"
+    TEXT = "text"
     LONG = "long"
     DECIMAL = "decimal"
     BOOL = "bool"
     DATE = "date"
+    DATETIME = "datetime"
+    EMAIL = "email"
+    URL = "url"
+    MONEY = "money"
 
     @property
     def wire(self) -> str:
-        """The type as the decision plane knows it."""
-        return "string" if self is InputType.DATE else self.value
+        """The type as the decision plane and policies know it."""
+        return self.value if self in (InputType.LONG, InputType.DECIMAL, InputType.BOOL) else "string"
 
-
-class Reaction(StrEnum):
-    """What a deviation does, from the mildest on. Always: the call that deviates is itself refused."""
-
-    DENY = "deny"
-    FREEZE = "freeze"
-    SUSPEND = "suspend"
-    REVOKE = "revoke"
-    QUARANTINE = "quarantine"
-
-
-class Op(StrEnum):
-    """How an argument is bounded."""
-
-    MAX = "max"
-    MIN = "min"
-    EQ = "eq"
-    ONE_OF = "one_of"
-    PATTERN = "pattern"
-    PREFIX = "prefix"
-    LENGTH = "length"
+    @property
+    def max_chars(self) -> int:
+        """The most characters that one input of this type may have."""
+        return MAX_TEXT_CHARS if self is InputType.TEXT else MAX_INPUT_CHARS
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,108 +96,6 @@ class InputSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class FromInput:
-    """A bound that is taken from the task's input of this name (`$inputs.name`)."""
-
-    name: str
-
-
-#: A bound's value: text, whole number, truth value or list of texts written in the profile, or an input.
-Constant: TypeAlias = "str | int | bool | tuple[str, ...]"
-BoundValue: TypeAlias = "Constant | FromInput"
-
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """One limit on one argument of an action."""
-
-    arg: str
-    op: Op
-    value: BoundValue
-
-
-@dataclass(frozen=True, slots=True)
-class Sum:
-    """The most that a summed argument may reach. `maximum` is a decimal's text or an input."""
-
-    arg: str
-    maximum: str | FromInput
-
-
-@dataclass(frozen=True, slots=True)
-class Across:
-    """A limit that counts across tasks: per agent, per owner, or per value of an input.
-
-    `window_ms` is the length of the window that it counts in; None counts for ever.
-    """
-
-    per: str | FromInput
-    window_ms: int | None
-    calls: int | None
-    sums: tuple[Sum, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What a rule lets one task spend."""
-
-    calls: int | None = None
-    sums: tuple[Sum, ...] = ()
-
-    @property
-    def empty(self) -> bool:
-        """Whether it limits nothing."""
-        return self.calls is None and not self.sums
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """One entry of `on`: a resource id (a trailing `*` makes it a prefix) and, for a table, the columns meant."""
-
-    id: str
-    columns: tuple[str, ...] = ()
-
-    @property
-    def prefix(self) -> bool:
-        """Whether it stands for every id that begins with it."""
-        return self.id.endswith("*")
-
-    def covers(self, other: Resource) -> bool:
-        """Whether everything that `other` stands for is within this."""
-        within = other.id == self.id or (self.prefix and other.id.startswith(self.id[:-1]))
-        columns = not self.columns or (bool(other.columns) and set(other.columns) <= set(self.columns))
-        return within and columns
-
-    def meets(self, other: Resource) -> bool:
-        """Whether some resource is within both."""
-        mine, theirs = self.id.removesuffix("*"), other.id.removesuffix("*")
-        if self.prefix and other.prefix:
-            return mine.startswith(theirs) or theirs.startswith(mine)
-        return self.covers(Resource(other.id)) if self.prefix else other.covers(Resource(self.id))
-
-    def __str__(self) -> str:
-        return f"{self.id}({', '.join(self.columns)})" if self.columns else self.id
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One entry of `allow`. `id` is `<profile>/allow/<n>`, n from 1. An empty `on` means any resource."""
-
-    id: str
-    action: str
-    on: tuple[Resource, ...] = ()
-    where: tuple[Bound, ...] = ()
-    budget: Budget = Budget()
-    across: tuple[Across, ...] = ()
-    cooperative: bool = False
-
-    @property
-    def limited(self) -> bool:
-        """Whether it has limits that a grant at the target cannot express."""
-        return bool(self.where or self.across or not self.budget.empty)
-
-
-@dataclass(frozen=True, slots=True)
 class CredentialSpec:
     """One credential that a task of the profile may ask for."""
 
@@ -205,8 +110,10 @@ class Profile:
     """A reviewed template of intent, as compiled.
 
     `openers` names who may open a task of it; the agents themselves where the bundle names none.
-    `budget_calls` bounds all calls of a task together. `digest` is of the compiled profile; it is
-    empty until `flyball.policy.compile` has made it.
+    `budget_calls` bounds all calls of a task together. `today` is what relative dates count from; None is
+    the plane's clock, in UTC. `ladders` says for each kind of breach what the first, second, … does;
+    `denials` what the n-th breach of any kind does. `digest` is of the compiled profile; it is empty
+    until `flyball.policy.compile` has made it.
     """
 
     name: str
@@ -220,7 +127,13 @@ class Profile:
     allow: tuple[Rule, ...] = ()
     budget_calls: int | None = None
     checks_per_second: int | None = None
-    on_deviation: Reaction = Reaction.DENY
+    today: FromInput | Source | None = None
+    plan: str = "optional"
+    must: tuple[str, ...] = ()
+    never: tuple[Never, ...] = ()
+    ladders: Mapping[Breach, tuple[Reaction, ...]] = field(default_factory=lambda: dict(DEFAULT_LADDERS))
+    denials: tuple[tuple[int, Reaction], ...] = ()
+    most_per_minute: int = DEFAULT_MOST_PER_MINUTE
     digest: str = ""
 
     def may_open(self, opener: str, agent: str) -> bool:
@@ -269,6 +182,8 @@ def canonical_value(kind: InputType, value: Json) -> str | None:
         return None
     if kind is InputType.STRING:
         return value if value.isprintable() else None
+    if kind in _FORMS:
+        return _FORMS[kind](value)
     if kind is InputType.LONG:
         return value if _LONG.fullmatch(value) and value != "-0" and -(2**63) <= int(value) < 2**63 else None
     if kind is InputType.DECIMAL:
@@ -282,6 +197,59 @@ def canonical_value(kind: InputType, value: Json) -> str | None:
         return value if datetime.date.fromisoformat(value).isoformat() == value else None
     except ValueError:
         return None
+
+
+def _text(value: str) -> str | None:
+    """Running text as people type and paste it: new lines and joiners, but nothing that steers a terminal."""
+    if any(unicodedata.category(char) in ("Cc", "Cs", "Cn") and char not in "\n\r\t" for char in value):
+        return None
+    return None if any(char in _STEERING for char in value) else value
+
+
+def _email(value: str) -> str | None:
+    local, _, domain = value.partition("@")
+    return f"{local}@{domain.lower()}" if _EMAIL.fullmatch(value) and value.isprintable() else None
+
+
+def _url(value: str) -> str | None:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    plain = value.isprintable() and not any(char.isspace() or char in '<>"\\' for char in value)
+    # A name before the host makes a link look like one to somewhere else.
+    return value if usable and plain and "@" not in parts.netloc else None
+
+
+def _datetime(value: str) -> str | None:
+    if not _DATETIME.fullmatch(value):
+        return None
+    try:
+        return datetime.datetime.fromisoformat(value).isoformat()
+    except ValueError:
+        return None
+
+
+def _money(value: str) -> str | None:
+    match = _MONEY.fullmatch(value)
+    amount = canonical_value(InputType.DECIMAL, match.group(1) or match.group(4)) if match else None
+    return f"{amount} {match.group(2) or match.group(3)}" if match and amount is not None else None
+
+
+_STEERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_EMAIL = re.compile(
+    r"[^\s@<>()\[\],;:\\\"]{1,64}@(?=[^@]{1,255}$)[^\s@<>()\[\],;:\\\".]+(?:\.[^\s@<>()\[\],;:\\\".]+)+"
+)
+_DATETIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:Z|[+-]\d\d:\d\d)?", re.ASCII)
+_MONEY = re.compile(r"(-?[0-9.]+) ?([A-Z]{3})|([A-Z]{3}) ?(-?[0-9.]+)")
+_FORMS: Mapping[InputType, Callable[[str], str | None]] = {
+    InputType.TEXT: _text,
+    InputType.EMAIL: _email,
+    InputType.URL: _url,
+    InputType.DATETIME: _datetime,
+    InputType.MONEY: _money,
+}
 
 
 def validate_inputs(
@@ -364,7 +332,13 @@ def _vouched(
 
 
 def _article(kind: InputType) -> str:
-    hints = {InputType.DECIMAL: ' (at most 4 places, as text: "120.50")', InputType.DATE: " (YYYY-MM-DD)"}
+    hints = {
+        InputType.DECIMAL: ' (at most 4 places, as text: "120.50")',
+        InputType.DATE: " (YYYY-MM-DD)",
+        InputType.DATETIME: " (YYYY-MM-DDTHH:MM, with seconds and offset if wanted)",
+        InputType.MONEY: " (120.50 EUR)",
+        InputType.URL: " (http or https, without a user name)",
+    }
     return f"is no {kind.value}{hints.get(kind, '')}"
 
 

@@ -68,7 +68,10 @@ class Task:
     """One row of the table of tasks. Times are wall milliseconds.
 
     `binding` is what the task token is bound to: `jkt:<thumbprint>` (DPoP) or `uid:<n>` (peer
-    credentials). `profile_digest` pins the profile for the task's life.
+    credentials). `profile_digest` pins the profile for the task's life. `parent` is the task that
+    delegated to this one, or empty; `instance` is the running workload that holds it, which its labels
+    follow. `attributes` hold what else the decision plane was told when the task was opened
+    (`labels`, `actions`, `allot`): names and amounts, no values.
     """
 
     id: str
@@ -88,5 +91,7 @@ class Task:
     epoch: int
     cause: str = ""
     purpose: str = ""
+    parent: str = ""
+    instance: str = ""
     inputs: Mapping[str, Input] = field(default_factory=dict)
     attributes: Mapping[str, Json] = field(default_factory=dict)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer._completion_classes import completion_init
 
-from flyball.edges.cli import audit, bundle, demo, evidence, run, serve, status, tasks
+from flyball.edges.cli import agent, approvals, audit, bundle, demo, evidence, run, serve, status, tasks
 
 app = typer.Typer(
     name="flyball",
@@ -17,7 +17,8 @@ app = typer.Typer(
         "Flyball: privilege exists only while a task holds it.\n\n"
         "Run it: serve, dev, reload, demo. Before that: validate, test. "
         "Look: status, tasks, task, leases, why, receipts, audit. "
-        "Act: revoke, suspend, resume, quarantine. As an agent: run."
+        "Act: revoke, suspend, resume, quarantine, approvals, approve, refuse, agent. As an agent: run. "
+        "Write: profile."
     ),
     epilog="Each command has examples: flyball COMMAND --help. The configuration: docs/configuration.md.",
     add_completion=False,
@@ -38,6 +39,9 @@ _COMMANDS = (
     ("suspend", "Suspend an agent or a task.", tasks.suspend),
     ("resume", "Let an agent or a task go on.", tasks.resume),
     ("quarantine", "Quarantine an agent.", tasks.quarantine),
+    ("approvals", "What waits for a person.", approvals.approvals),
+    ("approve", "Allow one call, once.", approvals.approve),
+    ("refuse", "Refuse one call.", approvals.refuse),
     ("why", "Why a decision came out as it did.", evidence.why),
     ("validate", "Check a bundle.", bundle.validate),
     ("test", "Run a bundle's cases.", bundle.run_cases),
@@ -49,6 +53,8 @@ for _name, _short, _command in _COMMANDS:
     app.command(_name, short_help=_short)(_command)
 _GROUPS = (
     (tasks.task, "One task."),
+    (agent.agent, "One agent."),
+    (agent.profile, "Draft a profile."),
     (evidence.receipts, "Signed evidence of revocations."),
     (audit.audit, "The record: verify it, read it."),
     (serve.dev, "Identities for trying out."),

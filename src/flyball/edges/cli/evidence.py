@@ -116,7 +116,9 @@ def why(
     addr: AddrOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Why a decision came out as it did: its rule, its bounds, its policies, and what would change it.
+    """Why a decision came out as it did: the argument that failed, what was demanded, where its value really came
+    from, the policies, and which change of the profile would allow it. For operators: an agent is told the reason's
+    code and this id, and no more.
 
     \b
     Examples:
@@ -132,6 +134,8 @@ def why(
     said = f"{render.text(found.get('decision'))}: {effect}, {render.text(found.get('headline'))}"
     render.line(said, "green" if effect == "allow" else "bold red")
     facts = [(render.text(one.get("label")), render.text(one.get("text"))) for one in render.objects(found, "facts")]
+    if found.get("values") == "erased":
+        facts.append(("values", "gone: the task's data key is erased"))
     if found.get("change"):
         facts.append(("to allow it", render.text(found.get("change"))))
     args = render.member(found, "arguments")

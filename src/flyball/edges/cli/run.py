@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +17,7 @@ from flyball.edges.cli.context import AddrOption, Cli, ConfigOption
 from flyball.edges.cli.errors import FAILED, MISUSED, CliError
 from flyball.edges.cli.handover import Handover
 from flyball.edges.cli.main import complain
+from flyball.kernel.json import Json
 
 
 def run(
@@ -22,6 +26,16 @@ def run(
     given: Annotated[
         list[str] | None,
         typer.Option("--input", "-i", metavar="NAME=VALUE", help="An input of the profile (repeatable)."),
+    ] = None,
+    voucher: Annotated[
+        list[Path] | None,
+        typer.Option("--voucher", metavar="FILE", help="A signed word for inputs, in a file (repeatable)."),
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            "--plan", metavar="FILE", help="The effects that the command is for, as JSON; it is held to them."
+        ),
     ] = None,
     credential: Annotated[
         list[str] | None, typer.Option("--credential", metavar="NAME", help="Only these; else all of the profile's.")
@@ -46,6 +60,7 @@ def run(
     \b
     Examples:
       flyball run settle-refund -i ticket=T-1042 -i limit=120 -- psql -c 'SELECT 1'
+      flyball run settle-refund -i ticket=T-1042 -i limit=120 --voucher ticket.voucher -- ./settle
       flyball run nightly-report --credential warehouse -- python report.py
     """
     inputs = _inputs(given or [])
@@ -54,7 +69,13 @@ def run(
         configuration.find(config, os.environ)
     else:
         where = Cli.of(config).addr
-    task = flyball_sdk.task(profile, inputs=inputs, addr=where)
+    task = flyball_sdk.task(
+        profile,
+        inputs=inputs,
+        plan=None if plan is None else _plan(plan),
+        vouchers=[_text(one).strip() for one in voucher or ()],
+        addr=where,
+    )
     child = Child()
     try:
         task.open()
@@ -89,6 +110,24 @@ def _inputs(given: list[str]) -> dict[str, object]:
             raise CliError(f"--input {one!r} is not NAME=VALUE, or stands twice", "see --help", exit_code=MISUSED)
         inputs[name] = value
     return inputs
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise CliError(f"{file} cannot be read", "name a file", exit_code=MISUSED) from fault
+
+
+def _plan(file: Path) -> list[Mapping[str, object]]:
+    """The entries of a plan, as they stand in a file."""
+    try:
+        entries: Json = json.loads(_text(file))
+    except ValueError as fault:
+        raise CliError(f"{file} is not JSON", '[{"action": "tool.refund", "count": 1}]', exit_code=MISUSED) from fault
+    if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
+        raise CliError(f"{file} holds no plan", '[{"action": "tool.refund", "count": 1}]', exit_code=MISUSED)
+    return [one for one in entries if isinstance(one, dict)]
 
 
 def _clean() -> dict[str, str]:

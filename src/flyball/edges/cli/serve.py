@@ -10,7 +10,9 @@ import typer
 from flyball.assembly import config as configuration
 from flyball.assembly import local
 from flyball.edges.cli.context import AddrOption, Cli, ConfigOption, JsonOption
+from flyball.edges.cli.errors import MISUSED, CliError
 from flyball.edges.cli.render import text
+from flyball.kernel.json import Json
 
 dev = typer.Typer(
     name="dev",
@@ -68,6 +70,9 @@ def dev_svid(
         str, typer.Option("--audience", metavar="URL", help="Whom it is for; else this Flyball's issuer.")
     ] = "",
     ttl: Annotated[int, typer.Option("--ttl", metavar="SECONDS", help="Seconds of life, a day at most.")] = 3600,
+    instance: Annotated[
+        str, typer.Option("--instance", metavar="NAME", help="Which running instance it is; else a new one.")
+    ] = "",
     config: ConfigOption = None,
 ) -> None:
     """Issue a JWT-SVID and print it. It is an identity: keep it in a file of mode 0600.
@@ -78,4 +83,35 @@ def dev_svid(
       FLYBALL_SVID_FILE=agent.svid python my_agent.py
     """
     loaded = configuration.load(config, os.environ)
-    print(local.dev_domain(loaded).issue(spiffe_id, audience or loaded.issuer, ttl_s=ttl))
+    print(local.dev_domain(loaded).issue(spiffe_id, audience or loaded.issuer, ttl_s=ttl, instance=instance))
+
+
+@dev.command("voucher")
+def dev_voucher(
+    spiffe_id: Annotated[str, typer.Argument(metavar="SPIFFE_ID", help="Who vouches: spiffe://<the dev domain>/…")],
+    given: Annotated[
+        list[str] | None, typer.Option("--input", "-i", metavar="NAME=VALUE", help="An input vouched for (repeatable).")
+    ] = None,
+    call: Annotated[str, typer.Option("--call", metavar="DIGEST", help="The call of a step-up, by its digest.")] = "",
+    ttl: Annotated[int, typer.Option("--ttl", metavar="SECONDS", help="Seconds of life, a day at most.")] = 300,
+    config: ConfigOption = None,
+) -> None:
+    """Issue a signed word for a task's inputs, or for one call, and print it. Whoever vouches is no agent.
+
+    \b
+    Examples:
+      flyball dev voucher spiffe://flyball.dev/desk -i ticket=T-1042 > ticket.voucher
+      flyball dev voucher spiffe://flyball.dev/desk --call sha256:…
+    """
+    loaded = configuration.load(config, os.environ)
+    claims: dict[str, Json] = {}
+    if given:
+        pairs = [one.partition("=") for one in given]
+        if any(not name or not equals for name, equals, _ in pairs):
+            raise CliError("an input is written NAME=VALUE", exit_code=MISUSED)
+        claims["inputs"] = {name: value for name, _, value in pairs}
+    if call:
+        claims["call"] = call
+    if not claims:
+        raise CliError("a voucher speaks of inputs or of a call", "give --input or --call", exit_code=MISUSED)
+    print(local.dev_domain(loaded).issue(spiffe_id, loaded.issuer, ttl_s=ttl, claims=claims))

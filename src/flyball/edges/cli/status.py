@@ -10,7 +10,8 @@ from flyball.kernel.json import Json
 
 
 def status(config: ConfigOption = None, addr: AddrOption = "", as_json: JsonOption = False) -> int:
-    """How Flyball stands. The exit code is 3 while anything is quarantined, unreachable or over-privileged.
+    """How Flyball stands. The exit code is 3 while anything is quarantined, unreachable or over-privileged, and for an
+    hour after reactions had to be degraded to freezing.
 
     \b
     Examples:
@@ -47,6 +48,12 @@ def status(config: ConfigOption = None, addr: AddrOption = "", as_json: JsonOpti
         who, why = render.text(asked.get("agent")), render.text(asked.get("detail"))
         said = f"quarantine of {who} was asked for by a deviation: {why}"
         render.line(said, "bold yellow")
+    for one in render.objects(found, "reactions_degraded"):
+        profile, count = render.text(one.get("profile")), render.text(one.get("count"))
+        said = f"reactions of profile {profile} are degraded to freezing ({count} so far): too many at once; last"
+        render.line(f"{said} by {render.text(one.get('decision'))}", "bold red")
+    if waiting := render.number(found.get("approvals_waiting")):
+        render.line(f"{waiting} waiting for a person: flyball approvals", "bold yellow")
     quarantined = render.objects(found, "quarantined")
     if quarantined:
         render.headline("QUARANTINED: not proved gone, and retried until it is")

@@ -69,53 +69,23 @@ def task_show(
     addr: AddrOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """One task: its inputs and who vouched for them, its leases, what it did last."""
+    """One task so far: its inputs and who vouched for them, its plan, each call with its reason, what was reported
+    and who can write it, labels, budgets, approvals, leases.
+
+    \b
+    Examples:
+      flyball task show tsk_local_01k…
+      flyball task show tsk_local_01k… --json | jq '.calls[] | select(.effect == "deny")'
+    """
+    from flyball.edges.cli import story
+
     cli = Cli.of(config, addr, as_json=as_json)
     with cli.client() as client:
-        found = client.get(f"/v1/tasks/{quote(task_id, safe='')}")
+        found = client.get(f"/v1/tasks/{quote(task_id, safe='')}/story")
     if as_json:
         cli.tell(found)
         return
-    render.fields(
-        [
-            *((name, render.text(found.get(name))) for name in _HEAD),
-            ("profile", f"{render.text(found.get('profile'))} ({render.digest(found.get('profile_digest'))})"),
-            ("opened", render.when(found.get("opened_ms"))),
-            ("hard end", f"{render.when(found.get('hard_end_ms'))}  {_left(found)}".rstrip()),
-            ("bound to", render.text(found.get("bound_to"))),
-        ]
-    )  # fmt: skip
-    for name, given in render.member(found, "inputs").items():
-        if isinstance(given, dict):
-            by = render.text(given.get("vouched_by"))
-            source = f"vouched for by {by}" if by else "declared by the agent itself"
-            render.fields([(f"input {name}", f"{render.text(given.get('value'))}  ({source})")])
-    render.headline("leases")
-    show_leases(cli, render.objects(found, "leases"))
-    render.headline("last records")
-    for one in render.objects(found, "records")[-15:]:
-        said = " ".join(f"{key}={render.text(value)}" for key, value in one.items() if key in _SHOWN and value)
-        when = render.when(one.get("at"))[11:]
-        render.cut(f"{render.number(one.get('seq')):>7}  {when}  {render.text(one.get('kind')):<16} {said}")
-    for limit in render.objects(found, "cooperative"):
-        render.line(f"cooperative, not enforced: {render.limit(limit)}", "yellow")
-
-
-_HEAD = ("task", "state", "cause", "agent", "owner", "principal")
-_SHOWN = (
-    "action",
-    "effect",
-    "reasons",
-    "decision",
-    "lease",
-    "target",
-    "name",
-    "cause",
-    "by",
-    "detail",
-    "receipt",
-    "to",
-)
+    story.draw(cli, found)
 
 
 def leases(

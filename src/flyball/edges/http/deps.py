@@ -135,4 +135,9 @@ def nothing() -> Response:
 def ended_json(ended: Ended) -> dict[str, Json]:
     """What an end or revocation set going."""
     receipts: list[Json] = [dict(one) for one in ended.receipts]
-    return {"tasks": list(ended.tasks), "receipts": receipts, "pending": list(ended.pending)}
+    return {
+        "tasks": list(ended.tasks),
+        "receipts": receipts,
+        "pending": list(ended.pending),
+        "unmet": list(ended.unmet),
+    }

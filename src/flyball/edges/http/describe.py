@@ -21,7 +21,7 @@ _ABOUT = (
 )
 
 _TASK_STATUSES = (400, 401, 403, 404, 408, 409, 410, 413, 503)
-_OPERATOR_STATUSES = (400, 401, 404, 408, 409, 413, 503)
+_OPERATOR_STATUSES = (400, 401, 403, 404, 408, 409, 410, 413, 503)
 _OPEN_STATUSES = (400, 408, 413)
 _EXTRA = {"/v1/bundle": (422,), "/v1/agents/{name}/resume": ()}
 _SCHEMES: Document = {
@@ -76,7 +76,7 @@ def _operation(path: str, operation: Document) -> None:
     if tag == "operators":
         operation["security"] = [{"operator": []}]
     elif tag == "tasks":
-        operation["security"] = [{"workload": []}] if path == "/v1/tasks" else [{"task": []}]
+        operation["security"] = [{"workload": []}, {"task": []}] if path == "/v1/tasks" else [{"task": []}]
 
 
 def _object(holder: Document, name: str) -> Document:

@@ -16,6 +16,8 @@ NAME = r"^[A-Za-z][A-Za-z0-9_.-]{0,62}$"
 MAX_WAIT_MS = 30_000
 
 Name = Annotated[str, Field(pattern=NAME)]
+ActionName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_.:/-]{0,127}$")]
+Amount = Annotated[str, Field(pattern=r"^[0-9]{1,15}(\.[0-9]{1,4})?$")]
 
 
 class Asked(BaseModel):
@@ -34,6 +36,16 @@ class Nothing(Asked):
     """An empty object; the body may be left out."""
 
 
+class PlanEntry(Asked):
+    """So many calls of one action, with arguments where they are known."""
+
+    action: ActionName
+    count: int = Field(default=1, ge=1, le=1_000_000)
+    args: dict[Annotated[str, Field(min_length=1, max_length=64)], JsonValue] = Field(
+        default_factory=dict, max_length=32
+    )
+
+
 class OpenTask(Asked):
     """Open a task of a profile."""
 
@@ -41,12 +53,47 @@ class OpenTask(Asked):
     inputs: dict[Annotated[str, Field(min_length=1, max_length=64)], JsonValue] = Field(
         default_factory=dict, max_length=32, description="Values by the profile's names; write a decimal as text."
     )
-    plan: list[JsonValue] | None = Field(
-        default=None, max_length=256, description="Reserved: this version refuses a plan, since it would not hold it."
+    plan: list[PlanEntry] | None = Field(
+        default=None, max_length=256, description="The effects that the agent means to make; the task is held to it."
     )
     vouchers: list[Annotated[str, Field(max_length=8192)]] = Field(
         default_factory=list, max_length=8, description="Compact JWS that vouch for inputs."
     )
+    parent: str | None = Field(
+        default=None,
+        pattern=TASK,
+        description="The task that delegates to this one: shown by its own token, or opened by this very identity.",
+    )
+    actions: list[ActionName] | None = Field(
+        default=None, min_length=1, max_length=256, description="With `parent`: no other actions than these."
+    )
+    allot: dict[Annotated[str, Field(min_length=1, max_length=200)], Amount] | None = Field(
+        default=None,
+        max_length=64,
+        description="With `parent`: what it gets of its parent's budgets; all where left out.",
+    )
+
+
+class DeclarePlan(Asked):
+    """The effects that the agent means to make from here on."""
+
+    plan: list[PlanEntry] = Field(max_length=256)
+
+
+class StepUp(Asked):
+    """Somebody's signed word for one call."""
+
+    decision: Annotated[str, Field(pattern=DECISION)]
+    voucher: Annotated[str, Field(min_length=1, max_length=8192)] = Field(
+        description="A JWS by a registered issuer that is no agent, whose claim `call` is the call's digest."
+    )
+
+
+class Settle(Asked):
+    """An operator's answer to one pending decision."""
+
+    outcome: Literal["approve", "refuse"]
+    note: str = Field(default="", max_length=500)
 
 
 class Delivered(Asked):
@@ -57,11 +104,21 @@ class Delivered(Asked):
     )
 
 
+class Meta(Asked):
+    """What else is known of a result. Labels are only added; counts are held against the plane's own."""
+
+    labels: list[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]] = Field(default_factory=list, max_length=16)
+    rows: int | None = Field(default=None, ge=0, le=1 << 40)
+    bytes: int | None = Field(default=None, ge=0, le=1 << 40)
+    ms: int | None = Field(default=None, ge=0, le=1 << 40)
+
+
 class Result(Asked):
     """The result of an allowed call."""
 
     decision: Annotated[str, Field(pattern=DECISION)]
-    result: dict[Annotated[str, Field(min_length=1, max_length=128)], JsonValue] = Field(max_length=64)
+    result: JsonValue = Field(description="As the tool answered: structured, or a text.")
+    meta: Meta = Field(default_factory=Meta)
 
 
 class Reason(Asked):
@@ -117,13 +174,41 @@ class Ended(Answered):
     tasks: list[str]
     receipts: list[dict[str, JsonValue]]
     pending: list[str]
+    unmet: list[str]
 
 
 class Receipts(Answered):
-    """Receipts of the task's leases; `pending` leases are still being revoked."""
+    """Receipts of the task's leases; `pending` leases are still being revoked; `unmet` is what the profile wants
+    done at least once and was not."""
 
     receipts: list[dict[str, JsonValue]]
     pending: list[str]
+    unmet: list[str]
+
+
+class Taken(Answered):
+    """The result was taken: it is the n-th of its action; under the task's own token nothing of it is kept."""
+
+    result: int
+    kept: int
+    self_reported: bool
+    full: bool
+
+
+class Settled(Answered):
+    """The decision is settled; `outcome` is `approved` or `refused`."""
+
+    decision: str
+    task: str
+    call: str
+    outcome: str
+    by: str
+
+
+class ApprovalList(Answered):
+    """What is asked for, oldest first."""
+
+    approvals: list[dict[str, JsonValue]]
 
 
 class TaskList(Answered):

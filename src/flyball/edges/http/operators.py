@@ -19,12 +19,13 @@ from flyball.edges.http.deps import (
     OperatorDep,
     OperatorPlaces,
     OperatorRoute,
+    ProofDep,
     ReceiptId,
     TaskId,
     answer,
     ended_json,
 )
-from flyball.flow import bundles, end, operate
+from flyball.flow import approvals, bundles, end, labels, operate, story
 from flyball.flow.asks import RecordFilter
 from flyball.kernel.errors import ConfigError
 from flyball.kernel.json import Json
@@ -51,6 +52,30 @@ def tasks(
 def task(house: HouseDep, task: TaskId) -> Response:
     """With its inputs and who vouched for them, its leases and its last records."""
     return answer(operate.task(house, task))
+
+
+@router.get("/tasks/{task}/story", response_model=models.Anything, summary="What one task has done so far")
+def task_story(house: HouseDep, places: OperatorPlaces, task: TaskId) -> Response:
+    """Inputs and their vouching, plan, calls with reasons, results with who can write their fields, labels, budgets."""
+    with places.one():
+        return answer(story.of_task(house, task))
+
+
+@router.get("/approvals", response_model=models.ApprovalList, summary="What waits for a person")
+def list_approvals(
+    house: HouseDep, state: Annotated[str | None, Query(max_length=32)] = None, task: TaskQuery = None
+) -> Response:
+    """Of live tasks, oldest first; all states where none is named."""
+    found: list[Json] = [*approvals.listed(house, task=task, state=state)]
+    return answer({"approvals": found})
+
+
+@router.post("/approvals/{decision}", response_model=models.Settled, summary="Approve or refuse one call")
+def settle_approval(
+    house: HouseDep, by: OperatorDep, proof: ProofDep, decision: DecisionId, ask: models.Settle
+) -> Response:
+    """Good for exactly that call, once. Never over the agent's own connection; a step-up can only be refused here."""
+    return answer(approvals.settle(house, decision, ask.outcome, by=by, note=ask.note, shown=proof))
 
 
 @router.post("/tasks/{task}/revoke", response_model=models.Ended, summary="Revoke a task")
@@ -86,6 +111,12 @@ def revoke_agent(
 
 
 _STATES = {"suspend": "suspended", "resume": "active", "quarantine": "quarantined"}
+
+
+@router.post("/agents/{name}/fresh", response_model=models.Anything, summary="Say that an agent's instances are fresh")
+def fresh_agent(house: HouseDep, by: OperatorDep, name: NamePath, ask: models.Reason | None = None) -> Response:
+    """What earlier instances have touched follows no later task. Refused while the agent has tasks."""
+    return answer(labels.fresh(house, name, by=by, reason=(ask or models.Reason()).reason))
 
 
 @router.post("/agents/{name}/{change}", response_model=models.Ended, summary="Suspend, resume or quarantine an agent")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 from fastapi import APIRouter
 from starlette.responses import Response
 
@@ -19,19 +22,32 @@ from flyball.edges.http.deps import (
     ended_json,
     nothing,
 )
-from flyball.flow import request
+from flyball.flow import approvals, request
 from flyball.flow.asks import OpenAsk
 from flyball.kernel.errors import InvalidInput
+from flyball.kernel.json import Json
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["tasks"])
 
 
 @router.post("/tasks", status_code=201, response_model=models.Opened, summary="Open a task")
 def open_task(house: HouseDep, proof: ProofDep, ask: models.OpenTask) -> Response:
-    """Show a workload's token (JWT-SVID or OIDC) and offer a key with a DPoP proof, or call over the Unix socket."""
-    if ask.plan:
-        raise InvalidInput("this version holds no plans", code="plan_unsupported", hint="leave `plan` out")
-    opened = request.open_task(house, proof, OpenAsk(ask.profile, ask.inputs, tuple(ask.vouchers)))
+    """Show a workload's token (JWT-SVID or OIDC) and offer a key with a DPoP proof, or call over the Unix socket.
+
+    With `parent`, its own token with the proof that it is bound to will do as well.
+    """
+    if ask.parent is None and (ask.actions is not None or ask.allot is not None):
+        raise InvalidInput("`actions` and `allot` narrow a child", code="parent_missing", hint="name its `parent`")
+    asked = OpenAsk(
+        ask.profile,
+        ask.inputs,
+        tuple(ask.vouchers),
+        plan=None if ask.plan is None else plan_json(ask.plan),
+        parent=ask.parent or "",
+        actions=ask.actions,
+        allot=ask.allot,
+    )
+    opened = request.open_task(house, proof, asked)
     return answer(
         {
             "task": opened.task,
@@ -46,6 +62,19 @@ def open_task(house: HouseDep, proof: ProofDep, ask: models.OpenTask) -> Respons
         },
         201,
     )
+
+
+@router.post("/tasks/{task}/plan", status_code=204, summary="Say which effects the task is for")
+def plan(house: HouseDep, proof: ProofDep, task: TaskId, ask: models.DeclarePlan) -> Response:
+    """It is held to them; reads stay as the profile has them. Once, and before it reads what an outsider can write."""
+    request.declare_plan(house, proof, task, plan_json(ask.plan))
+    return nothing()
+
+
+@router.post("/tasks/{task}/step-up", response_model=models.Settled, summary="Bring somebody's signed word for a call")
+def step_up(house: HouseDep, proof: ProofDep, task: TaskId, ask: models.StepUp) -> Response:
+    """Where a check was answered `step_up`. What was answered `require_approval` is never settled here."""
+    return answer(approvals.step_up(house, proof, task, ask.decision, ask.voucher))
 
 
 @router.post("/tasks/{task}/heartbeat", response_model=models.Renewed, summary="Say that the task's holder is alive")
@@ -97,11 +126,19 @@ def end(house: HouseDep, proof: ProofDep, places: AgentPlaces, task: TaskId, _: 
     """Give the privilege back. Ending twice answers with the same receipts."""
     with places.one():
         ended = ended_json(request.end_task(house, proof, task))
-    return answer({"receipts": ended["receipts"], "pending": ended["pending"]})
+    return answer({name: ended[name] for name in ("receipts", "pending", "unmet")})
 
 
-@router.post("/tasks/{task}/result", status_code=204, summary="Report the result of an allowed call")
+@router.post("/tasks/{task}/result", response_model=models.Taken, summary="Report the result of an allowed call")
 def result(house: HouseDep, proof: ProofDep, task: TaskId, ask: models.Result) -> Response:
-    """Under the task's own token a result is the agent's word: it satisfies no rule that asks for an origin."""
-    request.report_result(house, proof, task, ask.decision, ask.result)
-    return nothing()
+    """Under the task's own token a result is the agent's word: it satisfies no rule that asks for an origin.
+
+    Enforcement points report at the decision plane, `POST /access/v1/result`.
+    """
+    meta = cast("dict[str, Json]", ask.meta.model_dump(exclude_none=True))
+    return answer(request.report_result(house, proof, task, ask.decision, ask.result, meta))
+
+
+def plan_json(entries: Sequence[models.PlanEntry]) -> list[Json]:
+    """A plan as `flow` takes it."""
+    return [cast("Json", entry.model_dump()) for entry in entries]

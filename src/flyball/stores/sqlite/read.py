@@ -58,6 +58,7 @@ class SqliteTasks:
         states: frozenset[TaskState] | None = None,
         agent: str | None = None,
         owner: str | None = None,
+        parent: str | None = None,
         limit: int = 1000,
     ) -> Sequence[Task]:
         """Tasks that match, newest first."""
@@ -65,8 +66,16 @@ class SqliteTasks:
         where.among("task.state", None if states is None else sorted(state.value for state in states), "closed")
         where.equal("task.agent", agent)
         where.equal("task.owner", owner)
+        if parent is not None:
+            where.equal("task.parent", parent)
+            where.parts.append("task.parent <> ''")  # or the partial index is left aside
         sql = f"{_SELECT_TASK}{where.sql()} ORDER BY task.opened_ms DESC, task.id DESC LIMIT ?"
         return [self._task(row) for row in self._database.query(sql, (*where.values, limit))]
+
+    def parents(self) -> frozenset[str]:
+        """The tasks that have children which are not closed."""
+        sql = "SELECT DISTINCT parent FROM task WHERE parent <> '' AND state <> 'closed'"
+        return frozenset(str(parent) for (parent,) in self._database.query(sql, ()))
 
     def data_key(self, task: str) -> bytes | None:
         """The task's wrapped data key, or None where it is erased."""

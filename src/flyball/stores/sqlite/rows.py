@@ -13,7 +13,7 @@ from flyball.task.task import Input, Task, TaskState
 
 TASK_COLUMNS = (
     "id, principal, agent, owner, profile, profile_digest, bundle, state, opened_ms, hard_end_ms, heartbeat_ms,"
-    " binding, cause, purpose, attributes, cell, home, epoch"
+    " binding, cause, purpose, attributes, cell, home, epoch, parent, instance"
 )
 LEASE_COLUMNS = (
     "id, task, agent, owner, target, kind, access, credential, name, state, delivery, created_ms, expires_ms, epoch,"
@@ -59,6 +59,8 @@ def task_values(task: Task) -> list[Value]:
         task.cell,
         task.home,
         task.epoch,
+        task.parent,
+        task.instance,
     ]
 
 
@@ -83,6 +85,8 @@ def task_from(row: Row, inputs: Mapping[str, Input]) -> Task:
         cell=_str(row[15]),
         home=_str(row[16]),
         epoch=_int(row[17]),
+        parent=_str(row[18]),
+        instance=_str(row[19]),
         inputs=inputs,
     )
 

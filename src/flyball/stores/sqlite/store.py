@@ -112,6 +112,18 @@ class SqliteStore:
         rows = self._database.query("SELECT key, value FROM document WHERE kind = ? ORDER BY key", (table,))
         return [(str(key), mapping(value)) for key, value in rows]
 
+    def labels(self, principal: str, instance: str) -> Sequence[str]:
+        """What follows this instance of a principal, in order."""
+        sql = "SELECT label FROM instance_label WHERE principal = ? AND instance = ? ORDER BY label"
+        return [str(label) for (label,) in self._database.query(sql, (principal, instance))]
+
+    def labels_of_agent(self, agent: str) -> Sequence[tuple[str, str, str]]:
+        """What follows the instances of an agent: (principal, instance, label), in order."""
+        sql = (
+            "SELECT principal, instance, label FROM instance_label WHERE agent = ? ORDER BY principal, instance, label"
+        )
+        return [(str(who), str(which), str(label)) for who, which, label in self._database.query(sql, (agent,))]
+
     def receipts(self, task: str) -> Sequence[Mapping[str, Json]]:
         """The receipts of one task, oldest first."""
         rows = self._database.query(

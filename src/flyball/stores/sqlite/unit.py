@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import TypeVar
 
@@ -33,6 +33,10 @@ _INSERT_LEASE = f"INSERT INTO lease({LEASE_COLUMNS}, cell, home) VALUES({_LEASE_
 _PUT_SEALED = "INSERT INTO secret(lease, sealed) VALUES(?, ?) ON CONFLICT(lease) DO UPDATE SET sealed = excluded.sealed"
 _PUT_DOCUMENT = (
     "INSERT INTO document(kind, key, value) VALUES(?, ?, ?) ON CONFLICT(kind, key) DO UPDATE SET value = excluded.value"
+)
+_PUT_LABEL = (
+    "INSERT INTO instance_label(principal, instance, label, agent, task, since_ms, cell, home, epoch)"
+    " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
 )
 # Changes a row, and so fails the unit, exactly when another node has opened a later epoch. While
 # the epoch is ours it touches no page.
@@ -125,6 +129,16 @@ class SqliteUnit:
             self._statements.append(
                 ("INSERT INTO data_key(task, wrapped) VALUES(?, ?) ON CONFLICT DO NOTHING", (task, wrapped), 1)
             )
+
+    def save_labels(self, task: Task, labels: Iterable[str], now_ms: int) -> None:
+        """Let these labels follow the task's instance from now on; those that it has already stay as they are."""
+        for label in sorted(labels):
+            values: list[Value] = [task.principal, task.instance, label, task.agent, task.id, now_ms]
+            self._statements.append((_PUT_LABEL, [*values, task.cell, self._home, self._epoch], None))
+
+    def forget_labels(self, agent: str) -> None:
+        """No label follows any instance of this agent any more."""
+        self._statements.append(("DELETE FROM instance_label WHERE agent = ?", (agent,), None))
 
     def save_row(self, table: str, key: str, value: Mapping[str, Json]) -> None:
         """Upsert a small document."""

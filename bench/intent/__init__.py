@@ -1,0 +1,1 @@
+"""How well profiles hold work to its intent: public suites replayed through the real decision plane."""

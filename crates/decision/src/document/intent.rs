@@ -1,0 +1,210 @@
+//! What a compiled profile demands of where arguments come from, and what it does about a breach.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+/// What a result looks like: one value, a list of rows, or a map. `"*"` is every other key, `$key`
+/// the keys themselves.
+#[derive(Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub(crate) enum Template {
+    Spec(Field),
+    List(Box<Template>),
+    Map(BTreeMap<String, Template>),
+}
+
+/// One field: its type, who can write it, and labels of its own.
+#[derive(Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Field {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) by: String,
+    #[serde(default)]
+    pub(crate) labels: Vec<String>,
+}
+
+/// Where an argument may come from.
+#[derive(Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub(crate) enum Source {
+    Input(String),
+    Arg(String),
+    Const(String),
+    Trusted(bool),
+    Result(ResultSource),
+}
+
+/// A field of an action's results, in the rows for which every test holds.
+#[derive(Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResultSource {
+    pub(crate) action: String,
+    #[serde(default)]
+    pub(crate) field: String,
+    #[serde(default)]
+    pub(crate) rows: Vec<RowTest>,
+}
+
+/// A test of one field of a row: exactly one of the four members beside `field`.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RowTest {
+    pub(crate) field: String,
+    #[serde(default)]
+    pub(crate) in_input: Option<String>,
+    #[serde(default)]
+    pub(crate) is_arg: Option<String>,
+    #[serde(default)]
+    pub(crate) is: Option<String>,
+    #[serde(default)]
+    pub(crate) extreme: Option<String>,
+}
+
+/// What relative days are counted from.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub(crate) enum Today {
+    #[default]
+    Clock,
+    Input(String),
+    Result(TodayResult),
+}
+
+#[derive(Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TodayResult {
+    pub(crate) action: String,
+    #[serde(default)]
+    pub(crate) field: String,
+}
+
+/// What holds whatever a rule says: `by` with `action` and `arg`, or `after` with `action`.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Never {
+    #[serde(default)]
+    pub(crate) by: Option<String>,
+    #[serde(default)]
+    pub(crate) after: Option<String>,
+    pub(crate) action: String,
+    #[serde(default)]
+    pub(crate) arg: Option<String>,
+}
+
+/// A ladder of reactions for each kind of breach. One that is left out has its default.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reactions {
+    #[serde(default)]
+    pub(crate) action: Option<Vec<String>>,
+    #[serde(default)]
+    pub(crate) target: Option<Vec<String>>,
+    #[serde(default)]
+    pub(crate) argument: Option<Vec<String>>,
+    #[serde(default)]
+    pub(crate) origin: Option<Vec<String>>,
+    #[serde(default)]
+    pub(crate) order: Option<Vec<String>>,
+    #[serde(default)]
+    pub(crate) plan: Option<Vec<String>>,
+    #[serde(default)]
+    pub(crate) budget: Option<Vec<String>>,
+    #[serde(default)]
+    pub(crate) flow: Option<Vec<String>>,
+}
+
+/// Where the values of an argument must come from.
+#[derive(Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Origin {
+    pub(crate) arg: String,
+    #[serde(rename = "as")]
+    pub(crate) kind: String,
+    /// Places in the profile's sources.
+    pub(crate) sources: Vec<usize>,
+    #[serde(default)]
+    pub(crate) required: bool,
+    #[serde(default)]
+    pub(crate) plus: Vec<Plus>,
+    #[serde(default)]
+    pub(crate) within_ms: Option<i64>,
+    #[serde(default)]
+    pub(crate) same_day: bool,
+    #[serde(default)]
+    pub(crate) not_by: Vec<String>,
+}
+
+/// A span that may be added to a source: a constant, or any that a source names.
+#[derive(Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub(crate) enum Plus {
+    Ms(i64),
+    Source(usize),
+}
+
+/// An argument with any content, up to a length.
+#[derive(Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Free {
+    pub(crate) arg: String,
+    pub(crate) max: usize,
+    #[serde(default)]
+    pub(crate) without: Vec<String>,
+}
+
+/// A number argument held against all values of a source together.
+#[derive(Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Aggregate {
+    pub(crate) arg: String,
+    pub(crate) op: String,
+    pub(crate) aggregate: String,
+    pub(crate) source: usize,
+    #[serde(rename = "as")]
+    pub(crate) kind: String,
+}
+
+/// How many different values an argument may have over a whole task.
+#[derive(Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Distinct {
+    pub(crate) arg: String,
+    #[serde(rename = "as")]
+    pub(crate) kind: String,
+    pub(crate) max: u32,
+}
+
+/// Limits of what enforcement points report back.
+#[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Reported {
+    #[serde(default)]
+    pub(crate) rows: Option<i64>,
+    #[serde(default)]
+    pub(crate) bytes: Option<i64>,
+    #[serde(default)]
+    pub(crate) seconds: Option<i64>,
+}
+
+impl std::fmt::Display for ResultSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "result({})", self.action)?;
+        if !self.field.is_empty() {
+            write!(f, ".{}", self.field)?;
+        }
+        for (n, row) in self.rows.iter().enumerate() {
+            write!(f, " {} {}", if n == 0 { "where" } else { "and" }, row.field)?;
+            match (&row.in_input, &row.is_arg, &row.is, &row.extreme) {
+                (Some(input), ..) if input == "request" => f.write_str(" in request"),
+                (Some(input), ..) => write!(f, " in inputs.{input}"),
+                (_, Some(arg), ..) => write!(f, " is args.{arg}"),
+                (_, _, Some(text), _) => write!(f, " is \"{text}\""),
+                (_, _, _, Some(word)) => write!(f, " is {word}"),
+                _ => Ok(()),
+            }?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,196 @@
+//! From a result to what is kept of it.
+
+use flyball_typed::{Date, Kind, words};
+
+use super::asked::hashed;
+use super::fact::{Code, Fact};
+use super::given::{day, settled};
+use super::kinds::{KindSet, readings, values};
+use super::place::{Role, Take};
+use super::program::Act;
+use super::rows::{Extremes, holds};
+use super::store::{MAX_BYTES, Store};
+use super::walk::{Found, Use, Walk, uses};
+use super::{Given, Kept, LabelSet, Leaf, Memory, MemoryKey, Program};
+use crate::json::Json;
+
+/// Values that only explain, of one result, at most.
+const EXPLAINED: usize = 64;
+/// Words of a text that is kept only to explain, at most.
+const EXPLAINED_WORDS: usize = 16;
+/// Bytes of a text that is searched only to explain.
+const EXPLAINED_TEXT: usize = 4096;
+/// Characters of a word with a digit that is recognised where it must not leave.
+const TOKEN: usize = 4;
+
+/// What a result is read with.
+#[derive(Clone, Copy)]
+pub(crate) struct Report<'a> {
+    pub(crate) program: &'a Program,
+    pub(crate) given: &'a Given,
+    /// For the day that an earlier result said it is.
+    pub(crate) memory: Option<&'a Memory>,
+    pub(crate) key: &'a MemoryKey,
+    pub(crate) wall_ms: i64,
+}
+
+/// Take from a result what the profile may ask for. `number` is its number among the action's
+/// results, from 1.
+pub(crate) fn extract(report: &Report<'_>, action: &str, number: u32, result: &Json<'_>) -> Kept {
+    let Some((place, act)) = report.program.act(action) else {
+        let mut kept = Kept::new(report.program, u16::MAX, number, 0);
+        kept.labels = LabelSet::OUTSIDE;
+        return kept;
+    };
+    let parsed = structured(act, result);
+    let result = parsed.as_ref().unwrap_or(result);
+    let uses = uses(report.program, place);
+    let walk = Walk::new(&act.form, &uses, result);
+    let own = act.today.and_then(|field| today(&walk.found, field));
+    let remembered = own.or(report.memory.and_then(Memory::today));
+    let today = report.given.today(report.program, remembered, report.wall_ms);
+    let mut text = Vec::with_capacity(1024);
+    if uses.contains(&Use::Needed) {
+        result.write(&mut text);
+        text.extend_from_slice(format!("{today:?}").as_bytes());
+    }
+    let mut kept = Kept::new(report.program, place, number, report.key.result(&text));
+    kept.labels = walk.labels;
+    kept.full = walk.full;
+    kept.today = own;
+    let mut taker = Taker { report, act, today, store: Store::default(), explained: 0 };
+    let extremes = Extremes::of(act, &walk.found, report.key);
+    let mut rest = walk.found.as_slice();
+    while let Some(first) = rest.first() {
+        let len = rest.partition_point(|found| found.row == first.row);
+        let (row, more) = rest.split_at(len);
+        rest = more;
+        taker.row(row, &extremes);
+        // Values come in thousands of one kind or another: they are put in order now and then, so
+        // that what repeats itself does not count against what can be kept.
+        if taker.store.weight() > MAX_BYTES {
+            taker.store.settle();
+            if taker.store.weight() > MAX_BYTES {
+                kept.full = true;
+                break;
+            }
+        }
+    }
+    taker.store.settle();
+    if taker.store.weight() > MAX_BYTES {
+        kept.full = true;
+        taker.store = Store::default();
+    }
+    kept.store = taker.store;
+    kept
+}
+
+/// A string where a structure is declared, read as JSON if it is JSON.
+fn structured<'a>(act: &Act, result: &'a Json<'_>) -> Option<Json<'a>> {
+    match (&act.form.root, result) {
+        (super::form::Node::Leaf(_), _) => None,
+        (_, Json::Text(text)) => Json::parse(text.as_bytes()).ok(),
+        _ => None,
+    }
+}
+
+/// The day that a result says it is.
+fn today(found: &[Found<'_>], field: u16) -> Option<Date> {
+    let found = found.iter().find(|found| found.field == field)?;
+    day(&readings(Kind::Date, found.leaf)).or_else(|| day(&readings(Kind::DateTime, found.leaf)))
+}
+
+struct Taker<'a> {
+    report: &'a Report<'a>,
+    act: &'a Act,
+    today: Option<Date>,
+    store: Store,
+    explained: usize,
+}
+
+impl Taker<'_> {
+    fn row(&mut self, row: &[Found<'_>], extremes: &Extremes) {
+        // What a source took of a field needs no explanation.
+        let mut taken: Vec<(u16, KindSet)> = Vec::new();
+        let act = self.act;
+        for take in &act.takes {
+            let mut leaves = row.iter().filter(|found| found.field == take.field).peekable();
+            if leaves.peek().is_none() {
+                continue;
+            }
+            let explains = take.role == Role::Explain;
+            let mut sought = take.sought;
+            if explains {
+                let known = taken.iter().filter(|(field, _)| *field == take.field);
+                sought = known.fold(sought, |sought, (_, kinds)| sought.less(*kinds));
+                if sought.is_empty() || self.explained >= EXPLAINED {
+                    continue;
+                }
+            } else if !take.tests.iter().all(|test| holds(self.report, act, test, row, extremes, self.today)) {
+                continue;
+            }
+            for found in leaves {
+                self.value(take, sought, found);
+            }
+            taken.push((take.field, sought));
+            for (field, place) in &take.joins {
+                row.iter().filter(|found| found.field == *field).for_each(|found| self.join(*place, found));
+            }
+        }
+    }
+
+    fn value(&mut self, take: &Take, sought: KindSet, found: &Found<'_>) {
+        let key = self.report.key;
+        let declared = self.act.form.fields.get(usize::from(take.field)).and_then(|field| field.kind);
+        let explains = take.role == Role::Explain;
+        let mut leaf = found.leaf;
+        if let (true, Leaf::Text(text)) = (explains, leaf) {
+            leaf = Leaf::Text(text.get(..text.floor_char_boundary(EXPLAINED_TEXT)).unwrap_or(""));
+        }
+        let (today, store, explained) = (self.today, &mut self.store, &mut self.explained);
+        values(declared, sought, leaf, &mut |readings| {
+            if explains && *explained >= EXPLAINED {
+                return;
+            }
+            for fact in readings.iter().filter_map(|datum| settled(datum, key, today)) {
+                store.add(fact, take.place, found.row);
+                *explained += usize::from(explains);
+            }
+        });
+        let Some(text) = leaf.text().filter(|_| sought.has(Kind::Text)) else { return };
+        let hashed = hashed(text, key);
+        if !explains || hashed.len() <= EXPLAINED_WORDS && *explained < EXPLAINED {
+            store.add_words(&hashed, key, take.place, found.row);
+            *explained += usize::from(explains);
+        }
+        if take.role == Role::Labelled {
+            for token in words(text).filter(|word| is_token(word)) {
+                store.add(Fact::new(Code::TOKEN, key.token(&token)), take.place, found.row);
+            }
+        }
+    }
+
+    fn join(&mut self, place: u16, found: &Found<'_>) {
+        let declared = self.act.form.fields.get(usize::from(found.field)).and_then(|field| field.kind);
+        for fact in whole(declared, found.leaf, self.report.key, self.today) {
+            self.store.add(fact, place, found.row);
+        }
+    }
+}
+
+/// A whole value of a field, as facts that an argument can be compared with: one for each reading.
+pub(super) fn whole(declared: Option<Kind>, leaf: Leaf<'_>, key: &MemoryKey, today: Option<Date>) -> Vec<Fact> {
+    match declared {
+        None | Some(Kind::Text) => {
+            let hashed = leaf.text().map(|text| hashed(text, key)).unwrap_or_default();
+            let some = (!hashed.is_empty()).then(|| Fact::new(Code::WHOLE, key.sequence(&hashed)));
+            some.into_iter().collect()
+        }
+        Some(kind) => readings(kind, leaf).iter().filter_map(|datum| settled(datum, key, today)).collect(),
+    }
+}
+
+/// Whether a word is like an identifier: it has a digit and is not short.
+pub(super) fn is_token(word: &str) -> bool {
+    word.chars().any(char::is_numeric) && word.chars().nth(TOKEN - 1).is_some()
+}

@@ -1,0 +1,237 @@
+//! One call held against one rule's demands.
+
+use std::cmp::Ordering;
+
+use flyball_typed::{Date, Kind};
+
+use super::demand::{Aggregate, Fold, Never, Op, Origin};
+use super::explain::{seen, wanted};
+use super::fact::{Code, Fact};
+use super::given::settled;
+use super::kinds::readings;
+use super::program::Source;
+use super::seek::{Seeker, Sought};
+use super::work::Work;
+use super::{Breach, BreachKind, Given, LabelSet, Leaf, Memory, MemoryKey, Path, Program};
+use crate::json::Json;
+use crate::profile::{Rule, Test};
+
+/// Values of one argument that are looked at, at most.
+const MAX_LEAVES: usize = 4096;
+
+/// A call and a rule that it is held against.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    pub(crate) program: &'a Program,
+    pub(crate) rule: &'a Rule,
+    pub(crate) given: &'a Given,
+    pub(crate) memory: Option<&'a Memory>,
+    pub(crate) key: &'a MemoryKey,
+    /// The call's arguments: an object.
+    pub(crate) args: &'a Json<'a>,
+    pub(crate) wall_ms: i64,
+}
+
+/// Labels of the fields that arguments were found in, in order of the arguments' names.
+pub(crate) type Origins<'a> = Vec<(&'a str, LabelSet)>;
+
+impl Ask<'_> {
+    /// Which day it is.
+    pub(super) fn today(&self) -> Option<Date> {
+        self.given.today(self.program, self.memory.and_then(Memory::today), self.wall_ms)
+    }
+
+    /// A breach of that argument.
+    pub(super) fn breach(&self, kind: BreachKind, path: &Path) -> Breach {
+        Breach { kind, arg: Box::from(path.as_str()), as_: None, wanted: Vec::new(), seen: Vec::new() }
+    }
+
+    /// Whether results were not all kept.
+    pub(super) fn full(&self) -> bool {
+        self.memory.is_some_and(Memory::full)
+    }
+}
+
+/// Hold the call against the rule's aggregates, free texts and origins, in the order of the hurdles.
+pub(crate) fn judge<'a>(ask: &Ask<'a>) -> Result<Origins<'a>, Breach> {
+    let demands = &ask.rule.demands;
+    if demands.is_empty() {
+        return Ok(Vec::new());
+    }
+    let today = ask.today();
+    let mut work = Work::new();
+    for aggregate in &demands.aggregates {
+        added_up(ask, aggregate, today, &mut work)?;
+    }
+    for free in &demands.free {
+        if free.path.length(ask.args) > free.max {
+            return Err(ask.breach(BreachKind::TooLong, &free.path));
+        }
+    }
+    let mut known: Vec<(&Path, LabelSet)> = Vec::with_capacity(demands.origins.len());
+    for origin in &demands.origins {
+        let labels = origin_of(ask, origin, &known, today, &mut work)?;
+        known.push((&origin.path, labels));
+    }
+    for never in &demands.never {
+        decided(ask, never)?;
+    }
+    for free in demands.free.iter().filter(|free| !free.without.is_empty()) {
+        super::flow::carries_nothing(ask, free, &mut work)?;
+    }
+    let mut origins: Origins<'a> = Vec::with_capacity(known.len());
+    for (path, labels) in known {
+        match origins.iter_mut().find(|(name, _)| *name == path.head()) {
+            Some((_, all)) => *all = all.and(labels),
+            None => origins.push((path.head(), labels)),
+        }
+    }
+    origins.sort_unstable_by_key(|(name, _)| *name);
+    Ok(origins)
+}
+
+/// Where the values of one argument come from.
+fn origin_of(
+    ask: &Ask<'_>,
+    origin: &Origin,
+    known: &[(&Path, LabelSet)],
+    today: Option<Date>,
+    work: &mut Work,
+) -> Result<LabelSet, Breach> {
+    let mut seeker = Seeker::new(ask, origin, origin.not_by.and(origin.never), known, today);
+    let mut labels = LabelSet::default();
+    let (mut count, mut failed) = (0, None);
+    origin.path.leaves(ask.args, &mut |leaf| {
+        count += 1;
+        let found = if count > MAX_LEAVES { None } else { leaf_labels(&mut seeker, origin.kind, leaf, work) };
+        match found {
+            Some(found) => labels = labels.and(found),
+            None => failed = Some(leaf),
+        }
+        failed.is_none()
+    });
+    let Some(leaf) = failed else {
+        if count == 0 && origin.required {
+            return Err(ask.breach(BreachKind::Missing, &origin.path));
+        }
+        return Ok(labels);
+    };
+    let mut breach = ask.breach(BreachKind::Origin, &origin.path);
+    breach.as_ = Some(origin.kind);
+    breach.wanted = wanted(ask.program, &origin.sources);
+    breach.kind = if count > MAX_LEAVES || work.spent() {
+        BreachKind::Malformed
+    } else if seeker.results() && ask.full() {
+        BreachKind::MemoryFull
+    } else if !origin.never.is_empty() {
+        // The rule itself would have had it; what holds whatever a rule says does not.
+        let mut seeker = Seeker::new(ask, origin, origin.not_by, known, today);
+        match leaf_labels(&mut seeker, origin.kind, leaf, work) {
+            Some(_) => BreachKind::Flow,
+            None => BreachKind::Origin,
+        }
+    } else {
+        BreachKind::Origin
+    };
+    breach.seen = seen(ask, origin.kind, leaf, today);
+    Err(breach)
+}
+
+/// The labels of where one value was found: every reading of it must be found.
+fn leaf_labels(seeker: &mut Seeker<'_>, kind: Kind, leaf: Leaf<'_>, work: &mut Work) -> Option<LabelSet> {
+    let ask = seeker.ask;
+    if kind == Kind::Text {
+        let words = super::asked::hashed(leaf.text()?, ask.key);
+        return if words.is_empty() { None } else { seeker.find(&Sought::Words(&words), work) };
+    }
+    let readings = readings(kind, leaf);
+    if readings.is_empty() {
+        return None;
+    }
+    readings.iter().try_fold(LabelSet::default(), |labels, datum| {
+        let fact = settled(datum, ask.key, seeker.today)?;
+        Some(labels.and(seeker.find(&Sought::Fact(datum, fact), work)?))
+    })
+}
+
+/// Hold a number against all values of a source together.
+fn added_up(ask: &Ask<'_>, aggregate: &Aggregate, today: Option<Date>, work: &mut Work) -> Result<(), Breach> {
+    let mut leaves = Vec::new();
+    aggregate.path.leaves(ask.args, &mut |leaf| {
+        leaves.push(leaf);
+        leaves.len() <= MAX_LEAVES
+    });
+    if leaves.is_empty() {
+        return Ok(());
+    }
+    let mut breach = ask.breach(BreachKind::Bounds, &aggregate.path);
+    breach.as_ = Some(aggregate.kind);
+    breach.wanted = wanted(ask.program, &[aggregate.source]);
+    if ask.full() {
+        breach.kind = BreachKind::MemoryFull;
+        return Err(breach);
+    }
+    let Some(total) = total(ask, aggregate, today, work) else { return Err(breach) };
+    let holds = leaves.iter().all(|leaf| {
+        let readings = readings(aggregate.kind, *leaf);
+        !readings.is_empty()
+            && readings.iter().all(|datum| {
+                let fact = Fact::of(datum, ask.key);
+                let order = i128::from(fact.as_size()).cmp(&total.1);
+                (fact.extra == 0 || fact.extra == total.0)
+                    && match aggregate.op {
+                        Op::Max => order != Ordering::Greater,
+                        Op::Min => order != Ordering::Less,
+                        Op::Equal => order == Ordering::Equal,
+                    }
+            })
+    });
+    if holds { Ok(()) } else { Err(breach) }
+}
+
+/// The unit and size of an aggregate; nothing, where there are no values or they have no one unit.
+fn total(ask: &Ask<'_>, aggregate: &Aggregate, today: Option<Date>, work: &mut Work) -> Option<(u16, i128)> {
+    let Some(Source::Result { place, joins }) = ask.program.source(aggregate.source) else { return None };
+    let memory = ask.memory?;
+    let rows = super::seek::Rows::new(ask, joins, today);
+    let entries = memory.store.of(Code::of(aggregate.kind));
+    work.spend(entries.len())?;
+    let here = entries.iter().filter(|entry| entry.place() == *place && rows.hold(memory, entry.row()));
+    here.map(|entry| entry.fact()).try_fold(None, |total: Option<(u16, i128)>, fact| {
+        let size = i128::from(fact.as_size());
+        match total {
+            None => Some(Some((fact.extra, size))),
+            Some((unit, _)) if unit != fact.extra => None,
+            Some((unit, total)) => Some(Some((
+                unit,
+                match aggregate.fold {
+                    Fold::Sum => total + size,
+                    Fold::Min => total.min(size),
+                    Fold::Max => total.max(size),
+                },
+            ))),
+        }
+    })?
+}
+
+/// Whether everything at a path that some writers may never decide is decided by somebody else: each
+/// value was found by an origin, which leaves those writers out, or is one of the rule's own constants.
+fn decided(ask: &Ask<'_>, never: &Never) -> Result<(), Breach> {
+    let there = never.path.count(ask.args);
+    let origins = || ask.rule.demands.origins.iter().map(|origin| &origin.path);
+    if there == 0 || origins().any(|path| path.leads_to(&never.path)) {
+        return Ok(());
+    }
+    let mut below: Vec<&Path> = origins().filter(|path| never.path.leads_to(path)).collect();
+    below.dedup_by(|one, other| one.leads_to(other));
+    if below.iter().map(|path| path.count(ask.args)).sum::<usize>() == there {
+        return Ok(());
+    }
+    let constant = |bound: &crate::profile::Bound| {
+        bound.arg == never.path.as_str() && matches!(bound.test, Test::Equal(_) | Test::OneOf(_))
+    };
+    if ask.rule.bounds.iter().any(constant) {
+        return Ok(());
+    }
+    Err(ask.breach(BreachKind::Flow, &never.path))
+}

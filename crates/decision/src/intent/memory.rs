@@ -1,0 +1,198 @@
+//! What a task remembers of results.
+
+use flyball_typed::Date;
+
+use super::fact::Code;
+use super::place::Role;
+use super::store::{Entry, MAX_BYTES, MAX_ROWS, Store};
+use super::{Kept, Program};
+
+/// Bytes of values that only explain, at most.
+const EXPLAINED: usize = 8192;
+
+/// What a task remembers of results. Nothing that a rule may ask for is ever forgotten: where
+/// something does not fit, the memory says so.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    pub(super) store: Store,
+    results: Vec<Remembered>,
+    /// Results so far, by action.
+    counts: Vec<(u16, u32)>,
+    rows: u32,
+    explained: usize,
+    today: Option<Date>,
+    full: bool,
+}
+
+/// A result of which something is remembered.
+#[derive(Clone, Copy, Debug)]
+struct Remembered {
+    digest: u64,
+    first_row: u32,
+    /// Its number among the action's results, and the action's number: 16 bits each would not do.
+    number: u32,
+    action: u16,
+}
+
+impl Memory {
+    /// Remember what a result left behind; `false`: it does not fit, and the memory is full.
+    pub(crate) fn keep(&mut self, program: &Program, kept: &Kept) -> bool {
+        match self.counts.iter_mut().find(|(action, _)| *action == kept.action) {
+            Some((_, count)) => *count = (*count).max(kept.number),
+            None => self.counts.push((kept.action, kept.number)),
+        }
+        self.today = kept.today.or(self.today);
+        self.full |= kept.full;
+        let again = |result: &Remembered| result.action == kept.action && result.digest == kept.digest;
+        // The very same result again says nothing new, and what is added up is not added twice.
+        if self.results.iter().any(again) {
+            return !self.full;
+        }
+        let new = self.new_entries(program, kept, self.explained < EXPLAINED);
+        let added = self.weight(&new, kept);
+        if self.store.weight() + added <= MAX_BYTES {
+            self.merge(program, kept, &new);
+        } else {
+            self.forget_explanations(program);
+            let new = self.new_entries(program, kept, false);
+            if self.store.weight() + self.weight(&new, kept) <= MAX_BYTES {
+                self.merge(program, kept, &new);
+            } else {
+                self.full = true;
+            }
+        }
+        !self.full
+    }
+
+    /// What of it is not here yet.
+    fn new_entries(&self, program: &Program, kept: &Kept, explain: bool) -> Vec<Entry> {
+        let here = |entry: &Entry| {
+            let fact = entry.fact();
+            if fact.code == Code::SPAN {
+                let check = fact.payload >> 32 << 32;
+                let spans = self.store.between(Code::SPAN, check, check | 0xffff_ffff).iter();
+                let mut spans = spans.filter(|span| span.place() == entry.place());
+                return spans.any(|span| self.store.text(*span) == kept.store.text(*entry));
+            }
+            self.store.at_place(fact, entry.place()).iter().any(|other| other.fact() == fact)
+        };
+        let mut out: Vec<Entry> = Vec::new();
+        for entry in &kept.store.entries {
+            let Some(place) = program.place(entry.place()) else { continue };
+            if (place.role == Role::Explain && !explain) || (place.once && here(entry)) {
+                continue;
+            }
+            // The same value in another row of this result.
+            let twin = |last: &Entry| last.fact() == entry.fact() && last.place() == entry.place();
+            if place.once && out.last().is_some_and(twin) {
+                continue;
+            }
+            out.push(*entry);
+        }
+        out
+    }
+
+    fn weight(&self, new: &[Entry], kept: &Kept) -> usize {
+        let words =
+            new.iter().filter(|entry| entry.code() == Code::SPAN).map(|entry| kept.store.text(*entry).len() + 1);
+        new.len() * 16 + words.sum::<usize>() * 4
+    }
+
+    fn merge(&mut self, program: &Program, kept: &Kept, new: &[Entry]) {
+        if new.is_empty() {
+            return;
+        }
+        let mut rows: Vec<u32> = new.iter().map(|entry| entry.row()).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        let after = u32::try_from(rows.len()).ok().and_then(|more| self.rows.checked_add(more));
+        let Some(after) = after.filter(|after| *after < MAX_ROWS) else {
+            self.full = true;
+            return;
+        };
+        // Tasks are many and results few: room is not doubled.
+        self.store.entries.reserve_exact(new.len() + self.store.entries.len() / 8);
+        let mut added = 0;
+        for entry in new {
+            let row = rows.partition_point(|row| *row < entry.row());
+            let mut moved = entry.in_row(self.rows.saturating_add(u32::try_from(row).unwrap_or(u32::MAX)));
+            let mut weight = 16;
+            if moved.code() == Code::SPAN {
+                let text = kept.store.text(*entry);
+                let Ok(start) = u32::try_from(self.store.words.len()) else { continue };
+                moved = moved.at(start);
+                self.store.words.reserve_exact(text.len() + 1);
+                self.store.words.extend_from_slice(text);
+                self.store.words.push(0);
+                weight += text.len() * 4 + 4;
+            }
+            if program.place(entry.place()).is_some_and(|place| place.role == Role::Explain) {
+                added += weight;
+            }
+            self.store.entries.push(moved);
+        }
+        // Two runs that are in order each.
+        self.store.entries.sort_by_key(|entry| entry.order());
+        self.explained += added;
+        let first_row = self.rows;
+        self.results.reserve_exact(1);
+        self.results.push(Remembered { digest: kept.digest, first_row, number: kept.number, action: kept.action });
+        self.rows = after;
+    }
+
+    /// Drop what only explains.
+    fn forget_explanations(&mut self, program: &Program) {
+        let old = std::mem::take(&mut self.store);
+        for entry in &old.entries {
+            if program.place(entry.place()).is_none_or(|place| place.role == Role::Explain) {
+                continue;
+            }
+            let mut moved = *entry;
+            if entry.code() == Code::SPAN {
+                let Ok(start) = u32::try_from(self.store.words.len()) else { continue };
+                moved = moved.at(start);
+                self.store.words.extend_from_slice(old.text(*entry));
+                self.store.words.push(0);
+            }
+            self.store.entries.push(moved);
+        }
+        self.store.entries.sort_by_key(|entry| entry.order());
+        self.explained = EXPLAINED;
+    }
+
+    /// Whether something could not be remembered.
+    pub(crate) const fn full(&self) -> bool {
+        self.full
+    }
+
+    /// Values remembered.
+    pub(crate) fn len(&self) -> usize {
+        self.store.entries.len()
+    }
+
+    /// Bytes it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.store.entries.capacity() * 16
+            + self.store.words.capacity() * 4
+            + self.results.capacity() * size_of::<Remembered>()
+            + self.counts.capacity() * 8
+    }
+
+    /// Results of an action so far.
+    pub(crate) fn results(&self, program: &Program, action: &str) -> u32 {
+        let number = program.act(action).map(|(number, _)| number);
+        self.counts.iter().find(|(action, _)| Some(*action) == number).map_or(0, |(_, count)| *count)
+    }
+
+    /// Which day the last result said it is.
+    pub(super) const fn today(&self) -> Option<Date> {
+        self.today
+    }
+
+    /// The number of the result that a row is of.
+    pub(super) fn result(&self, row: u32) -> u32 {
+        let after = self.results.partition_point(|result| result.first_row <= row);
+        after.checked_sub(1).and_then(|at| self.results.get(at)).map_or(0, |result| result.number)
+    }
+}

@@ -1,0 +1,182 @@
+//! Places: what is taken from which field, and what for.
+
+use flyball_typed::Kind;
+
+use super::form::Form;
+use super::kinds::KindSet;
+use super::program::{InputSpec, Join, input};
+use super::{LabelSet, Path};
+use crate::document::{ResultSource, RowTest};
+
+/// What a kept value is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// A source of the profile, by its place there.
+    Source(usize),
+    /// A field that a source's rows are chosen by, when a call is checked: the source and the test.
+    Join(usize, usize),
+    /// A field that no outsider can write.
+    Trusted,
+    /// A field with a label that free text must not carry.
+    Labelled,
+    /// Only to tell where a value came from.
+    Explain,
+}
+
+/// Where a kept value stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) role: Role,
+    pub(super) action: u16,
+    pub(super) field: u16,
+    pub(super) labels: LabelSet,
+    /// Whether one value is kept once, however often it comes.
+    pub(super) once: bool,
+}
+
+/// What is taken from one field of an action's results.
+#[derive(Debug)]
+pub(super) struct Take {
+    pub(super) field: u16,
+    pub(super) place: u16,
+    pub(super) role: Role,
+    pub(super) sought: KindSet,
+    pub(super) tests: Box<[Test]>,
+    /// Field and place of what is compared when a call is checked.
+    pub(super) joins: Box<[(u16, u16)]>,
+}
+
+/// A test of a row that is decided when the result is reported.
+#[derive(Debug)]
+pub(super) struct Test {
+    pub(super) field: u16,
+    pub(super) what: What,
+}
+
+/// What a field is held against.
+#[derive(Debug)]
+pub(super) enum What {
+    /// It stands in that input.
+    In(usize),
+    /// It is that constant.
+    Is(Box<str>),
+    /// It is the greatest of its result.
+    Max,
+    /// It is the least of its result.
+    Min,
+}
+
+/// Collects places.
+pub(super) struct Places {
+    pub(super) places: Vec<Place>,
+}
+
+impl Places {
+    fn put(&mut self, place: Place) -> Result<u16, String> {
+        let number = u16::try_from(self.places.len()).map_err(|_| "a profile asks for too much".to_owned())?;
+        self.places.push(place);
+        Ok(number)
+    }
+
+    /// A source of results: what is taken, where, and what it is joined with. `at`: the places of the
+    /// source and of the action. `seeks`: the types, and whether every value counts.
+    pub(super) fn source(
+        &mut self,
+        (at, action): (usize, u16),
+        from: &ResultSource,
+        form: &Form,
+        (sought, adds): (KindSet, bool),
+        inputs: &mut [InputSpec],
+    ) -> Result<(Take, u16, Box<[Join]>), String> {
+        let place_of = |name: &str| {
+            let number = form.field(name);
+            let number = number.ok_or_else(|| format!("`{}`: there is no field `{name}`", from.action))?;
+            let field = form.fields.get(usize::from(number));
+            field.map(|field| (number, field)).ok_or_else(|| "a field is lost".to_owned())
+        };
+        let (field, declared) = place_of(&from.field)?;
+        let (mut tests, mut joins, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+        for (nth, row) in from.rows.iter().enumerate() {
+            let (number, tested) = place_of(&row.field)?;
+            match test(row)? {
+                Chosen::Arg(path) => {
+                    let labels = tested.labels;
+                    let place = Place { role: Role::Join(at, nth), action, field: number, labels, once: false };
+                    let place = self.put(place)?;
+                    pairs.push((number, place));
+                    let path = Path::parse(path).ok_or_else(|| format!("`{path}` is no path into an argument"))?;
+                    joins.push(Join { place, kind: tested.kind, path });
+                }
+                Chosen::In(name) => {
+                    let place = input(inputs, name)?;
+                    if let Some(input) = inputs.get_mut(place) {
+                        input.sought = input.sought.and(KindSet::sought(tested.kind.unwrap_or(Kind::Text)));
+                    }
+                    tests.push(Test { field: number, what: What::In(place) });
+                }
+                Chosen::Is(text) => tests.push(Test { field: number, what: What::Is(Box::from(text)) }),
+                Chosen::Extreme(what) => tests.push(Test { field: number, what }),
+            }
+        }
+        let labels = declared.labels;
+        let once = pairs.is_empty() && !adds;
+        let place = self.put(Place { role: Role::Source(at), action, field, labels, once })?;
+        let take = Take { field, place, role: Role::Source(at), sought, tests: tests.into(), joins: pairs.into() };
+        Ok((take, place, joins.into()))
+    }
+
+    /// What is taken from an action's fields beside its sources: what is trusted, what must not leave,
+    /// and what only explains, which comes last.
+    pub(super) fn fields(
+        &mut self,
+        action: u16,
+        form: &Form,
+        takes: &mut Vec<Take>,
+        [trusted, explained]: [KindSet; 2],
+        without: LabelSet,
+    ) -> Result<(), String> {
+        let fields = || (0_u16..).zip(&form.fields);
+        let mut take = |field: u16, labels: LabelSet, role: Role, sought: KindSet| {
+            let place = self.put(Place { role, action, field, labels, once: true })?;
+            takes.push(Take { field, place, role, sought, tests: Box::default(), joins: Box::default() });
+            Ok::<_, String>(())
+        };
+        for (number, field) in fields() {
+            if !trusted.is_empty() && !field.labels.meets(LabelSet::OUTSIDE) {
+                take(number, field.labels, Role::Trusted, trusted)?;
+            }
+            if field.labels.meets(without) {
+                take(number, field.labels, Role::Labelled, labelled())?;
+            }
+        }
+        for (number, field) in fields().filter(|_| !explained.is_empty()) {
+            take(number, field.labels, Role::Explain, explained)?;
+        }
+        Ok(())
+    }
+}
+
+/// The types in which a labelled value is recognised; its words and tokens come beside them.
+pub(super) fn labelled() -> KindSet {
+    [Kind::Email, Kind::Url, Kind::Phone, Kind::Iban, Kind::Money, Kind::Text]
+        .into_iter()
+        .fold(KindSet::default(), |all, kind| all.and(KindSet::one(kind)))
+}
+
+enum Chosen<'a> {
+    In(&'a str),
+    Arg(&'a str),
+    Is(&'a str),
+    Extreme(What),
+}
+
+fn test(row: &RowTest) -> Result<Chosen<'_>, String> {
+    Ok(match (&row.in_input, &row.is_arg, &row.is, row.extreme.as_deref()) {
+        (Some(input), None, None, None) => Chosen::In(input),
+        (None, Some(arg), None, None) => Chosen::Arg(arg),
+        (None, None, Some(text), None) => Chosen::Is(text),
+        (None, None, None, Some("max")) => Chosen::Extreme(What::Max),
+        (None, None, None, Some("min")) => Chosen::Extreme(What::Min),
+        _ => return Err(format!("`{}`: a row is chosen by one test at a time", row.field)),
+    })
+}

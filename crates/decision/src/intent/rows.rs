@@ -1,0 +1,111 @@
+//! Tests of a row that are decided when a result is reported.
+
+use flyball_typed::{Date, Datum, Kind, words};
+
+use super::extract::Report;
+use super::fact::Fact;
+use super::kinds::readings;
+use super::place::{Test, What};
+use super::program::Act;
+use super::walk::Found;
+use super::{Leaf, MemoryKey};
+
+/// The greatest and the least of each field of a result that a test asks for.
+pub(super) struct Extremes {
+    all: Vec<(u16, Option<(Size, Size)>)>,
+}
+
+/// What can be ordered: a unit (a currency, say) and a size.
+type Size = (u16, i64);
+
+impl Extremes {
+    /// Look through a result. A field in which something cannot be compared has no extreme.
+    pub(super) fn of(act: &Act, found: &[Found<'_>], key: &MemoryKey) -> Self {
+        let tests = act.takes.iter().flat_map(|take| take.tests.iter());
+        let mut fields: Vec<u16> =
+            tests.filter(|test| matches!(test.what, What::Max | What::Min)).map(|test| test.field).collect();
+        fields.sort_unstable();
+        fields.dedup();
+        let extreme = |field: u16| {
+            let mut range: Option<(Size, Size)> = None;
+            for found in found.iter().filter(|found| found.field == field) {
+                let size = size(act, found, key)?;
+                let (low, high) = range.unwrap_or((size, size));
+                if low.0 != size.0 {
+                    return None;
+                }
+                range = Some((low.min(size), high.max(size)));
+            }
+            range
+        };
+        Self { all: fields.into_iter().map(|field| (field, extreme(field))).collect() }
+    }
+
+    fn get(&self, field: u16) -> Option<(Size, Size)> {
+        self.all.iter().find(|(other, _)| *other == field).and_then(|(_, range)| *range)
+    }
+}
+
+/// The size of a value, if it has one reading and that has a size.
+fn size(act: &Act, found: &Found<'_>, key: &MemoryKey) -> Option<Size> {
+    let kind = act.form.fields.get(usize::from(found.field))?.kind.unwrap_or(Kind::Number);
+    match readings(kind, found.leaf).as_slice() {
+        [datum @ (Datum::Number(_) | Datum::Duration(_) | Datum::Money { .. })] => {
+            let fact = Fact::of(datum, key);
+            Some((fact.extra, fact.as_size()))
+        }
+        [Datum::Date(date)] => date.days().map(|days| (0, i64::from(days))),
+        [Datum::Time(time)] => Some((0, i64::from(time.0))),
+        [Datum::DateTime { date, time, offset }] => {
+            let wall = i64::from(date.days()?) * 86_400 + i64::from(time.0);
+            Some((u16::from(offset.is_some()), wall - i64::from(offset.unwrap_or(0)) * 60))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a test holds in a row: its field is there, and every value of it passes.
+pub(super) fn holds(
+    report: &Report<'_>,
+    act: &Act,
+    test: &Test,
+    row: &[Found<'_>],
+    extremes: &Extremes,
+    today: Option<Date>,
+) -> bool {
+    let kind = act.form.fields.get(usize::from(test.field)).and_then(|field| field.kind);
+    let mut some = false;
+    let all = row.iter().filter(|found| found.field == test.field).all(|found| {
+        some = true;
+        match &test.what {
+            What::In(input) => report.given.mentions(*input, kind, found.leaf, report.key, today),
+            What::Is(text) => is(kind, found.leaf, text),
+            What::Max => extremes.get(test.field).is_some_and(|(_, high)| size(act, found, report.key) == Some(high)),
+            What::Min => extremes.get(test.field).is_some_and(|(low, _)| size(act, found, report.key) == Some(low)),
+        }
+    });
+    some && all
+}
+
+/// Whether a value is that constant: word by word for text, else in every reading.
+fn is(kind: Option<Kind>, leaf: Leaf<'_>, text: &str) -> bool {
+    match kind {
+        None | Some(Kind::Text) => {
+            leaf.text().is_some_and(|here| words(here).next().is_some() && words(here).eq(words(text)))
+        }
+        Some(kind) => {
+            let constant = readings(kind, Leaf::Text(text));
+            let here = readings(kind, leaf);
+            !here.is_empty() && here.iter().all(|datum| constant.iter().any(|other| alike(datum, other)))
+        }
+    }
+}
+
+/// Whether two readings mean the same; a day without a year is that day of any year.
+pub(super) fn alike(here: &Datum, there: &Datum) -> bool {
+    match (here, there) {
+        (Datum::Date(here), Datum::Date(there)) => here.matches(there),
+        (Datum::Money { amount, currency: None }, Datum::Money { amount: other, .. }) => amount == other,
+        (here, there) => here == there,
+    }
+}

@@ -1,0 +1,256 @@
+//! Looking for a value in the sources of an origin.
+
+use flyball_typed::{Date, Datum, Kind};
+
+use super::asked::hashed;
+use super::demand::Origin;
+use super::extract::whole;
+use super::fact::{Code, Fact};
+use super::given::{fits, settled};
+use super::judge::Ask;
+use super::kinds::{KindSet, readings, values};
+use super::place::Role;
+use super::program::{Join, Source};
+use super::rows::alike;
+use super::store::stands_in;
+use super::temporal::{CODES, Temporal};
+use super::work::Work;
+use super::{LabelSet, Leaf, Memory, Path};
+
+/// What is looked for.
+pub(super) enum Sought<'a> {
+    /// One reading of a value, and the same as a fact.
+    Fact(&'a Datum, Fact),
+    /// Words that stand one after another.
+    Words(&'a [u32]),
+}
+
+/// Looks in the sources of one origin.
+pub(super) struct Seeker<'a> {
+    pub(super) ask: &'a Ask<'a>,
+    pub(super) today: Option<Date>,
+    origin: &'a Origin,
+    /// Fields with one of these labels do not count.
+    not_by: LabelSet,
+    /// Where the arguments before this one were found.
+    known: &'a [(&'a Path, LabelSet)],
+    /// What the sources offer in days and times, and the spans, once that was asked for.
+    temporal: Option<(Temporal, Vec<i64>)>,
+}
+
+/// The rows in which fields equal arguments.
+pub(super) struct Rows {
+    /// For each join: its place, and for each of the argument's values the facts of its readings.
+    joins: Vec<(u16, Vec<Vec<Fact>>)>,
+}
+
+impl Rows {
+    /// Read the arguments that choose rows.
+    pub(super) fn new(ask: &Ask<'_>, joins: &[Join], today: Option<Date>) -> Self {
+        let facts = |join: &Join| {
+            let mut all = Vec::new();
+            join.path.leaves(ask.args, &mut |leaf| {
+                let facts = whole(join.kind, leaf, ask.key, today);
+                if !facts.is_empty() {
+                    all.push(facts);
+                }
+                all.len() < 64
+            });
+            (join.place, all)
+        };
+        Self { joins: joins.iter().map(facts).collect() }
+    }
+
+    /// Whether in that row every field equals one of its argument's values.
+    pub(super) fn hold(&self, memory: &Memory, row: u32) -> bool {
+        self.joins.iter().all(|(place, values)| {
+            values.iter().any(|facts| facts.iter().all(|fact| memory.store.in_row(*fact, *place, row)))
+        })
+    }
+}
+
+impl<'a> Seeker<'a> {
+    pub(super) fn new(
+        ask: &'a Ask<'a>,
+        origin: &'a Origin,
+        not_by: LabelSet,
+        known: &'a [(&'a Path, LabelSet)],
+        today: Option<Date>,
+    ) -> Self {
+        Self { ask, today, origin, not_by, known, temporal: None }
+    }
+
+    /// Whether some source is a result.
+    pub(super) fn results(&self) -> bool {
+        let mut sources = self.origin.sources.iter().chain(self.origin.span.plus_from.iter());
+        sources.any(|at| matches!(self.ask.program.source(*at), Some(Source::Result { .. } | Source::Trusted)))
+    }
+
+    /// The labels of the first source that has it.
+    pub(super) fn find(&mut self, sought: &Sought<'_>, work: &mut Work) -> Option<LabelSet> {
+        if let (Sought::Fact(_, fact), Kind::Date | Kind::Time | Kind::DateTime) = (sought, self.origin.kind) {
+            let (temporal, plus) = self.temporal.take().unwrap_or_else(|| self.offers());
+            let found = temporal.matches(*fact, &self.origin.span, &plus, work);
+            self.temporal = Some((temporal, plus));
+            return found;
+        }
+        let (ask, origin) = (self.ask, self.origin);
+        origin.sources.iter().find_map(|at| match ask.program.source(*at)? {
+            Source::Input(input) => self.counts(LabelSet::USER).filter(|_| match sought {
+                Sought::Fact(_, fact) => ask.given.holds(*input, *fact),
+                Sought::Words(words) => ask.given.holds_words(*input, words),
+            }),
+            Source::Const(text) => self.same(Leaf::Text(text), sought).then(LabelSet::default),
+            Source::Arg(path) => {
+                let labels = self.of_arg(path)?;
+                let mut found = false;
+                path.leaves(ask.args, &mut |leaf| {
+                    found = work.spend(1).is_some() && self.same(leaf, sought);
+                    !found && !work.spent()
+                });
+                found.then_some(labels)
+            }
+            Source::Trusted => self.trusted(sought, work),
+            Source::Result { place, joins } => self.result(*place, joins, sought, work),
+        })
+    }
+
+    fn counts(&self, labels: LabelSet) -> Option<LabelSet> {
+        (!labels.meets(self.not_by)).then_some(labels)
+    }
+
+    /// The labels of another argument. One that was found nowhere counts only where anybody may have
+    /// written it.
+    fn of_arg(&self, path: &Path) -> Option<LabelSet> {
+        let mut known = self.known.iter().filter(|(other, _)| other.head() == path.head()).peekable();
+        if known.peek().is_none() {
+            return self.not_by.is_empty().then(LabelSet::default);
+        }
+        self.counts(known.fold(LabelSet::default(), |all, (_, labels)| all.and(*labels)))
+    }
+
+    /// Whether a constant or another argument is the same value, or has the same words in it.
+    fn same(&self, leaf: Leaf<'_>, sought: &Sought<'_>) -> bool {
+        match sought {
+            Sought::Fact(datum, _) => readings(self.origin.kind, leaf).iter().any(|other| alike(datum, other)),
+            Sought::Words(needle) => leaf.text().is_some_and(|text| stands_in(needle, &hashed(text, self.ask.key))),
+        }
+    }
+
+    fn trusted(&self, sought: &Sought<'_>, work: &mut Work) -> Option<LabelSet> {
+        let memory = self.ask.memory?;
+        let labels = |place: u16| {
+            let place = self.ask.program.place(place).filter(|place| place.role == Role::Trusted)?;
+            self.counts(place.labels)
+        };
+        match sought {
+            Sought::Fact(_, fact) => memory.store.equal(*fact).iter().find_map(|entry| {
+                work.spend(1)?;
+                labels(entry.place()).filter(|_| fits(*fact, std::iter::once(entry.fact().extra)))
+            }),
+            Sought::Words(words) => memory.store.of(Code::SPAN).iter().find_map(|span| {
+                let labels = labels(span.place())?;
+                let text = memory.store.text(*span);
+                work.spend(1 + text.len())?;
+                stands_in(words, text).then_some(labels)
+            }),
+        }
+    }
+
+    fn result(&self, place: u16, joins: &[Join], sought: &Sought<'_>, work: &mut Work) -> Option<LabelSet> {
+        let memory = self.ask.memory?;
+        let labels = self.counts(self.ask.program.place(place)?.labels)?;
+        let found = match sought {
+            Sought::Fact(_, fact) => {
+                let entries = memory.store.at_place(Fact { extra: 0x7fff, ..*fact }, place);
+                if entries.is_empty() {
+                    return None;
+                }
+                let rows = Rows::new(self.ask, joins, self.today);
+                entries.iter().any(|entry| {
+                    work.spend(1).is_some()
+                        && fits(*fact, std::iter::once(entry.fact().extra))
+                        && rows.hold(memory, entry.row())
+                })
+            }
+            Sought::Words(words) => {
+                let rows = Rows::new(self.ask, joins, self.today);
+                memory.store.of(Code::SPAN).iter().filter(|span| span.place() == place).any(|span| {
+                    let text = memory.store.text(*span);
+                    work.spend(1 + text.len()).is_some() && stands_in(words, text) && rows.hold(memory, span.row())
+                })
+            }
+        };
+        found.then_some(labels)
+    }
+
+    /// Everything that the sources offer in days and times, and the spans that may be added.
+    fn offers(&self) -> (Temporal, Vec<i64>) {
+        let mut temporal = Temporal::default();
+        for at in &self.origin.sources {
+            self.offer(*at, &CODES, KindSet::sought(self.origin.kind), &mut |fact, labels| {
+                temporal.add(fact, labels, self.today);
+            });
+        }
+        let span = &self.origin.span;
+        let mut plus: Vec<i64> = span.plus.to_vec();
+        for at in &span.plus_from {
+            let code = [Code::of(Kind::Duration)];
+            self.offer(*at, &code, KindSet::one(Kind::Duration), &mut |fact, _| {
+                plus.extend(fact.as_size().checked_mul(1000));
+            });
+        }
+        plus.sort_unstable();
+        plus.dedup();
+        (temporal, plus)
+    }
+
+    /// Hand over what one source offers.
+    fn offer(&self, at: usize, codes: &[Code], sought: KindSet, each: &mut dyn FnMut(Fact, LabelSet)) {
+        let ask = self.ask;
+        let mut read = |leaf: Leaf<'_>, labels: LabelSet| {
+            values(Some(Kind::DateTime), sought, leaf, &mut |readings| {
+                let facts = readings.iter().filter_map(|datum| settled(datum, ask.key, self.today));
+                facts.for_each(|fact| each(fact, labels));
+            });
+        };
+        match ask.program.source(at) {
+            None => {}
+            Some(Source::Const(text)) => read(Leaf::Text(text), LabelSet::default()),
+            Some(Source::Arg(path)) => {
+                if let Some(labels) = self.of_arg(path) {
+                    let mut left = 64;
+                    path.leaves(ask.args, &mut |leaf| {
+                        read(leaf, labels);
+                        left -= 1;
+                        left > 0
+                    });
+                }
+            }
+            Some(Source::Input(input)) => {
+                if let Some(labels) = self.counts(LabelSet::USER) {
+                    let entries = codes.iter().flat_map(|code| ask.given.store.of(*code));
+                    let here = entries.filter(|entry| usize::from(entry.place()) == *input);
+                    here.for_each(|entry| each(entry.fact(), labels));
+                }
+            }
+            Some(Source::Trusted) => {
+                let entries = codes.iter().flat_map(|code| ask.memory.map_or(&[][..], |memory| memory.store.of(*code)));
+                for entry in entries {
+                    let place = ask.program.place(entry.place()).filter(|place| place.role == Role::Trusted);
+                    if let Some(labels) = place.and_then(|place| self.counts(place.labels)) {
+                        each(entry.fact(), labels);
+                    }
+                }
+            }
+            Some(Source::Result { place, joins }) => {
+                let labels = ask.program.place(*place).and_then(|place| self.counts(place.labels));
+                let Some((labels, memory)) = labels.zip(ask.memory) else { return };
+                let rows = Rows::new(ask, joins, self.today);
+                let entries = codes.iter().flat_map(|code| memory.store.of(*code));
+                let here = entries.filter(|entry| entry.place() == *place && rows.hold(memory, entry.row()));
+                here.for_each(|entry| each(entry.fact(), labels));
+            }
+        }
+    }
+}

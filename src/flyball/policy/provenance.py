@@ -1,0 +1,123 @@
+"""What a rule's sources mean in their bundle: who can write them, and whether a document was named.
+
+A value out of a field that outsiders can write may decide an argument only where the user handed
+that authority to a document, and said which (`documents`). What a rule then answers is `effect_of`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from flyball.policy.bundle import Bundle
+from flyball.task.profile import Profile
+from flyball.task.rules import Aggregate, Never, Origin, Rule, Source
+
+#: How an argument is compared whose rule does not say it.
+_KINDS = {"long": "number", "decimal": "number", "bool": "bool"}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A source in a field that outsiders can write. `named` says whether the user picks the document."""
+
+    arg: str
+    source: Source
+    named: bool
+
+
+def root_of(path: str) -> str:
+    """The argument that a path leads into: `attachments` for `attachments[].file_id`."""
+    return path.partition(".")[0].partition("[")[0]
+
+
+def resolve(bundle: Bundle) -> Bundle:
+    """The bundle with what its profiles leave to be inferred filled in: how arguments compare, what `into` names."""
+    profiles = {
+        name: dataclasses.replace(
+            profile,
+            allow=tuple(_resolved(bundle, rule) for rule in profile.allow),
+            never=tuple(_split(bundle, one) for one in profile.never),
+        )
+        for name, profile in bundle.profiles.items()
+    }
+    return dataclasses.replace(bundle, profiles=profiles)
+
+
+def _resolved(bundle: Bundle, rule: Rule) -> Rule:
+    args = bundle.actions[rule.action].args if rule.action in bundle.actions else {}
+
+    def origin(one: Origin) -> Origin:
+        inferred = _KINDS.get(args.get(one.arg, ""), "")
+        return one if one.kind else dataclasses.replace(one, kind=inferred)
+
+    def aggregate(one: Aggregate) -> Aggregate:
+        field = bundle.field(one.source.name, one.source.field)
+        inferred = "money" if field is not None and field.kind == "money" else "number"
+        return one if one.kind else dataclasses.replace(one, kind=inferred)
+
+    return dataclasses.replace(
+        rule,
+        origins=tuple(origin(one) for one in rule.origins),
+        aggregates=tuple(aggregate(one) for one in rule.aggregates),
+    )
+
+
+def _split(bundle: Bundle, never: Never) -> Never:
+    """`into` is an action and an argument joined by a point, and both may hold points."""
+    if not never.by:
+        return never
+    known = [name for name in bundle.actions if never.action.startswith(f"{name}.")]
+    action = max(known, key=len, default=never.action.rpartition(".")[0])
+    return dataclasses.replace(never, action=action, arg=never.action[len(action) + 1 :])
+
+
+def documents(bundle: Bundle, profile: Profile, rule: Rule) -> Iterator[Document]:
+    """The rule's sources that outsiders can write, where the rule is one of an effect."""
+    action = bundle.actions.get(rule.action)
+    if action is None or action.effect != "write":
+        return
+    for origin in rule.origins:
+        for source in origin.sources:
+            field = bundle.field(source.name, source.field) if source.kind == "result" else None
+            if field is not None and field.outside and not {"outside", *field.labels} & set(origin.not_by):
+                yield Document(origin.arg, source, _named(bundle, profile, rule, source, frozenset({origin.arg})))
+
+
+def effect_of(bundle: Bundle, profile: Profile, rule: Rule) -> str:
+    """What the rule answers where it holds. Authority handed to a document asks, unless the rule says otherwise."""
+    if rule.effect:
+        return rule.effect
+    return "require_approval" if any(True for _ in documents(bundle, profile, rule)) else "allow"
+
+
+def _named(bundle: Bundle, profile: Profile, rule: Rule, source: Source, seen: frozenset[str]) -> bool:
+    """Whether the user, or the profile itself, says which row of which document it is."""
+    for condition in source.rows:
+        if condition.test == "in_input":
+            return True
+        if condition.test == "is_arg" and condition.value not in seen:
+            inner = [one for one in rule.origins if one.arg == condition.value]
+            if inner and all(
+                _users_word(bundle, profile, rule, one, seen | {condition.value})
+                for origin in inner
+                for one in origin.sources
+            ):
+                return True
+        field = bundle.field(source.name, condition.field)
+        if condition.test == "is" and field is not None and not field.outside:
+            return True
+    calls = [one for one in profile.allow if one.action == source.name]
+    return bool(calls) and all(
+        any(
+            origin.required and all(one.kind in ("input", "const") for one in origin.sources) for origin in call.origins
+        )
+        for call in calls
+    )
+
+
+def _users_word(bundle: Bundle, profile: Profile, rule: Rule, source: Source, seen: frozenset[str]) -> bool:
+    if source.kind == "result":
+        return _named(bundle, profile, rule, source, seen)
+    return source.kind in ("input", "const")
