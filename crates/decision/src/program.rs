@@ -301,10 +301,8 @@ fn within(bound: &Bound, task: &Task, args: &Args<'_>) -> bool {
             _ => false,
         },
         Test::Prefix(limit) => match (value, resolve(limit, task)) {
-            (Value::Text(text), Some(Value::Text(prefix))) => text.starts_with(prefix.as_ref()),
-            (Value::Texts(texts), Some(Value::Text(prefix))) => {
-                texts.iter().all(|text| text.starts_with(prefix.as_ref()))
-            }
+            (Value::Text(text), Some(Value::Text(prefix))) => begins(text, prefix),
+            (Value::Texts(texts), Some(Value::Text(prefix))) => texts.iter().all(|text| begins(text, prefix)),
             _ => false,
         },
         Test::Length(most) => match value {
@@ -315,6 +313,30 @@ fn within(bound: &Bound, task: &Task, args: &Args<'_>) -> bool {
     }
 }
 
+/// Whether a text begins with a prefix. A prefix that ends in a slash is a folder, and what leads out of it again
+/// (`src/../.env`, also behind a backslash or an encoded dot) is not in it.
+fn begins(text: &str, prefix: &str) -> bool {
+    let Some(rest) = text.strip_prefix(prefix) else { return false };
+    let encoded = |segment: &str| segment.contains('%') && segment.to_ascii_lowercase().replace("%2e", ".") == "..";
+    let leaves = |segment: &str| segment == ".." || encoded(segment);
+    !prefix.ends_with('/') || !rest.split(['/', '\\']).any(leaves)
+}
+
 fn compare(value: &Value<'_>, limit: &Limit, task: &Task) -> Option<std::cmp::Ordering> {
     Some(value.number()?.cmp(&resolve(limit, task)?.number()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::begins;
+
+    #[test]
+    fn a_folder_holds_nothing_that_leads_out_of_it() {
+        assert!(begins("src/app/main.rs", "src/"));
+        assert!(begins("src/..a", "src/"));
+        assert!(begins("INV-..", "INV-"));
+        for out in ["src/../.env", "src/a/..", "src/..", "src/..\\.env", "src/%2e%2E/.env", "src/.%2e/x"] {
+            assert!(!begins(out, "src/"), "{out}");
+        }
+    }
 }
