@@ -138,11 +138,21 @@ impl Plane {
         live.forget(self.cfg.epoch, *k);
     }
 
-    /// The record stands, or may: what it says counts from here on.
-    pub(crate) fn settle_change(&self, task: &Task, live: &mut Live, above: &mut [Above<'_>], change: &Change) {
-        self.settle_labels(task, live, above, change.labels);
+    /// The record stands: what it says counts from here on. Or nobody can say: then what restricts stays, and
+    /// the next record says it again.
+    pub(crate) fn settle_change(
+        &self,
+        task: &Task,
+        live: &mut Live,
+        above: &mut [Above<'_>],
+        change: &Change,
+        durable: bool,
+    ) {
+        if durable {
+            self.settle_labels(task, live, above, change.labels);
+        }
         for (slot, hash) in &change.distinct {
-            live.story().distinct.settle(*slot, *hash);
+            live.story().distinct.settle(*slot, *hash, durable);
         }
     }
 }
@@ -172,7 +182,9 @@ pub(crate) fn shift(live: &mut Live, above: &mut [Above<'_>], moves: &Moves, for
             if level < *up {
                 // Between the two: it answers for what its descendants moved.
                 story.moved_above(*up - level, *entry, 1, forward);
-            } else if level == *up && let Some(plan) = story.plan.as_deref_mut() {
+            } else if level == *up
+                && let Some(plan) = story.plan.as_deref_mut()
+            {
                 plan.shift(*entry, 1, forward);
             }
         }

@@ -57,7 +57,8 @@ impl Plane {
         let mut held = None;
         let reaction = match &outcome {
             Ok(granted) => {
-                let change = self.apply(&bundle, &task, &mut live, &mut above, call, granted, (k, &decision), &digest, now);
+                let change =
+                    self.apply(&bundle, &task, &mut live, &mut above, call, granted, (k, &decision), &digest, now);
                 held = Some(change);
                 None
             }
@@ -150,9 +151,9 @@ impl Plane {
             decision,
         };
         let plain = canonical.get(args).filter(|plain| plain.len() > 2);
-        let sealed =
-            plain.map(|plain| seal(&task.key, self.cfg.epoch, k, call.task, &verdict.decision, plain));
-        let held = held.map(|change| Held { task: Arc::clone(&task), write, k, charge, across: across.clone(), change });
+        let sealed = plain.map(|plain| seal(&task.key, self.cfg.epoch, k, call.task, &verdict.decision, plain));
+        let held =
+            held.map(|change| Held { task: Arc::clone(&task), write, k, charge, across: across.clone(), change });
         if sealed == Some(None) {
             return self.unsealed(held);
         }

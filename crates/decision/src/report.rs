@@ -184,7 +184,8 @@ impl Plane {
         now: Now,
     ) -> Result<Noted, Refusal> {
         let found = self.task(task).ok_or_else(Refusal::unknown)?;
-        let json = Json::parse(result).map_err(|_| Refusal::new("malformed", "the result is not JSON, or too large"))?;
+        let json =
+            Json::parse(result).map_err(|_| Refusal::new("malformed", "the result is not JSON, or too large"))?;
         let meta_json = Json::parse(if meta.is_empty() { b"{}" } else { meta });
         let meta_json = meta_json.map_err(|_| Refusal::new("malformed", "what is said of the result is not JSON"))?;
         let meta = Meta::read(&meta_json)?;
@@ -273,12 +274,7 @@ impl Plane {
 }
 
 /// A call did not happen: what it was charged, its place in order, its entries of plans.
-pub(crate) fn give_back(
-    task: &Task,
-    live: &mut Live,
-    above: &mut [crate::instances::Above<'_>],
-    pending: &Pending,
-) {
+pub(crate) fn give_back(task: &Task, live: &mut Live, above: &mut [crate::instances::Above<'_>], pending: &Pending) {
     live.charge(&pending.charge, -1);
     if let Some(place) = pending.done {
         live.story().count_done(place, task.profile.watched().len(), false);

@@ -251,8 +251,8 @@ impl Task {
     }
 
     /// Which run of the agent it is part of.
-    pub(crate) fn instance(&self) -> &str {
-        self.bond.as_ref().and_then(|bond| bond.instance.as_deref()).unwrap_or(&self.principal)
+    pub(crate) fn instance(&self) -> &Arc<str> {
+        self.bond.as_ref().and_then(|bond| bond.instance.as_ref()).unwrap_or(&self.principal)
     }
 
     /// Its parent, if it is a child.

@@ -1,0 +1,16 @@
+//! A task held to its intent: each behaviour, and that a restart forgets none of it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::too_many_arguments, missing_docs)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod kit;
+
+mod approvals;
+mod children;
+mod labels;
+mod ladder;
+mod memory;
+mod order;
+mod plan;
+mod race;
+mod restore;
