@@ -35,21 +35,27 @@ pub(crate) struct Change {
     pub(crate) asked: Option<String>,
 }
 
+/// A call that is answered with an allow or a question.
+pub(crate) struct Answered<'a, 'c> {
+    pub(crate) bundle: &'a Bundle,
+    pub(crate) call: &'c Call<'c>,
+    pub(crate) granted: &'c Granted<'a>,
+    pub(crate) k: u64,
+    pub(crate) decision: &'c str,
+    pub(crate) digest: &'c str,
+    pub(crate) now: Now,
+}
+
 impl Plane {
     /// Move what an answer moves. All of it is undone where the record fails.
-    #[allow(clippy::too_many_arguments, reason = "the call, its task and its answer, once")]
     pub(crate) fn apply(
         &self,
-        bundle: &Bundle,
         task: &Task,
         live: &mut Live,
         above: &mut [Above<'_>],
-        call: &Call<'_>,
-        granted: &Granted<'_>,
-        (k, decision): (u64, &str),
-        digest: &str,
-        now: Now,
+        answered: &Answered<'_, '_>,
     ) -> Change {
+        let Answered { bundle, call, granted, k, decision, digest, now } = *answered;
         let (rule, profile) = (granted.found.rule, &task.profile);
         let mut change = Change::default();
         match &granted.way {

@@ -140,8 +140,8 @@ impl Fold<'_> {
             live.k = live.k.max(k);
         }
         let profile = &self.task.profile;
-        let charge = charge(profile, json)?;
-        live.charge(&charge, 1);
+        let charged = charge(profile, json)?;
+        live.charge(&charged, 1);
         self.labels(live, above, json)?;
         let mut change = Change { plan: moves(json)?, ..Change::default() };
         shift(live, above, &change.plan, true);
@@ -179,7 +179,7 @@ impl Fold<'_> {
                     live.remember(Pending {
                         epoch,
                         k,
-                        charge,
+                        charge: charged,
                         pep: Arc::from(pep),
                         reported: false,
                         action: Arc::from(action),

@@ -70,11 +70,11 @@ fn policies_see_labels_and_origins() {
         let to = |who: &str| why(&house.call(&id, "send", &json!({"to": [who]})));
         [to("ann@firm.example"), to("bob@firm.example")]
     };
-    use Reason::{Allowed, PolicyForbids};
-    assert_eq!(sees("context.task.labels.contains(\"org\")"), [PolicyForbids, PolicyForbids]);
-    assert_eq!(sees("context.task.labels.contains(\"pii\")"), [Allowed, Allowed]);
-    assert_eq!(sees("context.origins has to && context.origins.to.contains(\"org\")"), [Allowed, PolicyForbids]);
-    assert_eq!(sees("context.origins has to && context.origins.to.contains(\"user\")"), [PolicyForbids, Allowed]);
+    let (allowed, forbidden) = (Reason::Allowed, Reason::PolicyForbids);
+    assert_eq!(sees("context.task.labels.contains(\"org\")"), [forbidden, forbidden]);
+    assert_eq!(sees("context.task.labels.contains(\"pii\")"), [allowed, allowed]);
+    assert_eq!(sees("context.origins has to && context.origins.to.contains(\"org\")"), [allowed, forbidden]);
+    assert_eq!(sees("context.origins has to && context.origins.to.contains(\"user\")"), [forbidden, allowed]);
 }
 
 #[test]

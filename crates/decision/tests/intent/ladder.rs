@@ -73,15 +73,14 @@ fn above_a_rate_hard_reactions_are_freezes_and_somebody_is_paged() {
     let house = House::new(&profile);
     let ids: Vec<String> = (0..5).map(|n| house.open(n)).collect();
     let reactions: Vec<_> = ids.iter().map(|id| house.call(id, "send", &json!({})).reaction.unwrap()).collect();
-    use Reaction::{Freeze, Revoke};
-    assert_eq!(reactions, [Revoke, Revoke, Revoke, Freeze, Freeze]);
+    assert_eq!(reactions, [Reaction::Revoke, Reaction::Revoke, Reaction::Revoke, Reaction::Freeze, Reaction::Freeze]);
     let paged: Vec<_> = house.events().into_iter().filter(|event| event["event"] == "reactions_degraded").collect();
     assert_eq!(paged.len(), 2);
     assert_eq!((&paged[0]["profile"], &paged[0]["task"]), (&json!("m"), &json!(ids[3])));
     assert_eq!(house.last()["reaction"], "freeze");
     // A minute later the next is what the profile says.
     let next = house.open(9);
-    assert_eq!(house.call_at(&next, "gateway", "send", &json!({}), minutes(2)).reaction, Some(Revoke));
+    assert_eq!(house.call_at(&next, "gateway", "send", &json!({}), minutes(2)).reaction, Some(Reaction::Revoke));
 }
 
 #[test]

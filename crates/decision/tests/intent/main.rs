@@ -1,5 +1,6 @@
 //! A task held to its intent: each behaviour, and that a restart forgets none of it.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::too_many_arguments, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+#![allow(clippy::needless_pass_by_value, clippy::too_many_lines, reason = "a test reads from top to bottom")]
 
 #[path = "../common/mod.rs"]
 mod common;

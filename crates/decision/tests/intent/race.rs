@@ -44,7 +44,9 @@ fn a_thousand_calls_racing_one_budget() {
             })
         })
         .collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
     let used = body(&plane.state_json(&id, NOW).unwrap())["used"].clone();
     let (calls, sum) = (calls.load(Ordering::SeqCst), sum.load(Ordering::SeqCst));
     assert!(calls <= 40 && sum <= 100 && calls > 0, "{calls} calls, {sum} spent");
@@ -92,7 +94,9 @@ fn recipients_approvals_and_plans_are_not_overspent_either() {
             })
         })
         .collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    for thread in threads {
+        thread.join().unwrap();
+    }
     assert_eq!(allowed[0].load(Ordering::SeqCst), 7, "the plan's closes");
     assert_eq!(allowed[1].load(Ordering::SeqCst), 1, "one approval is one call");
     let used = body(&plane.state_json(&id, NOW).unwrap())["used"].clone();
