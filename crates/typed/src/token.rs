@@ -155,9 +155,15 @@ fn pieces<'a>(text: &'a str, each: &mut dyn FnMut(&'a str)) {
             }
             return;
         }
-        let divides = |c: char| matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | ',' | ';' | '=' | '*');
+        let divides = |c: char| matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | ',' | ';' | '*');
+        // "url=example.com"
+        let value = |piece: &'a str| match piece.split_once('=') {
+            Some((name, value)) if name.bytes().all(|byte| byte.is_ascii_alphanumeric()) => value,
+            _ => piece,
+        };
         token
             .split(divides)
+            .map(value)
             .map(bare)
             .filter(|piece| piece.contains('.') || *piece == "localhost")
             .for_each(&mut *each);

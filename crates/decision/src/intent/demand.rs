@@ -237,7 +237,7 @@ impl Aggregate {
                 "eq" => Op::Equal,
                 other => return Err(format!("`{other}` takes no aggregate")),
             },
-            fold: match from.aggregate.as_str() {
+            fold: match from.fold.as_str() {
                 "sum" => Fold::Sum,
                 "min" => Fold::Min,
                 "max" => Fold::Max,

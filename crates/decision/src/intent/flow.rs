@@ -23,7 +23,7 @@ type Shingle = [u32; 3];
 /// Whether no remembered value of a field with one of the labels stands in a free text.
 pub(super) fn carries_nothing(ask: &Ask<'_>, free: &Free, work: &mut Work) -> Result<(), Breach> {
     let Some(memory) = ask.memory else { return Ok(()) };
-    let mut breach = ask.breach(BreachKind::Flow, &free.path);
+    let mut breach = Breach::of(BreachKind::Flow, &free.path);
     if memory.full() {
         breach.kind = BreachKind::MemoryFull;
         return Err(breach);

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use flyball_typed::{Date, Datum, Kind, words};
 
 use super::asked::hashed;
-use super::fact::Fact;
+use super::fact::{Code, Fact, UNCLEAR};
 use super::kinds::{KindSet, readings, values};
 use super::program::Today;
 use super::store::{Store, stands_in};
@@ -45,7 +45,7 @@ impl Given {
                 texts(value, |leaf| given.today = day(&readings(Kind::Date, leaf)).or(given.today));
             }
         }
-        given.store.settle();
+        given.store.settle(&|_| true);
         if let Some(value) = program.request.and_then(vouched) {
             texts(value, |leaf| given.ask(program, leaf.text().unwrap_or("")));
         }
@@ -99,7 +99,7 @@ impl Given {
 
     /// Whether words stand in an input.
     pub(super) fn holds_words(&self, input: usize, needle: &[u32]) -> bool {
-        let spans = self.store.of(super::fact::Code::SPAN).iter();
+        let spans = self.store.of(Code::SPAN).iter();
         spans.filter(|span| usize::from(span.place()) == input).any(|span| stands_in(needle, self.store.text(*span)))
     }
 
@@ -162,7 +162,7 @@ pub(super) fn settled(datum: &Datum, key: &MemoryKey, today: Option<Date>) -> Op
 /// Whether a value fits one of those with the same payload: a currency must be the same, and an amount
 /// without one fits any.
 pub(super) fn fits(fact: Fact, mut extras: impl Iterator<Item = u16>) -> bool {
-    extras.any(|extra| fact.extra == 0 || fact.extra == extra)
+    extras.any(|extra| extra != UNCLEAR && (fact.extra == 0 || fact.extra == extra))
 }
 
 /// The one day that a text means.

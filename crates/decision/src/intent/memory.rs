@@ -49,13 +49,13 @@ impl Memory {
             return !self.full;
         }
         let new = self.new_entries(program, kept, self.explained < EXPLAINED);
-        let added = self.weight(&new, kept);
+        let added = weight(&new, kept);
         if self.store.weight() + added <= MAX_BYTES {
             self.merge(program, kept, &new);
         } else {
             self.forget_explanations(program);
             let new = self.new_entries(program, kept, false);
-            if self.store.weight() + self.weight(&new, kept) <= MAX_BYTES {
+            if self.store.weight() + weight(&new, kept) <= MAX_BYTES {
                 self.merge(program, kept, &new);
             } else {
                 self.full = true;
@@ -90,12 +90,6 @@ impl Memory {
             out.push(*entry);
         }
         out
-    }
-
-    fn weight(&self, new: &[Entry], kept: &Kept) -> usize {
-        let words =
-            new.iter().filter(|entry| entry.code() == Code::SPAN).map(|entry| kept.store.text(*entry).len() + 1);
-        new.len() * 16 + words.sum::<usize>() * 4
     }
 
     fn merge(&mut self, program: &Program, kept: &Kept, new: &[Entry]) {
@@ -195,4 +189,10 @@ impl Memory {
         let after = self.results.partition_point(|result| result.first_row <= row);
         after.checked_sub(1).and_then(|at| self.results.get(at)).map_or(0, |result| result.number)
     }
+}
+
+/// Bytes that new entries take, with their words.
+fn weight(new: &[Entry], kept: &Kept) -> usize {
+    let words = new.iter().filter(|entry| entry.code() == Code::SPAN).map(|entry| kept.store.text(*entry).len() + 1);
+    new.len() * 16 + words.sum::<usize>() * 4
 }
