@@ -13,6 +13,7 @@ use crate::decide::{Case, Granted, Refused, Way};
 use crate::deviation::told;
 use crate::ids;
 use crate::instances::names;
+use crate::intent::LabelSet;
 use crate::json::Json;
 use crate::plane::{Plane, count};
 use crate::record::{Decided, More, sha256, write_call};
@@ -35,7 +36,7 @@ impl Plane {
 
         let weighed = self.weigh(&bundle, &task, call, json.as_ref().ok(), &digest, now);
         self.tell(&task, call, &weighed);
-        let Weighed { outcome, decision, k, reaction, moved, labels, change, .. } = weighed;
+        let Weighed { outcome, decision, k, reaction, moved, labels, tainted, change, .. } = weighed;
         let action = bundle.actions.get(call.action);
         let answer = Answer::of(&outcome, &decision);
         let (charge, across) = match &outcome {
@@ -80,9 +81,9 @@ impl Plane {
         }
         .body();
         let buffered = action.is_some_and(|action| action.buffered)
-            // A charge across tasks is settled by the store; a change of state, a label, a question and its
-            // answer are for good: all of them wait.
-            && across.is_empty() && !moved && labels.is_empty() && answer.approval.is_none();
+            // A charge across tasks is settled by the store; a change of state, a label that something goes
+            // by, a question and its answer are for good: all of them wait.
+            && across.is_empty() && !moved && answer.approval.is_none() && !(bundle.labels_matter && tainted);
         let across = across.to_vec();
         let verdict = Verdict {
             effect: answer.effect,
@@ -145,10 +146,12 @@ impl Plane {
                 }
             }
         }
-        let labels = names(&task.profile.program, live.story.as_deref(), live.labels.fresh());
+        let fresh = live.labels.fresh();
+        let tainted = !fresh.less(LabelSet::USER.and(LabelSet::ORG)).is_empty();
+        let labels = names(&task.profile.program, live.story.as_deref(), fresh);
         let labels = labels.map(str::to_owned).collect();
         let fenced = moved && live.state == State::Fenced;
-        Weighed { outcome, decision, k, reaction, moved, degraded, fenced, labels, change }
+        Weighed { outcome, decision, k, reaction, moved, degraded, fenced, labels, tainted, change }
     }
 
     /// What others are to hear and feel of a decision at once.
@@ -195,6 +198,8 @@ struct Weighed<'a> {
     fenced: bool,
     /// Labels that no durable record carries yet.
     labels: Vec<String>,
+    /// Some of them are more than the user's and the organisation's own.
+    tainted: bool,
     change: Option<Change>,
 }
 

@@ -117,3 +117,31 @@ fn sixty_four_labels_are_all_that_a_task_can_have() {
     assert_eq!(house.open_as(1, json!({"labels": many})).unwrap_err().code, "malformed");
     assert!(house.open_as(2, json!({"labels": many[..59]})).is_ok());
 }
+
+#[test]
+fn a_label_that_something_goes_by_waits_for_its_record_whatever_the_class() {
+    let buffered = |profile: &Value, action: &str| {
+        let plane = crate::common::plane();
+        let compiled = bundle(std::slice::from_ref(profile), &[]).to_string().replace("durable", "buffered");
+        plane.load(compiled.as_bytes()).unwrap();
+        let id = crate::common::task_id(1);
+        plane.open(&spec(&id, &json!({})), NOW).unwrap();
+        let call = flyball_decision::Call {
+            task: &id,
+            pep: "gateway",
+            binding: "inproc",
+            action,
+            resource_type: "tool",
+            resource_id: action,
+            args: b"",
+        };
+        let first = plane.check(&call, NOW);
+        let waits = !first.buffered;
+        assert!(plane.release(first, Written::Durable, NOW).verdict.allowed());
+        (waits, !plane.check(&call, NOW).buffered)
+    };
+    let wary = with(SEND, json!({"unless": ["pii"]}));
+    assert_eq!(buffered(&wary, "inbox"), (true, false));
+    assert_eq!(buffered(&wary, "contacts"), (false, false), "the organisation's own is no taint");
+    assert_eq!(buffered(&profile(), "inbox"), (false, false), "nothing goes by it");
+}
