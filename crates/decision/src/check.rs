@@ -36,7 +36,7 @@ impl Plane {
 
         let weighed = self.weigh(&bundle, &task, call, json.as_ref().ok(), &digest, now);
         self.tell(&task, call, &weighed);
-        let Weighed { outcome, decision, k, reaction, moved, labels, tainted, change, .. } = weighed;
+        let Weighed { outcome, decision, k, reaction, to, labels, tainted, change, .. } = weighed;
         let action = bundle.actions.get(call.action);
         let answer = Answer::of(&outcome, &decision);
         let (charge, across) = match &outcome {
@@ -83,7 +83,7 @@ impl Plane {
         let buffered = action.is_some_and(|action| action.buffered)
             // A charge across tasks is settled by the store; a change of state, a label that something goes
             // by, a question and its answer are for good: all of them wait.
-            && across.is_empty() && !moved && answer.approval.is_none() && !(bundle.labels_matter && tainted);
+            && across.is_empty() && to.is_none() && answer.approval.is_none() && !(bundle.labels_matter && tainted);
         let across = across.to_vec();
         let verdict = Verdict {
             effect: answer.effect,
@@ -128,7 +128,7 @@ impl Plane {
             // More labels than the task has bits for: what it touched cannot be told.
             None => Err(Reason::EngineError.into()),
         };
-        let (mut moved, mut degraded, mut change, mut reaction) = (false, false, None, None);
+        let (mut to, mut degraded, mut change, mut reaction) = (None, false, None, None);
         match &outcome {
             Ok(granted) => {
                 let answered = Answered { bundle, call, granted, k, decision: &decision, digest, now };
@@ -140,9 +140,9 @@ impl Plane {
                 degraded = breach.is_some_and(|(_, degraded)| degraded);
                 reaction = breach.map(|(reaction, _)| reaction).or(refused.reaction);
                 if let Some(reaction) = reaction {
-                    let to = live.state.after(reaction);
-                    moved = to != live.state;
-                    live.state = to;
+                    let after = live.state.after(reaction);
+                    to = (after != live.state).then_some(after);
+                    live.state = after;
                 }
             }
         }
@@ -150,20 +150,19 @@ impl Plane {
         let tainted = !fresh.less(LabelSet::USER.and(LabelSet::ORG)).is_empty();
         let labels = names(&task.profile.program, live.story.as_deref(), fresh);
         let labels = labels.map(str::to_owned).collect();
-        let fenced = moved && live.state == State::Fenced;
-        Weighed { outcome, decision, k, reaction, moved, degraded, fenced, labels, tainted, change }
+        Weighed { outcome, decision, k, reaction, to, degraded, labels, tainted, change }
     }
 
     /// What others are to hear and feel of a decision at once.
     fn tell(&self, task: &Task, call: &Call<'_>, weighed: &Weighed<'_>) {
-        let Weighed { outcome, decision, reaction, moved, degraded, fenced, .. } = weighed;
-        if *fenced {
+        let Weighed { outcome, decision, reaction, to, degraded, .. } = weighed;
+        if *to == Some(State::Fenced) {
             self.fence_children(task);
         }
         let reason = Answer::of(outcome, decision).reason;
         count(&self.answers, reason);
         if let Some(reaction) = reaction {
-            self.events.deviation(call.task, decision, *reaction, *moved, &[reason]);
+            self.events.deviation(call.task, decision, *reaction, to.is_some(), &[reason]);
         }
         if *degraded {
             self.events.degraded(&task.profile.name, call.task, decision);
@@ -192,10 +191,10 @@ struct Weighed<'a> {
     decision: String,
     k: u64,
     reaction: Option<Reaction>,
-    moved: bool,
+    /// The state that it moved the task to.
+    to: Option<State>,
     /// Less was set off than the profile says.
     degraded: bool,
-    fenced: bool,
     /// Labels that no durable record carries yet.
     labels: Vec<String>,
     /// Some of them are more than the user's and the organisation's own.
