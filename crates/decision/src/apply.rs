@@ -12,7 +12,7 @@ use crate::pep::{CONTROL_PLANE, PepIdentity};
 use crate::plan::Moves;
 use crate::plane::Plane;
 use crate::release::Held;
-use crate::task::{Live, Pending, Task};
+use crate::task::{Asked, Live, Pending, Task};
 use crate::value::ONE;
 
 /// What an answer moved in its task beyond the charge, until its record is durable.
@@ -107,17 +107,15 @@ impl Plane {
         if bundle.peps.by_name(call.pep).is_some_and(|pep| pep.may_report) || profile.reports() && own(bundle, call.pep)
         {
             let action = profile.actions.get_key_value(call.action).map(|(action, _)| Arc::clone(action));
-            live.remember(Pending {
-                epoch: self.cfg.epoch,
-                k,
+            let call = Asked {
                 charge: granted.found.charge.clone(),
                 pep: Arc::from(call.pep),
-                reported: false,
                 action: action.unwrap_or_else(|| Arc::from(call.action)),
                 rule: Arc::clone(&rule.id),
                 done: change.done,
                 plan: change.plan.clone(),
-            });
+            };
+            live.remember(Pending { k, epoch: self.cfg.epoch, reported: false, call: Some(Box::new(call)) });
         }
         change
     }

@@ -291,6 +291,11 @@ impl Plane {
             };
             let value = given.get("value").and_then(|value| Value::lenient(*kind, value));
             let value = value.ok_or_else(|| malformed("an input is not of its type"))?;
+            if let (Value::Text(text), Some(place)) = (&value, place)
+                && !profile.program.admits(place, text)
+            {
+                return Err(malformed("an input is not of its type"));
+            }
             let vouched_by = given.get("vouched_by").and_then(Json::text).unwrap_or("declared");
             *slot = Some(Input { value: value.into_owned(), vouched_by: self.text(vouched_by) });
         }
