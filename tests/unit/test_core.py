@@ -88,9 +88,7 @@ def spec(compiled: Compiled, task: str, *, ticket: str, ms: int, heartbeat_ms: i
 def history(writer: Writer, task: str) -> list[tuple[bytes, bytes | None]]:
     """A task's records as they are restored from: each with what is sealed beside it."""
     rows = writer.query("SELECT body, sealed FROM record WHERE task = ? ORDER BY seq", (task,))
-    return [
-        (body, sealed if isinstance(sealed, bytes) else None) for body, sealed in rows if isinstance(body, bytes)
-    ]
+    return [(body, sealed if isinstance(sealed, bytes) else None) for body, sealed in rows if isinstance(body, bytes)]
 
 
 @pytest.fixture(scope="module")
@@ -232,15 +230,15 @@ def test_a_plan_holds_effects_and_stands_in_the_store(stored: House) -> None:
     task = stored.open(ticket="T-21")
     plan = b'[{"action":"tool.refund","args":{"order_id":"o-2"}}]'
     stored.core.declare_plan(task, plan, "somebody")
+    with pytest.raises(CoreError) as exists:
+        stored.core.declare_plan(task, plan, "somebody")
+    assert exists.value.args[0] == "plan_exists"
     assert stored.refund(task) == ("deny", ("not_in_plan",))
     (body, sealed), *_ = history(stored.writer, task)
     record = json.loads(body)
     assert (record["kind"], record["by"], record["task"]) == ("plan_declared", "somebody", task)
     assert sealed is not None
     assert b"o-2" not in body + sealed
-    with pytest.raises(CoreError) as exists:
-        stored.core.declare_plan(task, plan, "somebody")
-    assert exists.value.args[0] == "plan_exists"
 
 
 def test_a_result_of_the_agents_own_keeps_nothing_and_is_told_once(stored: House) -> None:
