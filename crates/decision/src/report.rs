@@ -253,6 +253,10 @@ impl Plane {
     /// Give back what an allowed call that did not happen was charged in the task's own counters, and its
     /// place in order and plan. What was charged across tasks stays spent: that is for people to settle.
     pub fn return_charge(&self, task: &str, pep: &str, decision: &str, now: Now) -> Result<RecordDraft, Refusal> {
+        // An agent's own word binds it and never widens: what it spent is spent, whatever it says became of it.
+        if pep == SELF || self.bundle().is_some_and(|bundle| own(&bundle, pep)) {
+            return Err(Refusal::new("pep_may_not_report", "the agent itself gives nothing back"));
+        }
         let found = self.task(task).ok_or_else(Refusal::unknown)?;
         let mut live = found.live.lock();
         let (id, call) = self.pending(&found, &mut live, pep, decision)?;

@@ -62,6 +62,8 @@ impl Carrier<'_> {
     fn any(&self, texts: &[&str], work: &mut Work) -> (Option<Entry>, bool) {
         let key = self.ask.key;
         let mut shingles: AHashSet<Shingle> = AHashSet::new();
+        // A text of one or two words is recognised as a whole.
+        let mut short: AHashSet<[u32; 2]> = AHashSet::new();
         for text in texts {
             for kind in labelled().less(KindSet::one(Kind::Text)).kinds() {
                 let mut found = None;
@@ -79,7 +81,10 @@ impl Carrier<'_> {
             if let Some(entry) = token.next() {
                 return (Some(entry), false);
             }
-            shingles.extend(hashed(text, key).windows(3).filter_map(|window| Shingle::try_from(window).ok()));
+            let words = hashed(text, key);
+            shingles.extend(words.windows(3).filter_map(|window| Shingle::try_from(window).ok()));
+            short.extend(words.iter().map(|word| [*word, 0]));
+            short.extend(words.windows(2).filter_map(|window| <[u32; 2]>::try_from(window).ok()));
         }
         let mut filter = vec![0_u64; FILTER / 64];
         for shingle in &shingles {
@@ -93,7 +98,12 @@ impl Carrier<'_> {
             let (at, bit) = bit(&shingle);
             filter.get(at).is_some_and(|word| word & bit != 0) && shingles.contains(&shingle)
         };
-        if shingles.is_empty() {
+        let whole = |words: &[u32]| match words {
+            [one] => short.contains(&[*one, 0]),
+            [one, two] => short.contains(&[*one, *two]),
+            _ => false,
+        };
+        if short.is_empty() {
             return (None, false);
         }
         for span in self.memory.store.of(Code::SPAN).iter().filter(|span| self.labelled(**span)) {
@@ -101,7 +111,7 @@ impl Carrier<'_> {
             if work.spend(1 + text.len()).is_none() {
                 return (None, true);
             }
-            if text.windows(3).any(carries) {
+            if whole(text) || text.windows(3).any(carries) {
                 return (Some(*span), false);
             }
         }
