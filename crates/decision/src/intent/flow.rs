@@ -23,14 +23,17 @@ type Shingle = [u32; 3];
 /// Whether no remembered value of a field with one of the labels stands in a free text.
 pub(super) fn carries_nothing(ask: &Ask<'_>, free: &Free, work: &mut Work) -> Result<(), Breach> {
     let Some(memory) = ask.memory else { return Ok(()) };
+    let mut texts = Vec::new();
+    free.path.strings(ask.args, &mut |text| texts.push(text));
+    if texts.is_empty() {
+        return Ok(());
+    }
     let mut breach = Breach::of(BreachKind::Flow, &free.path);
     if memory.full() {
         breach.kind = BreachKind::MemoryFull;
         return Err(breach);
     }
     let carrier = Carrier { ask, memory, without: free.without };
-    let mut texts = Vec::new();
-    free.path.strings(ask.args, &mut |text| texts.push(text));
     let (found, spent) = carrier.any(&texts, work);
     match found {
         None if !spent => Ok(()),

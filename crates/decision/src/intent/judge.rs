@@ -6,7 +6,7 @@ use flyball_typed::{Date, Kind};
 
 use super::demand::{Aggregate, Fold, Never, Op, Origin};
 use super::explain::{seen, wanted};
-use super::fact::{Code, Fact, UNCLEAR};
+use super::fact::{Code, Fact};
 use super::given::settled;
 use super::kinds::readings;
 use super::program::Source;
@@ -195,8 +195,8 @@ fn total(ask: &Ask<'_>, aggregate: &Aggregate, today: Option<Date>, work: &mut W
     here.map(|entry| entry.fact()).try_fold(None, |total: Option<(u16, i128)>, fact| {
         let size = i128::from(fact.as_size());
         match total {
-            _ if fact.extra == UNCLEAR => None,
             None => Some(Some((fact.extra, size))),
+            // Two currencies, or a value that has several sizes beside its unclear one.
             Some((unit, _)) if unit != fact.extra => None,
             Some((unit, total)) => Some(Some((
                 unit,

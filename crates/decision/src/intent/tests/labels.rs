@@ -64,8 +64,10 @@ fn free_text_has_a_length() {
 #[test]
 fn free_text_carries_nothing_of_a_label() {
     let world = |max: usize| {
-        let rule = json!({"free": [{"arg": "to", "max": max, "without": ["pii"]}]});
-        let mut world = World::new(&json!({"rules": rules(&rule)}), "");
+        // Values of other fields are remembered too, to explain.
+        let origins = json!([{"arg": "a", "as": "email", "sources": [0]}, {"arg": "b", "as": "text", "sources": [0]}]);
+        let rule = json!({"free": [{"arg": "to", "max": max, "without": ["pii"]}], "origins": origins});
+        let mut world = World::new(&json!({"sources": [{"input": "request"}], "rules": rules(&rule)}), "");
         world.report(
             "search_emails",
             &json!([{"subject": "public words stand here", "sender": "s@x.example",

@@ -140,3 +140,19 @@ fn numbers_keep_their_text() {
     assert!(world.judge_text(r#"{"to": 9007199254740992}"#).is_err());
     assert!(Json::parse(br#"{"to": 1, "to": 2}"#).is_err(), "a name stands once");
 }
+
+#[test]
+fn an_amount_keeps_its_currency() {
+    let world = World::origin(json!({"as": "money"}), json!([{"input": "request"}]), "Refund € 20 and 7.5 USD");
+    assert!(world.to("EUR 20.00") && world.to(20) && world.to("$7.50"));
+    assert!(!world.to("$20") && !world.to("£ 7.50") && !world.to(7));
+}
+
+#[test]
+fn an_argument_that_nothing_bounds_lends_nothing_where_writers_are_left_out() {
+    let origin = |not_by: Value| json!({"as": "id", "not_by": not_by});
+    let any = World::origin(origin(json!([])), json!([{"arg": "other"}]), "");
+    let none = World::origin(origin(json!(["outside"])), json!([{"arg": "other"}]), "");
+    let args = json!({"to": "x", "other": "x"});
+    assert!(any.judge(&args).is_ok() && none.judge(&args).is_err());
+}
