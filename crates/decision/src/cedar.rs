@@ -109,6 +109,11 @@ pub(crate) fn record<'a>(values: impl Iterator<Item = (&'a str, &'a Value<'a>)>)
     Some(CedarValue::record_arc(Arc::new(members), None))
 }
 
+/// A record of values that are Cedar's already.
+pub(crate) fn record_of<'a>(values: impl Iterator<Item = (&'a str, CedarValue)>) -> CedarValue {
+    CedarValue::record_arc(Arc::new(values.map(|(name, value)| (SmolStr::new(name), value)).collect()), None)
+}
+
 /// A record of fixed members.
 pub(crate) fn members<const N: usize>(members: [(&'static str, CedarValue); N]) -> CedarValue {
     let members = members.into_iter().map(|(name, value)| (SmolStr::new_static(name), value)).collect();

@@ -6,45 +6,22 @@
 
 use std::sync::Arc;
 
-use crate::bundle::{Action, Bundle};
+use crate::apply::{Answered, Change};
+use crate::bundle::Bundle;
 use crate::call::{Call, Now};
-use crate::cedar;
-use crate::engine::{Opinion, Question, combine};
+use crate::decide::{Case, Granted, Refused, Way};
+use crate::deviation::told;
 use crate::ids;
+use crate::instances::names;
+use crate::intent::LabelSet;
 use crate::json::Json;
-use crate::needs::Needs;
-use crate::pep::CONTROL_PLANE;
 use crate::plane::{Plane, count};
-use crate::profile::Rule;
-use crate::program::{self, Args, Match};
-use crate::record::{Decided, seal, sha256, write_call};
+use crate::record::{Decided, More, sha256, write_call};
 use crate::release::{Checked, Held};
-use crate::sink::{CounterCharge, RecordDraft};
-use crate::task::{Charge, Live, Pending, Task};
-use crate::value::Value;
+use crate::seal::seal;
+use crate::sink::RecordDraft;
+use crate::task::{Charge, State, Task};
 use crate::verdict::{Effect, Reaction, Reason, Verdict};
-
-/// Why a call is refused.
-#[derive(Default)]
-struct Refused<'a> {
-    reason: Option<Reason>,
-    policies: Vec<Arc<str>>,
-    reaction: Option<Reaction>,
-    rule: Option<&'a Rule>,
-}
-
-impl From<Reason> for Refused<'_> {
-    fn from(reason: Reason) -> Self {
-        Self { reason: Some(reason), ..Self::default() }
-    }
-}
-
-/// A call within intent and policy, and what it costs.
-struct Granted<'a> {
-    found: Match<'a>,
-    across: Vec<CounterCharge>,
-    policies: Vec<Arc<str>>,
-}
 
 impl Plane {
     /// Evaluate one call of a live task and charge it in memory.
@@ -57,55 +34,28 @@ impl Plane {
         let json = if call.args.is_empty() { Ok(Json::Object(Vec::new())) } else { Json::parse(call.args) };
         let (digest, canonical, args) = digest(call, json.as_ref().ok());
 
-        let mut live = task.live.lock();
-        live.k += 1;
-        let k = live.k;
-        let outcome = self.decide(&bundle, &task, &live, call, json.as_ref().ok(), now);
+        let weighed = self.weigh(&bundle, &task, call, json.as_ref().ok(), &digest, now);
+        self.tell(&task, call, &weighed);
+        let Weighed { outcome, decision, k, reaction, to, labels, tainted, change, .. } = weighed;
         let action = bundle.actions.get(call.action);
-        let decision = ids::decision(&self.cfg.cell, Some(task.number), self.cfg.epoch, k);
-        let mut moved = false;
-        match &outcome {
-            Ok(granted) => {
-                live.charge(&granted.found.charge, 1);
-                if bundle.peps.by_name(call.pep).is_some_and(|pep| pep.may_report) {
-                    let charge = granted.found.charge.clone();
-                    live.remember(Pending {
-                        epoch: self.cfg.epoch,
-                        k,
-                        charge,
-                        pep: Arc::from(call.pep),
-                        reported: false,
-                    });
-                }
-            }
-            Err(refused) => {
-                if let Some(reaction) = refused.reaction {
-                    let to = live.state.after(reaction);
-                    moved = to != live.state;
-                    live.state = to;
-                }
-            }
-        }
-        drop(live);
-
-        let (effect, reason, policies, reaction, rule) = match &outcome {
-            Ok(granted) => (Effect::Allow, Reason::Allowed, &granted.policies, None, Some(granted.found.rule)),
-            Err(no) => (Effect::Deny, no.reason.unwrap_or(Reason::EngineError), &no.policies, no.reaction, no.rule),
-        };
-        count(&self.answers, reason);
-        if let Some(reaction) = reaction {
-            self.events.deviation(call.task, &decision, reaction, moved, &[reason]);
-        }
+        let answer = Answer::of(&outcome, &decision);
         let (charge, across) = match &outcome {
-            Ok(granted) => (granted.found.charge.clone(), granted.across.as_slice()),
-            Err(_) => (Charge::default(), &[][..]),
+            Ok(granted) if answer.effect == Effect::Allow => (granted.found.charge.clone(), granted.across.as_slice()),
+            _ => (Charge::default(), &[][..]),
         };
-        let mut charged: Vec<(&str, i64)> = charge
-            .slots
-            .iter()
-            .filter_map(|(slot, amount)| Some((task.profile.slots.get(usize::from(*slot))?.as_str(), *amount)))
-            .collect();
-        let reasons = [reason];
+        let slot = |slot: u16| task.profile.slots.get(usize::from(slot)).map(String::as_str);
+        let mut charged: Vec<(&str, i64)> =
+            charge.slots.iter().filter_map(|(place, amount)| Some((slot(*place)?, *amount))).collect();
+        let more = More {
+            approval: answer.approval.as_deref().unwrap_or(""),
+            breach: outcome.as_ref().err().and_then(|refused| told(refused.failure.as_ref()?)),
+            labels: labels.iter().map(String::as_str).collect(),
+            plan: change.as_ref().map_or(&[], |change| change.plan.as_slice()),
+            distinct: change.as_ref().map_or_else(Vec::new, |change| {
+                change.said.iter().filter_map(|(place, hash)| Some((slot(*place)?, *hash))).collect()
+            }),
+        };
+        let reasons = [answer.reason];
         let body = Decided {
             at: now.wall_ms,
             task: call.task,
@@ -119,139 +69,104 @@ impl Plane {
             resource: (call.resource_type, call.resource_id),
             call: &digest,
             bundle: &bundle.digest,
-            effect,
+            effect: answer.effect,
             reasons: &reasons,
-            policies,
-            rule: rule.map_or("", |rule| &rule.id),
+            policies: answer.policies,
+            rule: answer.rule,
             charged: &mut charged,
             across,
             reaction,
             class: action.map_or("", |action| &action.class),
+            more,
         }
         .body();
+        let buffered = action.is_some_and(|action| action.buffered)
+            // A charge across tasks is settled by the store; a change of state, a label that something goes
+            // by, a question and its answer are for good: all of them wait.
+            && across.is_empty() && to.is_none() && answer.approval.is_none() && !(bundle.labels_matter && tainted);
+        let across = across.to_vec();
+        let verdict = Verdict {
+            effect: answer.effect,
+            reasons: reasons.to_vec(),
+            policies: answer.policies.clone(),
+            reaction,
+            approval: answer.approval.clone(),
+            digest,
+            decision,
+        };
         let plain = canonical.get(args).filter(|plain| plain.len() > 2);
-        let sealed = match plain.map(|plain| seal(&task.key, self.cfg.epoch, k, call.task, &decision, plain)) {
-            Some(None) => return self.unsealed(outcome, &task),
-            Some(sealed) => sealed,
-            None => None,
-        };
-        let policies = policies.clone();
-        let (across, allowed) = match outcome {
-            Ok(granted) => (granted.across, true),
-            Err(_) => (Vec::new(), false),
-        };
-        let record = RecordDraft {
-            task: Some(call.task.to_owned()),
-            kind: "decided",
-            at_ms: now.wall_ms,
-            body,
-            sealed,
-            counters: across.clone(),
-        };
-        // A charge across tasks is settled by the store, and a change of state is for good: both wait.
-        let buffered = action.is_some_and(|action| action.buffered) && across.is_empty() && !moved;
-        let verdict = Verdict { effect, reasons: reasons.to_vec(), decision, digest, policies, reaction };
+        let sealed = plain.map(|plain| seal(&task.key, self.cfg.epoch, k, call.task, &verdict.decision, plain));
         let write = action.is_none_or(|action| action.write);
-        let held = allowed.then(|| Held { task, write, k, charge, across });
+        let counters = across.clone();
+        let held = change.map(|change| Held { task: Arc::clone(&task), write, k, charge, across, change });
+        if sealed == Some(None) {
+            return self.unsealed(held);
+        }
+        let task = Some(call.task.to_owned());
+        let record =
+            RecordDraft { task, kind: "decided", at_ms: now.wall_ms, body, sealed: sealed.flatten(), counters };
         Checked { record: Some(record), buffered, verdict, held }
     }
 
-    fn decide<'a>(
+    /// Decide and move what the decision moves, all of it under the task's lock.
+    fn weigh<'a>(
         &self,
         bundle: &'a Bundle,
         task: &'a Task,
-        live: &Live,
         call: &Call<'_>,
         json: Option<&Json<'_>>,
+        digest: &str,
         now: Now,
-    ) -> Result<Granted<'a>, Refused<'a>> {
-        let action = bundle.actions.get(call.action);
-        if let Some(reason) = task.standing(live.state, action.is_none_or(|action| action.write)) {
-            return Err(reason.into());
-        }
-        if let Some(reason) = task.late(now, self.heard(now)) {
-            return Err(reason.into());
-        }
-        proof(bundle, task, call)?;
-        let action = action.filter(|action| !action.taskless).ok_or(Reason::ActionUnknown)?;
-        if action.resource_type != call.resource_type {
-            return Err(Reason::ResourceTypeUnknown.into());
-        }
-        let Some(Json::Object(members)) = json else { return Err(Reason::Malformed.into()) };
-        let args = typed(action, members)?;
-        let agent = bundle.agents.get(task.agent.name.as_ref()).ok_or(Reason::PolicyNoPermit)?;
-        if *agent.owner != *task.agent.owner {
-            // The agent was given to another owner: what was agreed with the first no longer holds.
-            return Err(Reason::PolicyNoPermit.into());
-        }
-
-        let reaches = |charge: &program::AcrossCharge<'_>| {
-            let named = self.counters.name(task, call.action, charge, now.wall_ms);
-            self.counters.reaches(&named).then_some(named)
+    ) -> Weighed<'a> {
+        let mut live = task.live.lock();
+        let mut above = task.above();
+        live.k += 1;
+        let k = live.k;
+        let decision = ids::decision(&self.cfg.cell, Some(task.number), self.cfg.epoch, k);
+        let outcome = match self.catch_up(task, &mut live) {
+            Some(()) => self.decide(&Case { bundle, task, live: &live, above: &above, call, json, digest, now }),
+            // More labels than the task has bits for: what it touched cannot be told.
+            None => Err(Reason::EngineError.into()),
         };
-        let mut found = program::find(&task.profile, task, live, call.action, call.resource_id, &args, &reaches)
-            .map_err(|failure| {
-                let reaction = failure.deviates().then_some(task.profile.reaction);
-                Refused { reaction, ..failure.reason().into() }
-            })?;
-        let policies = match Self::opinion(bundle, task, agent, action, found.rule, call, &args) {
-            None => Err(Refused { rule: Some(found.rule), ..Reason::EngineError.into() }),
-            Some(Opinion::Permit(policies)) => Ok(policies),
-            Some(Opinion::Silent) => Err(Refused { rule: Some(found.rule), ..Reason::PolicyNoPermit.into() }),
-            Some(Opinion::Error(policies)) => {
-                Err(Refused { policies, rule: Some(found.rule), ..Reason::PolicyError.into() })
+        let (mut to, mut degraded, mut change, mut reaction) = (None, false, None, None);
+        match &outcome {
+            Ok(granted) => {
+                let answered = Answered { bundle, call, granted, k, decision: &decision, digest, now };
+                change = Some(self.apply(task, &mut live, &mut above, &answered));
             }
-            Some(Opinion::Forbid(policies, reaction)) => {
-                Err(Refused { policies, reaction, rule: Some(found.rule), ..Reason::PolicyForbids.into() })
+            Err(refused) => {
+                let breach = refused.failure.as_ref();
+                let breach = breach.and_then(|it| self.breach(task, &mut live, &mut above, call.action, it, now));
+                degraded = breach.is_some_and(|(_, degraded)| degraded);
+                reaction = breach.map(|(reaction, _)| reaction).or(refused.reaction);
+                if let Some(reaction) = reaction {
+                    let after = live.state.after(reaction);
+                    to = (after != live.state).then_some(after);
+                    live.state = after;
+                }
             }
-        }?;
-        // Charged only now, when nothing else can refuse; another task may have been faster.
-        let across = std::mem::take(&mut found.counters);
-        if let Err(short) = self.counters.charge(&across) {
-            let failure = found.across.get(short).map_or(program::Failure::Budget, program::AcrossCharge::failure);
-            let reaction = Some(task.profile.reaction);
-            return Err(Refused { reaction, rule: Some(found.rule), ..failure.reason().into() });
         }
-        Ok(Granted { found, across, policies })
+        let fresh = live.labels.fresh();
+        let tainted = !fresh.less(LabelSet::USER.and(LabelSet::ORG)).is_empty();
+        let labels = names(&task.profile.program, live.story.as_deref(), fresh);
+        let labels = labels.map(str::to_owned).collect();
+        Weighed { outcome, decision, k, reaction, to, degraded, labels, tainted, change }
     }
 
-    /// What the engines say; `None` where one could not be asked.
-    fn opinion(
-        bundle: &Bundle,
-        task: &Task,
-        agent: &crate::bundle::Agent,
-        action: &Action,
-        rule: &Rule,
-        call: &Call<'_>,
-        args: &Args<'_>,
-    ) -> Option<Opinion> {
-        let resource = crate::bundle::entity(&action.entity_type, call.resource_id);
-        let mut cells = Vec::with_capacity(4);
-        bundle.index.candidates(&agent.scopes, &action.scopes, &resource, &bundle.entities, &mut cells);
-        let needs = cells.iter().fold(rule.cell.needs, |needs, cell| needs.and(cell.needs));
-        let context = if needs.only_intent() { rule.context.clone() } else { context(needs, task, rule, call, args)? };
-        let request = cedar::request(&agent.uid, &action.uid, resource, context)?;
-        let own = cedar::opine(&request, std::iter::once(&rule.cell), &bundle.entities);
-        if cells.is_empty() && bundle.engines.is_empty() {
-            return Some(own);
+    /// What others are to hear and feel of a decision at once.
+    fn tell(&self, task: &Task, call: &Call<'_>, weighed: &Weighed<'_>) {
+        let Weighed { outcome, decision, reaction, to, degraded, .. } = weighed;
+        if *to == Some(State::Fenced) {
+            self.fence_children(task);
         }
-        // Hand-written policies can only refuse: what a task may do is its profile's to say.
-        let narrow = |opinion| if matches!(opinion, Opinion::Permit(_)) { Opinion::Silent } else { opinion };
-        let mut opinion = combine(own, narrow(cedar::opine(&request, cells.iter().copied(), &bundle.entities)));
-        for engine in &bundle.engines {
-            let question = Question {
-                agent: &task.agent.name,
-                owner: &task.agent.owner,
-                action: call.action,
-                resource_type: call.resource_type,
-                resource_id: call.resource_id,
-                args,
-                rule: &rule.id,
-                pep: call.pep,
-            };
-            opinion = combine(opinion, narrow(engine.opine(&question)));
+        let reason = Answer::of(outcome, decision).reason;
+        count(&self.answers, reason);
+        if let Some(reaction) = reaction {
+            self.events.deviation(call.task, decision, *reaction, to.is_some(), &[reason]);
         }
-        Some(opinion)
+        if *degraded {
+            self.events.degraded(&task.profile.name, call.task, decision);
+        }
     }
 
     /// A refusal that is counted and not recorded.
@@ -262,12 +177,64 @@ impl Plane {
     }
 
     /// The arguments could not be sealed: nothing is charged and nothing allowed.
-    fn unsealed(&self, outcome: Result<Granted<'_>, Refused<'_>>, task: &Task) -> Checked {
-        if let Ok(granted) = outcome {
-            task.live.lock().charge(&granted.found.charge, -1);
-            self.counters.undo(&granted.across);
+    fn unsealed(&self, held: Option<Held>) -> Checked {
+        if let Some(held) = held {
+            self.undo(&held);
         }
         self.gap(Reason::EngineError)
+    }
+}
+
+/// A call that was decided, and what that moved.
+struct Weighed<'a> {
+    outcome: Result<Granted<'a>, Refused<'a>>,
+    decision: String,
+    k: u64,
+    reaction: Option<Reaction>,
+    /// The state that it moved the task to.
+    to: Option<State>,
+    /// Less was set off than the profile says.
+    degraded: bool,
+    /// Labels that no durable record carries yet.
+    labels: Vec<String>,
+    /// Some of them are more than the user's and the organisation's own.
+    tainted: bool,
+    change: Option<Change>,
+}
+
+/// What a check answers.
+struct Answer<'a> {
+    effect: Effect,
+    reason: Reason,
+    policies: &'a Vec<Arc<str>>,
+    rule: &'a str,
+    approval: Option<String>,
+}
+
+impl<'a> Answer<'a> {
+    fn of(outcome: &'a Result<Granted<'_>, Refused<'_>>, decision: &str) -> Self {
+        let asks = |effect| match effect {
+            Effect::StepUp => Reason::StepUpRequired,
+            _ => Reason::ApprovalRequired,
+        };
+        match outcome {
+            Ok(granted) => {
+                let (effect, reason, approval) = match &granted.way {
+                    Way::Go => (Effect::Allow, Reason::Allowed, None),
+                    Way::Approved(reference) => (Effect::Allow, Reason::Allowed, Some(reference.clone())),
+                    Way::Ask(effect) => (*effect, asks(*effect), Some(decision.to_owned())),
+                    Way::Asked(effect, reference) => (*effect, asks(*effect), Some(reference.clone())),
+                };
+                Self { effect, reason, policies: &granted.policies, rule: &granted.found.rule.id, approval }
+            }
+            Err(no) => Self {
+                effect: Effect::Deny,
+                reason: no.reason.unwrap_or(Reason::EngineError),
+                policies: &no.policies,
+                rule: no.rule.map_or("", |rule| &rule.id),
+                approval: None,
+            },
+        }
     }
 }
 
@@ -278,62 +245,4 @@ fn digest(call: &Call<'_>, json: Option<&Json<'_>>) -> (String, Vec<u8>, std::op
     let resource = (call.resource_type, call.resource_id);
     let args = write_call(&mut canonical, call.action, json, resource, call.task);
     (sha256(&canonical), canonical, args)
-}
-
-/// The context's parts that some policy looks at.
-fn context(needs: Needs, task: &Task, rule: &Rule, call: &Call<'_>, args: &Args<'_>) -> Option<cedar_policy::Context> {
-    let mut parts = Vec::with_capacity(4);
-    if needs.has(Needs::ARGS) {
-        parts.push(("args", cedar::record(args.iter().map(|(name, value)| (*name, value)))?));
-    }
-    if needs.has(Needs::INTENT) {
-        let intent = [("rule", cedar::text_value(&rule.id)), ("within", cedar::bool_value(true))];
-        parts.push(("intent", cedar::members(intent)));
-    }
-    if needs.has(Needs::PEP) {
-        parts.push(("pep", cedar::text_value(call.pep)));
-    }
-    if needs.has(Needs::TASK) {
-        let inputs = task.profile.inputs.iter().zip(&task.inputs);
-        let inputs = inputs.filter_map(|((name, _), input)| Some((name.as_ref(), &input.as_ref()?.value)));
-        let members = [
-            ("id", cedar::text_value(call.task)),
-            ("inputs", cedar::record(inputs)?),
-            ("owner", cedar::text_value(&task.agent.owner)),
-            ("profile", cedar::text_value(&task.profile.name)),
-        ];
-        parts.push(("task", cedar::members(members)));
-    }
-    Some(cedar::context(parts))
-}
-
-/// Whether the enforcement point may ask this, and showed the task's proof.
-fn proof(bundle: &Bundle, task: &Task, call: &Call<'_>) -> Result<(), Reason> {
-    if call.pep != CONTROL_PLANE || call.binding != "inproc" {
-        let pep = bundle.peps.by_name(call.pep).ok_or(Reason::PepNotRegistered)?;
-        if !pep.may_ask(call.action) {
-            return Err(Reason::PepActionNotRegistered);
-        }
-    }
-    match call.binding {
-        "inproc" => Ok(()),
-        "" => Err(Reason::PepTaskProof),
-        binding if binding.starts_with("pep:") => Ok(()),
-        binding if *binding == *task.binding => Ok(()),
-        _ => Err(Reason::NotBound),
-    }
-}
-
-/// Arguments by their declared types. Both sides are in order of their names.
-pub(crate) fn typed<'a>(
-    action: &'a Action,
-    members: &'a [(std::borrow::Cow<'a, str>, Json<'a>)],
-) -> Result<Args<'a>, Reason> {
-    let mut out = Vec::with_capacity(members.len());
-    for (name, json) in members {
-        let declared = action.args.iter().find(|(arg, _)| arg == name);
-        let (arg, kind) = declared.ok_or(Reason::ArgumentUnknown)?;
-        out.push((arg.as_str(), Value::typed(*kind, json).ok_or(Reason::ArgumentType)?));
-    }
-    Ok(out)
 }

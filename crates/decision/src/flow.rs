@@ -3,10 +3,22 @@
 use std::sync::Arc;
 
 use crate::call::Now;
-use crate::plane::Plane;
+use crate::noted::Noted;
+use crate::plane::{Plane, Refusal};
 use crate::release::Checked;
 use crate::sink::{RecordDraft, Sink, Written};
 use crate::verdict::{Reason, Verdict};
+
+/// What became of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Carried {
+    /// It is durable and counts; what its caller is told.
+    Done(Vec<u8>),
+    /// Its record is durable, but it came too late to count.
+    Refused(Refusal),
+    /// Its record is not known to be durable.
+    Lost(Written),
+}
 
 /// The time now, asked for when it is needed.
 pub type Clock = fn() -> Now;
@@ -39,6 +51,36 @@ impl Plane {
             let waiting = waiting.lock().take();
             if let Some((checked, answer)) = waiting {
                 answer(self.let_go(sink, checked, not.into(), clock));
+            }
+        }
+    }
+
+    /// Write a change's record, let it count or be undone, and hand what became of it to `answer`, on the
+    /// sink's thread. `answer` must not block. Called exactly once.
+    pub fn carry<F>(self: &Arc<Self>, sink: &Arc<dyn Sink>, mut noted: Noted, answer: F)
+    where
+        F: FnOnce(Carried) + Send + 'static,
+    {
+        let finish = |plane: &Self, noted: Noted, written: Written| match (plane.confirm(noted, written), written) {
+            (Ok(told), Written::Durable) => Carried::Done(told),
+            (Err(refusal), Written::Durable) => Carried::Refused(refusal),
+            (_, written) => Carried::Lost(written),
+        };
+        let Some(draft) = noted.record.take() else {
+            return answer(finish(self, noted, Written::Durable));
+        };
+        let waiting = Arc::new(parking_lot::Mutex::new(Some((noted, answer))));
+        let (plane, later) = (Arc::clone(self), Arc::clone(&waiting));
+        let done = Box::new(move |written| {
+            let waiting = later.lock().take();
+            if let Some((noted, answer)) = waiting {
+                answer(finish(&plane, noted, written));
+            }
+        });
+        if let Err(not) = sink.submit(draft, done) {
+            let waiting = waiting.lock().take();
+            if let Some((noted, answer)) = waiting {
+                answer(finish(self, noted, not.into()));
             }
         }
     }

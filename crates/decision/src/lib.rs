@@ -19,25 +19,36 @@
     )
 )]
 
+mod apply;
+mod approval;
 mod bundle;
 mod call;
 mod cedar;
 mod check;
+mod children;
 #[cfg(test)]
 mod conformance;
+mod context;
 mod counters;
+mod decide;
+mod deviation;
 mod diagnostic;
+mod distinct;
 mod document;
 mod engine;
 mod events;
 mod flow;
 mod fold;
+mod hurdle;
 mod ids;
+mod instances;
 mod intent;
 mod json;
 mod needs;
+mod noted;
 mod open;
 mod pep;
+mod plan;
 mod plane;
 mod profile;
 mod program;
@@ -45,19 +56,24 @@ mod record;
 mod release;
 mod report;
 mod scope;
+mod seal;
+mod settle;
 mod sink;
+mod story;
 mod task;
 mod taskless;
 mod value;
 mod verdict;
+mod view;
 mod wheel;
 mod write;
 
 pub use call::{Call, Now, TasklessCall};
 pub use diagnostic::{Diagnostic, LoadError, LoadReport};
 pub use events::Waker;
-pub use flow::Clock;
+pub use flow::{Carried, Clock};
 pub use json::canonical;
+pub use noted::Noted;
 pub use pep::{Pep, PepIdentity, PepTable, Trust};
 pub use plane::{Due, Plane, PlaneConfig, Refusal};
 pub use release::{Checked, Released};

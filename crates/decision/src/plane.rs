@@ -1,5 +1,6 @@
 //! The live plane: the table of tasks, the bundle in force, and what moves a task.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -12,6 +13,7 @@ use crate::counters::Counters;
 use crate::diagnostic::{LoadError, LoadReport};
 use crate::events::{Events, Waker};
 use crate::ids;
+use crate::instances::Instances;
 use crate::pep::PepTable;
 use crate::task::{Agent, State, Task};
 use crate::verdict::Reason;
@@ -87,6 +89,9 @@ pub struct Plane {
     pub(crate) counters: Counters,
     pub(crate) events: Events,
     pub(crate) wheel: Mutex<Wheel>,
+    pub(crate) instances: Instances,
+    /// Hard reactions of late, by profile.
+    pub(crate) hard: Mutex<AHashMap<Arc<str>, VecDeque<i64>>>,
     /// Milliseconds in which nobody could have been heard.
     pub(crate) deaf: AtomicI64,
     /// Number of the last decision without a task.
@@ -110,6 +115,8 @@ impl Plane {
             texts: Mutex::default(),
             events: Events::default(),
             wheel: Mutex::default(),
+            instances: Instances::default(),
+            hard: Mutex::default(),
             deaf: AtomicI64::new(0),
             taskless: AtomicU64::new(0),
             answers: counts(),
@@ -241,9 +248,13 @@ impl Plane {
         self.become_state(task, State::Open)
     }
 
-    /// Fence for good. From its return on no check of the task is allowed; `true` if this call did it.
+    /// Fence for good, and every child with it. From its return on no check of them is allowed; `true` if
+    /// this call did it.
     pub fn fence(&self, task: &str) -> bool {
-        self.become_state(task, State::Fenced)
+        let Some(task) = self.task(task) else { return false };
+        let did = task.become_state(State::Fenced);
+        self.fence_children(&task);
+        did
     }
 
     /// Fence every task of an agent; those that this call fenced.
@@ -267,6 +278,9 @@ impl Plane {
             if is(&task.agent) && task.become_state(State::Fenced) {
                 out.push(ids::task(&self.cfg.cell, *number));
             }
+            if is(&task.agent) {
+                self.fence_children(task);
+            }
         }
         for agent in &agents {
             agent.stopping.store(false, Ordering::SeqCst);
@@ -274,17 +288,29 @@ impl Plane {
         out
     }
 
-    /// Forget a fenced task; any other stays.
+    /// Forget a fenced task; any other stays. A child's [`Plane::returning`] comes before it.
     pub fn close(&self, task: &str) -> bool {
         let Some(task) = self.task(task) else { return false };
-        if task.live.lock().state != State::Fenced {
+        let live = task.live.lock();
+        if live.state != State::Fenced {
             return false;
         }
-        self.tasks.pin().remove(&task.number);
+        let missing = crate::view::missing(&task.profile, live.story.as_deref());
+        if !missing.is_empty() {
+            self.events.must_missing(&ids::task(&self.cfg.cell, task.number), &missing);
+        }
+        drop(live);
+        if self.tasks.pin().remove(&task.number).is_none() {
+            return false;
+        }
+        self.instances.leave(task.instance());
         let mut texts = self.texts.lock();
-        // Nobody but the set, this task and this copy has it: the last task that used it is going.
-        if Arc::strong_count(&task.principal) <= 2 {
-            texts.remove(&task.principal);
+        let instance = task.bond.as_ref().and_then(|bond| bond.instance.as_ref());
+        for text in std::iter::once(&task.principal).chain(instance) {
+            // Nobody but the set, this task and this copy has it: the last task that used it is going.
+            if Arc::strong_count(text) <= 2 {
+                texts.remove(text);
+            }
         }
         true
     }

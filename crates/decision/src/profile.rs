@@ -18,15 +18,13 @@ use crate::verdict::Reaction;
 mod conduct;
 mod ladder;
 mod pattern;
+mod watch;
 
-#[allow(unused_imports, reason = "the plane takes them up in its own time")]
-pub(crate) use conduct::{Conduct, Distinct, PlanMode, Reported};
-#[allow(unused_imports, reason = "the plane takes them up in its own time")]
+pub(crate) use conduct::{Conduct, PlanMode};
 pub(crate) use ladder::{Deviation, Ladders, step};
 use pattern::anchored;
 
 /// A reviewed template of intent. A task keeps the one it was opened with.
-#[allow(dead_code, reason = "the plane takes it up in its own time")]
 pub(crate) struct Profile {
     pub(crate) name: Arc<str>,
     pub(crate) digest: Arc<str>,
@@ -38,7 +36,6 @@ pub(crate) struct Profile {
     /// Slot and limit of all calls together.
     pub(crate) total: Option<(usize, i64)>,
     pub(crate) checks_per_second: Option<u32>,
-    pub(crate) reaction: Reaction,
     /// What is kept of results, and what arguments are held against.
     pub(crate) program: Program,
     pub(crate) ladders: Ladders,
@@ -49,12 +46,12 @@ pub(crate) struct Profile {
     pub(crate) plan: PlanMode,
     /// Actions that are to happen before the end.
     pub(crate) must: Vec<Arc<str>>,
+    watched: Box<[Arc<str>]>,
     /// With one of these labels on the task the action is refused.
     pub(crate) never: Vec<(LabelSet, Arc<str>)>,
 }
 
 /// One way in which an action is within the intent.
-#[allow(dead_code, reason = "the plane takes it up in its own time")]
 pub(crate) struct Rule {
     pub(crate) id: Arc<str>,
     /// Resource ids; a trailing `*` stands for any rest. None: any.
@@ -161,7 +158,6 @@ impl Profile {
             slots,
             total,
             checks_per_second: from.checks_per_second,
-            reaction: ladders.of(Deviation::Action).last().copied().unwrap_or(Reaction::Deny),
             ladders,
             denials: from
                 .denials
@@ -172,6 +168,7 @@ impl Profile {
             most_per_minute: from.most_per_minute,
             plan: PlanMode::parse(&from.plan).ok_or("a plan is none, optional or required")?,
             must: from.must.iter().map(|action| Arc::from(action.as_str())).collect(),
+            watched: watch::watched(from),
             never: never(from, &program)?,
             program,
         })

@@ -3,44 +3,20 @@
 //! Several rules may speak of one action. They are tried in order, and the first whose bounds and
 //! budgets hold is the one; where none does, the failure that came furthest is reported.
 
-use crate::profile::{Across, Bound, Limit, Per, Profile, Rule, Test};
+use std::sync::Arc;
+
+use crate::hurdle::{Failure, Hurdle};
+use crate::instances::Above;
+use crate::intent::{Ask, Origins, Path, judge, values};
+use crate::json::Json;
+use crate::plan::Moves;
+use crate::profile::{Across, Bound, Limit, Per, PlanMode, Profile, Rule, Test};
 use crate::sink::CounterCharge;
 use crate::task::{Charge, Live, Task};
 use crate::value::{ONE, Value};
-use crate::verdict::Reason;
 
 /// Typed arguments by name, in order of the names.
 pub(crate) type Args<'a> = Vec<(&'a str, Value<'a>)>;
-
-/// Why no rule holds, from the first hurdle to the last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Failure {
-    Action,
-    Resource,
-    Missing,
-    Bounds,
-    Budget,
-    OncePer,
-}
-
-impl Failure {
-    /// As an answer gives it.
-    pub(crate) const fn reason(self) -> Reason {
-        match self {
-            Self::Action => Reason::ActionNotInProfile,
-            Self::Resource => Reason::ResourceNotInProfile,
-            Self::Missing => Reason::ArgumentMissing,
-            Self::Bounds => Reason::ArgumentOutOfBounds,
-            Self::Budget => Reason::BudgetSpent,
-            Self::OncePer => Reason::OncePerSpent,
-        }
-    }
-
-    /// Whether it is a deviation. A missing argument is a mistake in the call, not an act outside the intent.
-    pub(crate) const fn deviates(self) -> bool {
-        !matches!(self, Self::Missing)
-    }
-}
 
 /// One increment of a counter across tasks.
 pub(crate) struct AcrossCharge<'a> {
@@ -52,12 +28,12 @@ pub(crate) struct AcrossCharge<'a> {
 }
 
 impl AcrossCharge<'_> {
-    /// The failure, where this one does not reach.
-    pub(crate) fn failure(&self) -> Failure {
+    /// The hurdle, where this one does not reach.
+    pub(crate) fn hurdle(&self) -> Hurdle {
         if self.limit == ONE && self.unit == "calls" || matches!(self.across.per, Per::Input(_)) {
-            Failure::OncePer
+            Hurdle::OncePer
         } else {
-            Failure::Budget
+            Hurdle::Budget
         }
     }
 }
@@ -69,89 +45,229 @@ pub(crate) struct Match<'a> {
     pub(crate) across: Vec<AcrossCharge<'a>>,
     /// The same as the store names them.
     pub(crate) counters: Vec<CounterCharge>,
+    /// Labels of what the arguments were found in.
+    pub(crate) origins: Origins<'a>,
+    /// Values that count under a counter of different ones: slot and keyed hash.
+    pub(crate) distinct: Vec<(u16, u64)>,
+    /// Entries of plans that it moves.
+    pub(crate) plan: Moves,
 }
 
-/// Names a counter across tasks, where it still has room.
-pub(crate) type Reaches<'a> = &'a dyn Fn(&AcrossCharge<'_>) -> Option<CounterCharge>;
+/// A call as it is held against rules.
+pub(crate) struct Held<'a, 'c> {
+    pub(crate) profile: &'a Profile,
+    pub(crate) task: &'a Task,
+    pub(crate) live: &'c Live,
+    pub(crate) above: &'c [Above<'a>],
+    pub(crate) action: &'c str,
+    pub(crate) resource: &'c str,
+    /// Whether it has effects that a plan must name.
+    pub(crate) planned: bool,
+    pub(crate) args: &'c Args<'c>,
+    /// The same as they were given.
+    pub(crate) json: &'c Json<'c>,
+    pub(crate) wall_ms: i64,
+    /// Names a counter across tasks, where it still has room.
+    pub(crate) reaches: &'c dyn Fn(&AcrossCharge<'_>) -> Option<CounterCharge>,
+}
 
 /// Find the rule.
-pub(crate) fn find<'a>(
-    profile: &'a Profile,
-    task: &Task,
-    live: &Live,
-    action: &str,
-    resource: &str,
-    args: &Args<'_>,
-    reaches: Reaches<'_>,
-) -> Result<Match<'a>, Failure> {
-    let rules = profile.actions.get(action).ok_or(Failure::Action)?;
-    let mut furthest = Failure::Resource;
-    for rule in rules.iter().filter(|rule| rule.covers(resource)) {
-        match try_rule(profile, rule, task, live, args, reaches) {
+pub(crate) fn find<'a>(held: &Held<'a, '_>) -> Result<Match<'a>, Failure<'a>> {
+    let rules = held.profile.actions.get(held.action).ok_or(Failure::at(Hurdle::Action, None))?;
+    let mut furthest = Failure::at(Hurdle::Resource, None);
+    for rule in rules.iter().filter(|rule| rule.covers(held.resource)) {
+        match held.against(rule) {
             Ok(found) => return Ok(found),
-            Err(failure) => furthest = furthest.max(failure),
+            Err(failure) if failure.hurdle > furthest.hurdle => furthest = failure,
+            Err(_) => {}
         }
     }
     Err(furthest)
 }
 
-fn try_rule<'a>(
-    profile: &Profile,
-    rule: &'a Rule,
-    task: &Task,
-    live: &Live,
-    args: &Args<'_>,
-    reaches: Reaches<'_>,
-) -> Result<Match<'a>, Failure> {
-    for bound in &rule.bounds {
-        within(bound, task, args)?;
-    }
-    let mut charge = Charge::default();
-    let calls = profile.total.iter().chain(rule.calls.iter());
-    for (slot, limit) in calls {
-        spend(live, &mut charge, *slot, ONE, *limit)?;
-    }
-    for sum in &rule.sums {
-        let limit = number(&sum.max, task).ok_or(Failure::Bounds)?;
-        spend(live, &mut charge, sum.slot, amount(&sum.arg, args)?, limit)?;
-    }
-    let mut across = Vec::new();
-    for counter in &rule.across {
-        if let Per::Input(place) = counter.per {
-            // Once per something that was never given: nothing to count by, so nothing is allowed.
-            task.input(place).ok_or(Failure::Bounds)?;
+impl<'a> Held<'a, '_> {
+    /// Every hurdle of one rule, in order.
+    fn against(&self, rule: &'a Rule) -> Result<Match<'a>, Failure<'a>> {
+        let at = |hurdle| Failure::at(hurdle, Some(rule));
+        self.complete(rule)?;
+        self.timely(rule)?;
+        for bound in &rule.bounds {
+            if !within(bound, self.task, self.args) {
+                return Err(Failure::of(Hurdle::Bounds, rule, &bound.arg));
+            }
         }
-        if let Some(limit) = counter.calls {
-            across.push(AcrossCharge { across: counter, unit: "calls", amount: ONE, limit });
+        let origins = self.origins(rule)?;
+        let plan = self.plan(rule)?;
+        let mut charge = Charge::default();
+        for (slot, limit) in self.profile.total.iter().chain(rule.calls.iter()) {
+            self.spend(&mut charge, *slot, ONE, *limit).ok_or_else(|| at(Hurdle::Budget))?;
         }
-        for (unit, arg, max) in &counter.sums {
-            let limit = number(max, task).ok_or(Failure::Bounds)?;
-            across.push(AcrossCharge { across: counter, unit, amount: amount(arg, args)?, limit });
+        for sum in &rule.sums {
+            let of = |hurdle| Failure::of(hurdle, rule, &sum.arg);
+            let limit = number(&sum.max, self.task).ok_or_else(|| of(Hurdle::Bounds))?;
+            let amount = amount(&sum.arg, self.args).ok_or_else(|| of(Hurdle::Bounds))?;
+            self.spend(&mut charge, sum.slot, amount, limit).ok_or_else(|| of(Hurdle::Budget))?;
         }
+        self.unspent(rule).ok_or_else(|| at(Hurdle::Budget))?;
+        let distinct = self.distinct(rule)?;
+        let mut across = Vec::new();
+        for counter in &rule.across {
+            if let Per::Input(place) = counter.per {
+                // Once per something that was never given: nothing to count by, so nothing is allowed.
+                self.task.input(place).ok_or_else(|| at(Hurdle::Bounds))?;
+            }
+            if let Some(limit) = counter.calls {
+                across.push(AcrossCharge { across: counter, unit: "calls", amount: ONE, limit });
+            }
+            for (unit, arg, max) in &counter.sums {
+                let of = || Failure::of(Hurdle::Bounds, rule, arg);
+                let limit = number(max, self.task).ok_or_else(of)?;
+                let amount = amount(arg, self.args).ok_or_else(of)?;
+                across.push(AcrossCharge { across: counter, unit, amount, limit });
+            }
+        }
+        let counters = across.iter().map(|charge| (self.reaches)(charge).ok_or_else(|| at(charge.hurdle())));
+        let counters = counters.collect::<Result<_, _>>()?;
+        Ok(Match { rule, charge, across, counters, origins, distinct, plan })
     }
-    let counters =
-        across.iter().map(|charge| reaches(charge).ok_or_else(|| charge.failure())).collect::<Result<_, _>>()?;
-    Ok(Match { rule, charge, across, counters })
-}
 
-fn spend(live: &Live, charge: &mut Charge, slot: usize, amount: i64, limit: i64) -> Result<(), Failure> {
-    let used = live.used.get(slot).copied().ok_or(Failure::Budget)?;
-    match used.checked_add(amount) {
-        Some(total) if total <= limit => {
-            charge.slots.push((u16::try_from(slot).map_err(|_| Failure::Budget)?, amount));
-            Ok(())
+    /// Every argument that something is demanded of is there.
+    fn complete(&self, rule: &'a Rule) -> Result<(), Failure<'a>> {
+        let sums = rule.sums.iter().map(|sum| sum.arg.as_str());
+        let across = rule.across.iter().flat_map(|across| across.sums.iter().map(|(_, arg, _)| arg.as_str()));
+        let mut named = rule.bounds.iter().map(|bound| bound.arg.as_str()).chain(sums).chain(across);
+        if let Some(arg) = named.find(|arg| get(arg, self.args).is_none()) {
+            return Err(Failure::of(Hurdle::Missing, rule, arg));
         }
-        _ => Err(Failure::Budget),
+        for path in rule.demands.required() {
+            let mut there = false;
+            path.leaves(self.json, &mut |_| {
+                there = true;
+                false
+            });
+            if !there {
+                return Err(Failure::of(Hurdle::Missing, rule, path.as_str()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Asked for, in order, and not after what the task has touched.
+    fn timely(&self, rule: &'a Rule) -> Result<(), Failure<'a>> {
+        let at = |hurdle| Err(Failure::at(hurdle, Some(rule)));
+        if rule.demands.must_be_asked() && !self.task.mind().is_some_and(|(given, _)| given.asked(rule)) {
+            return at(Hurdle::Asked);
+        }
+        let story = self.live.story.as_deref();
+        let done = |action: &Arc<str>| {
+            let place = self.profile.watched_place(action);
+            place.is_some_and(|place| story.is_some_and(|story| story.done(usize::from(place)) > 0))
+        };
+        if !rule.conduct.after.iter().all(done) || rule.conduct.before.iter().any(done) {
+            return at(Hurdle::Order);
+        }
+        let labels = self.live.labels.all;
+        let never = self.profile.never.iter().any(|(label, action)| **action == *self.action && labels.meets(*label));
+        if never || labels.meets(rule.conduct.unless) {
+            return at(Hurdle::Labels);
+        }
+        Ok(())
+    }
+
+    /// Where the arguments come from.
+    fn origins(&self, rule: &'a Rule) -> Result<Origins<'a>, Failure<'a>> {
+        if rule.demands.is_empty() {
+            return Ok(Origins::new());
+        }
+        // A profile that demands anything gave the task what is held against it, when it opened.
+        let Some((given, key)) = self.task.mind() else { return Err(Failure::at(Hurdle::Unknown, Some(rule))) };
+        let ask = Ask {
+            program: &self.profile.program,
+            rule,
+            given,
+            memory: self.live.story.as_deref().map(|story| &story.memory),
+            key,
+            args: self.json,
+            wall_ms: self.wall_ms,
+        };
+        let found = judge(&ask).map_err(|breach| Failure::breached(rule, breach))?;
+        let own = |name: &str| rule.demands.paths().map(Path::head).find(|head| *head == name);
+        Ok(found.into_iter().filter_map(|(name, labels)| Some((own(name)?, labels))).collect())
+    }
+
+    /// The entries of plans that the call moves: of its own, and of every ancestor that has one.
+    fn plan(&self, rule: &'a Rule) -> Result<Moves, Failure<'a>> {
+        let mut moves = Moves::new();
+        if !self.planned {
+            return Ok(moves);
+        }
+        let lives = std::iter::once(self.live).chain(self.above.iter().map(|(_, live)| &**live));
+        for (up, live) in (0_u8..).zip(lives) {
+            if let Some(plan) = live.story.as_deref().and_then(|story| story.plan.as_deref()) {
+                let entry = plan.find(self.action, rule, self.json);
+                moves.push((up, entry.ok_or_else(|| Failure::at(Hurdle::Plan, Some(rule)))?));
+            }
+        }
+        if moves.is_empty() && self.profile.plan == PlanMode::Required {
+            return Err(Failure::unplanned(rule));
+        }
+        Ok(moves)
+    }
+
+    /// What enforcement points reported leaves something.
+    fn unspent(&self, rule: &Rule) -> Option<()> {
+        let reported = &rule.conduct.reported;
+        for (slot, limit) in [reported.rows, reported.bytes, reported.seconds].into_iter().flatten() {
+            let used = self.live.used.get(slot).copied()?;
+            if used >= self.limit(slot, limit) {
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    /// Values that count, and whether they may.
+    fn distinct(&self, rule: &'a Rule) -> Result<Vec<(u16, u64)>, Failure<'a>> {
+        let mut out: Vec<(u16, u64)> = Vec::new();
+        for one in &rule.conduct.distinct {
+            let of = |hurdle| Failure::of(hurdle, rule, one.arg.as_str());
+            let Some((_, key)) = self.task.mind() else { return Err(of(Hurdle::Unknown)) };
+            let slot = u16::try_from(one.slot).map_err(|_| of(Hurdle::Budget))?;
+            let values = values(one.kind, &one.arg, self.json, key, None).ok_or_else(|| of(Hurdle::Origin))?;
+            let seen = self.live.story.as_deref().map(|story| &story.distinct);
+            let new = values.iter().filter(|hash| !seen.is_some_and(|seen| seen.has(slot, **hash))).count();
+            let new = i64::try_from(new).unwrap_or(i64::MAX);
+            out.extend(values.into_iter().map(|hash| (slot, hash)));
+            let used = self.live.used.get(one.slot).copied().unwrap_or(i64::MAX);
+            let total = used.checked_add(new.saturating_mul(ONE));
+            if new > 0 && total.is_none_or(|total| total > self.limit(one.slot, one.max)) {
+                return Err(of(Hurdle::Budget));
+            }
+        }
+        Ok(out)
+    }
+
+    fn limit(&self, slot: usize, limit: i64) -> i64 {
+        self.task.allotted(slot).map_or(limit, |given| given.min(limit))
+    }
+
+    fn spend(&self, charge: &mut Charge, slot: usize, amount: i64, limit: i64) -> Option<()> {
+        let total = self.live.used.get(slot)?.checked_add(amount)?;
+        if total > self.limit(slot, limit) {
+            return None;
+        }
+        charge.slots.push((u16::try_from(slot).ok()?, amount));
+        Some(())
     }
 }
 
 /// What a call adds to a sum. A negative amount would give back what others spent.
-fn amount(arg: &str, args: &Args<'_>) -> Result<i64, Failure> {
-    let number = get(arg, args)?.number().ok_or(Failure::Bounds)?;
-    i64::try_from(number).ok().filter(|number| *number >= 0).ok_or(Failure::Bounds)
+fn amount(arg: &str, args: &Args<'_>) -> Option<i64> {
+    i64::try_from(get(arg, args)?.number()?).ok().filter(|number| *number >= 0)
 }
 
-fn number(limit: &Limit, task: &Task) -> Option<i64> {
+/// A limit in 1/10000ths; `None` where it is an input that was not given.
+pub(crate) fn number(limit: &Limit, task: &Task) -> Option<i64> {
     resolve(limit, task)?.number().and_then(|number| i64::try_from(number).ok())
 }
 
@@ -162,14 +278,14 @@ fn resolve<'a>(limit: &'a Limit, task: &'a Task) -> Option<&'a Value<'static>> {
     }
 }
 
-fn get<'a, 'b>(arg: &str, args: &'b Args<'a>) -> Result<&'b Value<'a>, Failure> {
-    args.iter().find(|(name, _)| *name == arg).map(|(_, value)| value).ok_or(Failure::Missing)
+fn get<'a, 'b>(arg: &str, args: &'b Args<'a>) -> Option<&'b Value<'a>> {
+    args.iter().find(|(name, _)| *name == arg).map(|(_, value)| value)
 }
 
 /// Whether an argument is within a bound. What a limit cannot be compared with is out of bounds.
-fn within(bound: &Bound, task: &Task, args: &Args<'_>) -> Result<(), Failure> {
-    let value = get(&bound.arg, args)?;
-    let holds = match &bound.test {
+fn within(bound: &Bound, task: &Task, args: &Args<'_>) -> bool {
+    let Some(value) = get(&bound.arg, args) else { return false };
+    match &bound.test {
         Test::Max(limit) => compare(value, limit, task).is_some_and(std::cmp::Ordering::is_le),
         Test::Min(limit) => compare(value, limit, task).is_some_and(std::cmp::Ordering::is_ge),
         Test::Equal(limit) => resolve(limit, task).is_some_and(|limit| value.same(limit)),
@@ -196,8 +312,7 @@ fn within(bound: &Bound, task: &Task, args: &Args<'_>) -> Result<(), Failure> {
             Value::Texts(texts) => texts.len() <= *most,
             _ => false,
         },
-    };
-    if holds { Ok(()) } else { Err(Failure::Bounds) }
+    }
 }
 
 fn compare(value: &Value<'_>, limit: &Limit, task: &Task) -> Option<std::cmp::Ordering> {

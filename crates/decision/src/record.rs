@@ -1,11 +1,11 @@
-//! Bodies of records, straight into bytes, in canonical order; and arguments, sealed.
+//! Bodies of records, straight into bytes, in canonical order.
 //!
 //! What may never change: the meaning of a member of a given `v`.
 
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::digest::{SHA256, digest};
 
-use crate::sink::CounterCharge;
+use crate::call::Now;
+use crate::sink::{CounterCharge, RecordDraft};
 use crate::value::write_decimal;
 use crate::verdict::{Effect, Reaction, Reason};
 use crate::write::{write_hex, write_int, write_text};
@@ -60,6 +60,17 @@ impl Body {
         out.push(b']');
     }
 
+    /// The same of texts that are made on the way.
+    pub(crate) fn list_of(&mut self, name: &str, texts: impl Iterator<Item = String>) {
+        let texts: Vec<String> = texts.collect();
+        self.list(name, texts.iter().map(String::as_str));
+    }
+
+    /// True or false.
+    pub(crate) fn bool(&mut self, name: &str, yes: bool) {
+        self.name(name).extend_from_slice(if yes { b"true" } else { b"false" });
+    }
+
     /// The bytes.
     pub(crate) fn done(mut self) -> Vec<u8> {
         self.out.push(b'}');
@@ -91,6 +102,23 @@ pub(crate) struct Decided<'a> {
     pub(crate) across: &'a [CounterCharge],
     pub(crate) reaction: Option<Reaction>,
     pub(crate) class: &'a str,
+    /// Of a task only: what is more than a charge.
+    pub(crate) more: More<'a>,
+}
+
+/// What few decisions say beside the rest.
+#[derive(Default)]
+pub(crate) struct More<'a> {
+    /// The reference under which a person is asked, or the one that is used up.
+    pub(crate) approval: &'a str,
+    /// What was breached, as an object.
+    pub(crate) breach: Option<Vec<u8>>,
+    /// Labels that no durable record carries yet.
+    pub(crate) labels: Vec<&'a str>,
+    /// Entries of plans that moved: (levels up, entry).
+    pub(crate) plan: &'a [(u8, u16)],
+    /// Values new under a counter: its name, and the value's keyed hash.
+    pub(crate) distinct: Vec<(&'a str, u64)>,
 }
 
 impl Decided<'_> {
@@ -104,8 +132,12 @@ impl Decided<'_> {
             }
         };
         some(&mut body, "agent", self.agent);
+        some(&mut body, "approval", self.more.approval);
         body.int("at", self.at);
         some(&mut body, "binding", self.binding);
+        if let Some(breach) = &self.more.breach {
+            body.name("breach").extend_from_slice(breach);
+        }
         some(&mut body, "bundle", self.bundle);
         some(&mut body, "call", self.call);
         if !self.charged.is_empty() || !self.across.is_empty() {
@@ -113,9 +145,16 @@ impl Decided<'_> {
         }
         some(&mut body, "class", self.class);
         body.text("decision", self.decision);
+        if !self.more.distinct.is_empty() {
+            distinct(body.name("distinct"), &self.more.distinct);
+        }
         body.text("effect", self.effect.as_str());
         body.text("kind", "decided");
+        if !self.more.labels.is_empty() {
+            body.list("labels", self.more.labels.iter().copied());
+        }
         some(&mut body, "pep", self.pep);
+        plan(&mut body, self.more.plan);
         if !self.policies.is_empty() {
             body.list("policies", self.policies.iter().map(AsRef::as_ref));
         }
@@ -135,7 +174,54 @@ impl Decided<'_> {
     }
 }
 
-fn pair(out: &mut Vec<u8>, a: &str, one: &str, b: &str, other: &str) {
+/// Append the entries of plans that moved: the task's own, and those of its ancestors by levels up.
+fn plan(body: &mut Body, moves: &[(u8, u16)]) {
+    if let Some((_, entry)) = moves.iter().find(|(up, _)| *up == 0) {
+        body.int("plan", i64::from(*entry));
+    }
+    let above: Vec<[i64; 2]> =
+        moves.iter().filter(|(up, _)| *up > 0).map(|(up, entry)| [i64::from(*up), i64::from(*entry)]).collect();
+    if !above.is_empty() {
+        list(body.name("plan_above"), &above, |out, pair| list(out, pair, |out, number| write_int(out, *number)));
+    }
+}
+
+fn distinct(out: &mut Vec<u8>, values: &[(&str, u64)]) {
+    list(out, values, |out, (slot, hash)| {
+        out.push(b'[');
+        write_text(out, slot);
+        out.extend_from_slice(b",\"");
+        write_hex(out, &hash.to_be_bytes());
+        out.extend_from_slice(b"\"]");
+    });
+}
+
+/// Append a list.
+pub(crate) fn list<T>(out: &mut Vec<u8>, items: &[T], write: impl Fn(&mut Vec<u8>, &T)) {
+    out.push(b'[');
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write(out, item);
+    }
+    out.push(b']');
+}
+
+/// A record of a task, with nothing sealed beside it.
+pub(crate) fn draft(task: &str, kind: &'static str, body: Body, now: Now) -> RecordDraft {
+    RecordDraft {
+        task: Some(task.to_owned()),
+        kind,
+        at_ms: now.wall_ms,
+        body: body.done(),
+        sealed: None,
+        counters: Vec::new(),
+    }
+}
+
+/// Append an object of two texts.
+pub(crate) fn pair(out: &mut Vec<u8>, a: &str, one: &str, b: &str, other: &str) {
     out.extend_from_slice(b"{\"");
     out.extend_from_slice(a.as_bytes());
     out.extend_from_slice(b"\":");
@@ -219,31 +305,6 @@ pub(crate) fn write_call(
     from..to
 }
 
-/// Seal under a task's data key: `0x01 ‖ nonce ‖ ciphertext and tag`, bound to task and decision.
-///
-/// Epoch and `k` never come again for one key: `k` grows with every decision of the task in this
-/// epoch, and no epoch comes twice. Epochs stay below 2^31, so these nonces never meet those of the
-/// control plane, whose top bit is set.
-pub(crate) fn seal(key: &[u8; 32], epoch: u32, k: u64, task: &str, decision: &str, plain: &[u8]) -> Option<Vec<u8>> {
-    let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).ok()?);
-    let mut nonce = [0_u8; 12];
-    let (high, low) = nonce.split_at_mut_checked(4)?;
-    high.copy_from_slice(&epoch.to_be_bytes());
-    low.copy_from_slice(&k.to_be_bytes());
-    let mut aad = Vec::with_capacity(task.len() + decision.len() + 1);
-    aad.extend_from_slice(task.as_bytes());
-    aad.push(0);
-    aad.extend_from_slice(decision.as_bytes());
-    let mut out = Vec::with_capacity(1 + 12 + plain.len() + 16);
-    out.push(1);
-    out.extend_from_slice(&nonce);
-    out.extend_from_slice(plain);
-    let tag =
-        key.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), out.get_mut(13..)?).ok()?;
-    out.extend_from_slice(tag.as_ref());
-    Some(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -273,28 +334,18 @@ mod tests {
             across: &across,
             reaction: Some(Reaction::Freeze),
             class: "default",
+            more: More {
+                approval: "dec_l_x_1_0",
+                breach: Some(b"{}".to_vec()),
+                labels: vec!["outside", "pii"],
+                plan: &[(0, 3), (2, 1)],
+                distinct: vec![("p/allow/1/distinct:to", 255)],
+            },
         }
         .body();
         assert_eq!(canonical(&body).unwrap(), body);
         let read = Json::parse(&body).unwrap();
         let task = read.get("charge").and_then(|charge| charge.get("task")).unwrap();
         assert_eq!(task.get("z").and_then(Json::text), Some("12.5"));
-    }
-
-    #[test]
-    fn sealed_text_opens_only_in_its_place() {
-        let key = [7_u8; 32];
-        let mut sealed = seal(&key, 3, 9, "tsk", "dec", b"{\"a\":1}").unwrap();
-        assert_eq!(sealed[0], 1);
-        assert_eq!(sealed[1..13], [0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 9]);
-        let nonce: [u8; 12] = sealed[1..13].try_into().unwrap();
-        let open = |aad: &[u8], text: &mut [u8]| {
-            let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).unwrap());
-            key.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(aad), text)
-                .map(|plain| plain.to_vec())
-                .ok()
-        };
-        assert_eq!(open(b"tsk\0dec2", &mut sealed.clone()[13..]), None);
-        assert_eq!(open(b"tsk\0dec", &mut sealed[13..]).unwrap(), b"{\"a\":1}");
     }
 }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::apply::{Change, unmake};
 use crate::call::Now;
+use crate::decide::standing;
 use crate::ids;
 use crate::plane::{Plane, count};
 use crate::record::Body;
@@ -23,7 +25,7 @@ pub struct Checked {
     pub(crate) held: Option<Held>,
 }
 
-/// What an allow holds until it is released.
+/// What an allow, or a question to a person, holds until it is released.
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) task: Arc<Task>,
@@ -31,6 +33,7 @@ pub(crate) struct Held {
     pub(crate) k: u64,
     pub(crate) charge: Charge,
     pub(crate) across: Vec<CounterCharge>,
+    pub(crate) change: Change,
 }
 
 /// The answer, and one more record to write where an allow could not leave.
@@ -61,34 +64,56 @@ impl Plane {
                 let why = if written == Written::QueueFull { Reason::QueueFull } else { Reason::RecordFailed };
                 // A refusal leaves whatever became of its record, with its own reason.
                 if verdict.effect != Effect::Deny {
-                    verdict = Verdict { effect: Effect::Deny, reasons: vec![why], policies: Vec::new(), ..verdict };
+                    verdict = Verdict {
+                        effect: Effect::Deny,
+                        reasons: vec![why],
+                        policies: Vec::new(),
+                        approval: None,
+                        ..verdict
+                    };
                 }
                 self.count_gap(why);
             }
             return Released { verdict, record: None };
         };
-        let Held { task, write, k, charge, across } = held;
-        let mut live = task.live.lock();
-        let late = || task.late(now, self.heard(now)).filter(|reason| *reason == Reason::TaskExpired);
+        let late = |task: &Task| task.late(now, self.heard(now)).filter(|reason| *reason == Reason::TaskExpired);
         let (reasons, written_note) = match written {
-            Written::Durable => match task.standing(live.state, write).or_else(late) {
-                None => return Released { verdict, record: None },
-                Some(why) => (vec![Reason::OvertakenByFence, why], true),
-            },
+            Written::Durable | Written::Unknown => {
+                let Held { task, write, k, change, .. } = &held;
+                let mut live = task.live.lock();
+                let mut above = task.above();
+                let durable = written == Written::Durable;
+                self.settle_change(task, &mut live, &mut above, change, durable);
+                let mut reasons = vec![Reason::RecordFailed];
+                if durable {
+                    match standing(task, &live, &above, *write).or_else(|| late(task)) {
+                        None => {
+                            drop(above);
+                            drop(live);
+                            self.ask_somebody(&held, &verdict);
+                            return Released { verdict, record: None };
+                        }
+                        Some(why) => reasons = vec![Reason::OvertakenByFence, why],
+                    }
+                }
+                unmake(&mut live, task, change);
+                live.forget(self.cfg.epoch, *k);
+                (reasons, true)
+            }
             Written::Conflict => {
-                let once = across.iter().any(|charge| charge.unit == "calls");
+                let once = held.across.iter().any(|charge| charge.unit == "calls");
+                self.undo(&held);
                 (vec![if once { Reason::OncePerSpent } else { Reason::BudgetSpent }], true)
             }
-            Written::Failed => (vec![Reason::RecordFailed], false),
-            Written::QueueFull => (vec![Reason::QueueFull], false),
-            Written::Unknown => (vec![Reason::RecordFailed], true),
+            Written::Failed => {
+                self.undo(&held);
+                (vec![Reason::RecordFailed], false)
+            }
+            Written::QueueFull => {
+                self.undo(&held);
+                (vec![Reason::QueueFull], false)
+            }
         };
-        if matches!(written, Written::Conflict | Written::Failed | Written::QueueFull) {
-            live.charge(&charge, -1);
-            self.counters.undo(&across);
-        }
-        live.forget(self.cfg.epoch, k);
-        drop(live);
         let first = reasons.first().copied().unwrap_or(Reason::RecordFailed);
         count(&self.answers, first);
         if !written_note {
@@ -101,7 +126,7 @@ impl Plane {
             body.text("decision", &verdict.decision);
             body.text("kind", "not_released");
             body.text("reason", first.as_str());
-            let id = ids::task(&self.cfg.cell, task.number);
+            let id = ids::task(&self.cfg.cell, held.task.number);
             body.text("task", &id);
             body.int("v", 1);
             let body = body.done();
@@ -117,6 +142,14 @@ impl Plane {
         verdict.effect = Effect::Deny;
         verdict.reasons = reasons;
         verdict.policies.clear();
+        verdict.approval = None;
         Released { verdict, record }
+    }
+
+    /// A new question has left: somebody is to hear of it.
+    fn ask_somebody(&self, held: &Held, verdict: &Verdict) {
+        if let Some(reference) = &held.change.asked {
+            self.events.approval_asked(&ids::task(&self.cfg.cell, held.task.number), reference, verdict.effect);
+        }
     }
 }

@@ -7,7 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use parking_lot::Mutex;
 
 use crate::call::Now;
+use crate::instances::Above;
+use crate::intent::{Given, MemoryKey};
+use crate::plan::Moves;
 use crate::profile::Profile;
+use crate::story::{Labels, Story};
 use crate::value::Value;
 use crate::verdict::{Reaction, Reason, words};
 
@@ -92,11 +96,24 @@ pub(crate) struct Charge {
 /// An allowed decision whose result may still be reported, or charge returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pending {
-    pub(crate) epoch: u32,
     pub(crate) k: u64,
+    pub(crate) epoch: u32,
+    pub(crate) reported: bool,
+    /// Nothing any more, once its result stands in the records.
+    pub(crate) call: Option<Box<Asked>>,
+}
+
+/// The call of such a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
     pub(crate) charge: Charge,
     pub(crate) pep: Arc<str>,
-    pub(crate) reported: bool,
+    pub(crate) action: Arc<str>,
+    pub(crate) rule: Arc<str>,
+    /// What else is given back where the call did not happen: its place among the watched actions, its
+    /// entries of plans.
+    pub(crate) done: Option<u16>,
+    pub(crate) plan: Moves,
 }
 
 /// Decisions remembered for reports, at most.
@@ -106,6 +123,8 @@ pub(crate) const PENDING: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Live {
     pub(crate) state: State,
+    /// The last change of labels of instances that it has seen.
+    pub(crate) seen: u32,
     /// Number of the last decision in this epoch.
     pub(crate) k: u64,
     /// By slot of the profile, in 1/10000ths.
@@ -113,9 +132,30 @@ pub(crate) struct Live {
     /// Only where some enforcement point reports.
     #[allow(clippy::box_collection, reason = "a task without any pays 8 bytes for it and not 32")]
     pub(crate) pending: Option<Box<VecDeque<Pending>>>,
+    pub(crate) labels: Labels,
+    /// Only where it has done something that is more than counted.
+    pub(crate) story: Option<Box<Story>>,
 }
 
 impl Live {
+    /// Nothing done yet.
+    pub(crate) fn new(state: State, slots: usize) -> Self {
+        Self {
+            state,
+            seen: 0,
+            k: 0,
+            used: vec![0; slots].into_boxed_slice(),
+            pending: None,
+            labels: Labels::default(),
+            story: None,
+        }
+    }
+
+    /// What it has done, begun where it is empty.
+    pub(crate) fn story(&mut self) -> &mut Story {
+        self.story.get_or_insert_default()
+    }
+
     /// Add (or with `-1` take back) a charge.
     pub(crate) fn charge(&mut self, charge: &Charge, sign: i64) {
         for (slot, amount) in &charge.slots {
@@ -137,6 +177,14 @@ impl Live {
     /// The remembered decision of that number.
     pub(crate) fn pending(&mut self, epoch: u32, k: u64) -> Option<&mut Pending> {
         self.pending.as_mut()?.iter_mut().find(|pending| pending.epoch == epoch && pending.k == k)
+    }
+
+    /// The result of a decision stands in the records.
+    pub(crate) fn reported(&mut self, epoch: u32, k: u64) {
+        if let Some(pending) = self.pending(epoch, k) {
+            pending.reported = true;
+            pending.call = None;
+        }
     }
 
     /// Forget a decision.
@@ -164,7 +212,24 @@ pub(crate) struct Task {
     pub(crate) heartbeat_ms: u32,
     /// When it counts as silent, in heard time: monotonic time less all deaf time.
     pub(crate) silent_at: AtomicI64,
+    /// Only where its profile or its parent gives it any of this.
+    pub(crate) bond: Option<Box<Bond>>,
     pub(crate) live: Mutex<Live>,
+}
+
+/// What few tasks have: an intent over arguments, an instance of its own, a parent.
+#[derive(Debug, Default)]
+pub(crate) struct Bond {
+    /// What it was given, and the key to what it remembers.
+    pub(crate) mind: Option<(Given, MemoryKey)>,
+    /// Principal and instance.
+    pub(crate) instance: Option<Arc<str>>,
+    pub(crate) parent: Option<Arc<Task>>,
+    pub(crate) depth: u8,
+    /// Narrower than the profile.
+    pub(crate) actions: Option<Box<[Box<str>]>>,
+    /// By slot: what the parent gave.
+    pub(crate) allotted: Option<Box<[i64]>>,
 }
 
 impl std::fmt::Debug for Profile {
@@ -193,6 +258,43 @@ impl Task {
             State::Frozen if write => Some(Reason::TaskFrozen),
             _ => None,
         }
+    }
+
+    /// What it was given, and the key to what it remembers.
+    pub(crate) fn mind(&self) -> Option<&(Given, MemoryKey)> {
+        self.bond.as_ref()?.mind.as_ref()
+    }
+
+    /// Which run of the agent it is part of.
+    pub(crate) fn instance(&self) -> &Arc<str> {
+        self.bond.as_ref().and_then(|bond| bond.instance.as_ref()).unwrap_or(&self.principal)
+    }
+
+    /// Its parent, if it is a child.
+    pub(crate) fn parent(&self) -> Option<&Arc<Self>> {
+        self.bond.as_ref()?.parent.as_ref()
+    }
+
+    /// What it may spend under a counter, if its parent gave it less than the profile.
+    pub(crate) fn allotted(&self, slot: usize) -> Option<i64> {
+        self.bond.as_ref()?.allotted.as_ref()?.get(slot).copied()
+    }
+
+    /// Whether its parent left it the action.
+    pub(crate) fn may_do(&self, action: &str) -> bool {
+        let narrowed = self.bond.as_ref().and_then(|bond| bond.actions.as_ref());
+        narrowed.is_none_or(|actions| actions.iter().any(|known| **known == *action))
+    }
+
+    /// Those above it, locked, the nearest first. Taken under its own lock: always upwards.
+    pub(crate) fn above(&self) -> Vec<Above<'_>> {
+        let mut out = Vec::new();
+        let mut next = self.parent();
+        while let Some(parent) = next {
+            out.push((parent.as_ref(), parent.live.lock()));
+            next = parent.parent();
+        }
+        out
     }
 
     /// Move along an arrow. Idempotent: `true` only if this call moved it.

@@ -11,13 +11,13 @@ use cedar_policy::{Entities, Entity, EntityUid, Schema};
 use crate::bundle::{Action, Bundle, entity};
 use crate::call::{Now, TasklessCall};
 use crate::cedar;
-use crate::check::typed;
+use crate::decide::typed;
 use crate::engine::Opinion;
 use crate::ids;
 use crate::json::Json;
 use crate::pep::Pep;
 use crate::plane::{Plane, count};
-use crate::record::{Decided, sha256};
+use crate::record::{Decided, More, sha256};
 use crate::release::Checked;
 use crate::sink::RecordDraft;
 use crate::verdict::{Effect, Reason, Verdict};
@@ -98,11 +98,13 @@ impl Plane {
             across: &[],
             reaction: None,
             class: action.map_or("", |action| &action.class),
+            more: More::default(),
         }
         .body();
         let record =
             RecordDraft { task: None, kind: "decided", at_ms: now.wall_ms, body, sealed: None, counters: Vec::new() };
-        let verdict = Verdict { effect, reasons: vec![reason], decision, digest, policies, reaction: None };
+        let verdict =
+            Verdict { effect, reasons: vec![reason], decision, digest, policies, reaction: None, approval: None };
         let buffered = action.is_some_and(|action| action.buffered);
         Checked { record: Some(record), buffered, verdict, held: None }
     }

@@ -19,6 +19,7 @@ macro_rules! words {
             }
 
             /// The value that a word stands for.
+            #[allow(dead_code, reason = "not every word is read")]
             pub fn parse(word: &str) -> Option<Self> {
                 match word { $($word => Some(Self::$variant),)+ _ => None }
             }
@@ -34,7 +35,7 @@ macro_rules! words {
 pub(crate) use words;
 
 words! {
-    /// What may happen now. One enum everywhere; this version decides `allow` and `deny`.
+    /// What may happen now. One enum everywhere; this version decides `allow`, `deny`, `require_approval` and `step_up`.
     Effect {
         /// The call may go ahead.
         Allow = "allow",
@@ -102,10 +103,34 @@ words! {
         ArgumentType = "argument_type",
         /// An argument outside the profile's bounds.
         ArgumentOutOfBounds = "argument_out_of_bounds",
+        /// An argument that does not come from where the rule demands.
+        OriginMismatch = "origin_mismatch",
+        /// Nothing in the request asks for it.
+        NotAskedFor = "not_asked_for",
+        /// Before what must come first, or after what must come last.
+        OutOfOrder = "out_of_order",
+        /// The declared plan does not have it, or no more of it.
+        NotInPlan = "not_in_plan",
+        /// The profile wants a plan before any effect.
+        PlanRequired = "plan_required",
+        /// What the task has touched forbids it.
+        LabelForbids = "label_forbids",
+        /// Free text beyond its length.
+        TooLong = "too_long",
         /// A budget does not reach.
         BudgetSpent = "budget_spent",
         /// Done once already, and once is all.
         OncePerSpent = "once_per_spent",
+        /// A person must approve exactly this call first.
+        ApprovalRequired = "approval_required",
+        /// The caller must authenticate more strongly for exactly this call first.
+        StepUpRequired = "step_up_required",
+        /// It was asked for, and refused or not answered in time.
+        ApprovalRefused = "approval_refused",
+        /// Too many calls of the task wait for a person.
+        ApprovalsFull = "approvals_full",
+        /// The task's memory is full: where values come from cannot be told any more.
+        MemoryFull = "memory_full",
         /// Too many checks; not recorded.
         QuotaExceeded = "quota_exceeded",
         /// A policy forbids it.
@@ -150,6 +175,7 @@ impl Reason {
                 | Self::BundleNotLoaded
                 | Self::EngineError
                 | Self::PolicyError
+                | Self::MemoryFull
         )
     }
 }
@@ -169,6 +195,8 @@ pub struct Verdict {
     pub policies: Vec<Arc<str>>,
     /// What the deviation set off, if this is one.
     pub reaction: Option<Reaction>,
+    /// The reference under which a person is asked, or the one that this allow used up.
+    pub approval: Option<String>,
 }
 
 impl Verdict {
@@ -181,6 +209,7 @@ impl Verdict {
             digest: String::new(),
             policies: Vec::new(),
             reaction: None,
+            approval: None,
         }
     }
 

@@ -98,7 +98,6 @@ fn what_the_bundle_does_not_know_is_refused_and_no_deviation() {
         (r#"{"n":1.5}"#, Reason::ArgumentType),
         (r#"{"n":"1"}"#, Reason::ArgumentType),
         (r#"{"columns":[1]}"#, Reason::ArgumentType),
-        (r#"{"n":null}"#, Reason::ArgumentType),
         ("{", Reason::Malformed),
         ("[]", Reason::Malformed),
         (r#"{"n":1,"n":1}"#, Reason::Malformed),
@@ -108,6 +107,9 @@ fn what_the_bundle_does_not_know_is_refused_and_no_deviation() {
     }
     assert_eq!(ask(refund(&id, "{}")), Reason::ArgumentMissing);
     assert_eq!(ask(refund(&id, r#"{"amount":1.00001}"#)), Reason::ArgumentType);
+    // An argument that is null is not there.
+    assert_eq!(ask(flyball_decision::Call { args: br#"{"n":null,"x":null}"#, ..base }), Reason::Allowed);
+    assert_eq!(ask(refund(&id, r#"{"amount":null}"#)), Reason::ArgumentMissing);
     assert_eq!(ask(base), Reason::Allowed);
 }
 

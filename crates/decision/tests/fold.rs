@@ -60,7 +60,7 @@ proptest! {
         wide["rules"][1]["across"] = serde_json::json!([]);
         let plane = loaded(&[wide.clone()], &[]);
         let id = open(&plane, 1, reaction);
-        let mut records: Vec<Vec<u8>> = Vec::new();
+        let mut records: Vec<(Vec<u8>, Option<Vec<u8>>)> = Vec::new();
         // The model: a state, what is spent, and the allowed refunds that may still be returned.
         let (mut at, mut calls, mut refunds, mut sum) = ("open", 0_i64, 0_i64, 0_i64);
         let mut pending: Vec<(String, i64, bool)> = Vec::new();
@@ -79,7 +79,7 @@ proptest! {
                     let fits = amount <= 100_0000 && sum + amount <= 100_0000 && refunds < 5;
                     prop_assert_eq!(verdict.allowed(), open && fits && written == Written::Durable);
                     if written == Written::Durable || moving {
-                        records.push(body);
+                        records.push((body, None));
                     }
                     if verdict.allowed() {
                         (calls, refunds, sum) = (calls + 1, refunds + 1, sum + amount);
@@ -91,7 +91,7 @@ proptest! {
                 Step::Select(inside) => {
                     let call = select(&id, if inside { "orders.public.orders" } else { "orders.public.customers" });
                     let mut checked = plane.check(&call, NOW);
-                    records.push(checked.record.take().unwrap().body);
+                    records.push((checked.record.take().unwrap().body, None));
                     let verdict = plane.release(checked, Written::Durable, NOW).verdict;
                     let runs = at == "open" || at == "frozen";
                     prop_assert_eq!(verdict.allowed(), runs && inside);
@@ -112,7 +112,7 @@ proptest! {
                     if moved {
                         at = to;
                         let kind = if to == "fenced" { "fenced" } else { "task_state" };
-                        records.push(format!("{{\"v\":1,\"kind\":\"{kind}\",\"to\":\"{to}\"}}").into_bytes());
+                        records.push((format!("{{\"v\":1,\"kind\":\"{kind}\",\"to\":\"{to}\"}}").into_bytes(), None));
                     }
                 }
                 Step::Return(which) => {
@@ -121,7 +121,7 @@ proptest! {
                     let draft = plane.return_charge(&id, "gateway", decision, NOW);
                     prop_assert_eq!(draft.is_ok(), known.as_ref().is_some_and(|known| !known.2));
                     if let (Ok(draft), Some((_, amount, _))) = (draft, known) {
-                        records.push(draft.body);
+                        records.push((draft.body, None));
                         (calls, refunds, sum) = (calls - 1, refunds - 1, sum - amount);
                         pending.remove(which);
                     }
@@ -129,11 +129,13 @@ proptest! {
                 Step::Report(which) => {
                     let known = pending.get(which).cloned();
                     let decision = known.as_ref().map_or("dec_x", |known| known.0.as_str());
-                    let draft = plane.report_result(&id, "gateway", decision, b"{\"rows\":1}", NOW);
+                    let noted = plane.report_result(&id, "gateway", decision, b"{\"rows\":1}", b"", NOW);
                     // Once, and no more.
-                    prop_assert_eq!(draft.is_ok(), known.as_ref().is_some_and(|known| !known.2));
-                    if let Ok(draft) = draft {
-                        records.push(draft.body);
+                    prop_assert_eq!(noted.is_ok(), known.as_ref().is_some_and(|known| !known.2));
+                    if let Ok(mut noted) = noted {
+                        let draft = noted.record.take().unwrap();
+                        plane.confirm(noted, Written::Durable).unwrap();
+                        records.push((draft.body, draft.sealed));
                         pending[which].2 = true;
                     }
                 }
@@ -145,7 +147,7 @@ proptest! {
         prop_assert_eq!(units(&live.1, "p/allow/2/calls"), refunds * 10_000);
         prop_assert_eq!(units(&live.1, "p/allow/2/sum:amount"), sum);
         let again = loaded(&[wide], &[]);
-        let bodies: Vec<&[u8]> = records.iter().map(Vec::as_slice).collect();
+        let bodies = stored(&records);
         again.restore(spec(&id, &format!("sha256:p-{reaction}"), "T-1").as_bytes(), &bodies, NOW).unwrap();
         prop_assert_eq!(state(&again, &id), live);
         // What may still be returned is remembered too.
@@ -172,7 +174,7 @@ fn records_that_cannot_be_read_restore_nothing() {
     ] {
         let spec = spec(&id, "sha256:p-freeze", "T-1");
         assert_eq!(
-            plane.restore(spec.as_bytes(), &[bad.as_bytes()], NOW).unwrap_err().code,
+            plane.restore(spec.as_bytes(), &[(bad.as_bytes(), None)], NOW).unwrap_err().code,
             "record_malformed",
             "{bad}"
         );
@@ -196,6 +198,6 @@ fn a_number_is_never_given_twice_in_one_epoch() {
     let id = open(&plane, 1, "freeze");
     let first = plane.check(&select(&id, "orders.public.orders"), NOW).record.unwrap();
     let again = loaded(&[profile("freeze")], &[]);
-    again.restore(spec(&id, "sha256:p-freeze", "T-1").as_bytes(), &[&first.body], NOW).unwrap();
+    again.restore(spec(&id, "sha256:p-freeze", "T-1").as_bytes(), &[(&first.body, None)], NOW).unwrap();
     assert!(ask(&again, &select(&id, "orders.public.orders")).decision.ends_with("_7_2"));
 }

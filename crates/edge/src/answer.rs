@@ -43,8 +43,8 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "pep_may_not_assert", detail)
     }
 
-    /// 404, 405, 413, 408.
-    pub(crate) fn other(status: StatusCode, code: &'static str, detail: &'static str) -> Self {
+    /// 404, 405, 413, 408; and what a report is refused for.
+    pub(crate) fn other(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(status, code, detail)
     }
 
@@ -119,6 +119,10 @@ pub(crate) fn push_verdict(verdict: &Verdict, out: &mut Vec<u8>) {
                 out.push(b'"');
             }
             out.push(b']');
+        }
+        if let Some(approval) = &verdict.approval {
+            out.extend_from_slice(b",\"approval\":");
+            push_string(out, approval);
         }
         if !verdict.digest.is_empty() {
             out.extend_from_slice(b",\"digest\":");

@@ -18,6 +18,7 @@ mod json;
 mod jws;
 mod listen;
 mod peer;
+mod result;
 mod serve;
 mod tls;
 mod token;

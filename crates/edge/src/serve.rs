@@ -17,11 +17,13 @@ use crate::auth::{Caller, Connection, Gate};
 use crate::authzen::{self, Batch, Malformed, Semantic};
 use crate::decide::Pending;
 use crate::json::push_string;
+use crate::result;
 use crate::worker::Worker;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const EVALUATION: &str = "/access/v1/evaluation";
 const EVALUATIONS: &str = "/access/v1/evaluations";
+const RESULT: &str = "/access/v1/result";
 const METADATA: &str = "/.well-known/authzen-configuration";
 
 /// How long a body may take to arrive.
@@ -36,7 +38,9 @@ pub(crate) async fn request(
     let (head, body) = request.into_parts();
     // The body is read whatever becomes of the request: a connection with an unread body would have
     // to be closed, and with it goes what was proved on it.
-    let answer = match read(body, worker.shared.config.max_body).await {
+    let most = worker.shared.config.max_body;
+    let most = if head.uri.path() == RESULT { most.max(result::MAX_BODY) } else { most };
+    let answer = match read(body, most).await {
         Ok(body) => route(&worker, &conn, &head, &body).await,
         Err(problem) => Err(problem),
     };
@@ -51,7 +55,7 @@ pub(crate) async fn request(
 async fn route(worker: &Rc<Worker>, conn: &Connection, head: &Parts, body: &[u8]) -> Result<Answer, Problem> {
     let path = head.uri.path();
     let allowed = match path {
-        EVALUATION | EVALUATIONS => Method::POST,
+        EVALUATION | EVALUATIONS | RESULT => Method::POST,
         METADATA | "/health" => Method::GET,
         _ => {
             return Err(Problem::other(StatusCode::NOT_FOUND, "not_found", "no such path here"));
@@ -75,7 +79,9 @@ async fn route(worker: &Rc<Worker>, conn: &Connection, head: &Parts, body: &[u8]
                 return Err(Problem::invalid("the content type is not application/json"));
             }
             let text = authzen::text(body).map_err(|error| Problem::invalid(error.0))?;
-            if path == EVALUATION {
+            if path == RESULT {
+                result::report(worker, &caller, text).await
+            } else if path == EVALUATION {
                 let one = authzen::single(text).map_err(|error| Problem::invalid(error.0))?;
                 single(worker, &caller, &one).await
             } else {

@@ -94,14 +94,23 @@ impl PyCore {
         Ok(PyBytes::new(py, &serde_json::to_vec(&report).unwrap_or_default()))
     }
 
-    fn open(&self, spec_json: &[u8]) -> PyResult<()> {
+    fn open(&self, py: Python<'_>, spec_json: &[u8]) -> PyResult<()> {
         self.process.check()?;
-        self.plane.open(spec_json, now()).map_err(|refusal| refused(&refusal))
+        match self.plane.open(spec_json, now()).map_err(|refusal| refused(&refusal))? {
+            Some(child) => self.note(py, Ok(child)).map(drop),
+            None => Ok(()),
+        }
     }
 
-    fn restore(&self, py: Python<'_>, spec_json: PyBackedBytes, records: Vec<PyBackedBytes>) -> PyResult<()> {
+    fn restore(
+        &self,
+        py: Python<'_>,
+        spec_json: PyBackedBytes,
+        records: Vec<(PyBackedBytes, Option<PyBackedBytes>)>,
+    ) -> PyResult<()> {
         self.process.check()?;
-        let records: Vec<&[u8]> = records.iter().map(AsRef::as_ref).collect();
+        let records: Vec<(&[u8], Option<&[u8]>)> =
+            records.iter().map(|(body, sealed)| (body.as_ref(), sealed.as_ref().map(AsRef::as_ref))).collect();
         py.detach(|| self.plane.restore(&spec_json, &records, now())).map_err(|refusal| refused(&refusal))
     }
 
@@ -147,10 +156,20 @@ impl PyCore {
         Ok(self.settle(py, checked, true).into())
     }
 
-    fn report_result(&self, py: Python<'_>, task: &str, pep: &str, decision: &str, result_json: &[u8]) -> PyResult<()> {
+    #[pyo3(signature = (task, pep, decision, result_json, meta_json = None))]
+    #[allow(clippy::too_many_arguments)]
+    fn report_result<'py>(
+        &self,
+        py: Python<'py>,
+        task: &str,
+        pep: &str,
+        decision: &str,
+        result_json: &[u8],
+        meta_json: Option<&[u8]>,
+    ) -> PyResult<Bound<'py, PyBytes>> {
         self.process.check()?;
-        let draft = self.plane.report_result(task, pep, decision, result_json, now());
-        self.write(py, draft)
+        let noted = self.plane.report_result(task, pep, decision, result_json, meta_json.unwrap_or(b""), now());
+        self.note(py, noted)
     }
 
     fn return_charge(&self, py: Python<'_>, task: &str, pep: &str, decision: &str) -> PyResult<()> {
@@ -159,10 +178,34 @@ impl PyCore {
         self.write(py, draft)
     }
 
-    fn settle_approval(&self, py: Python<'_>, task: &str, digest: &str, approved: bool, by: &str) -> PyResult<()> {
+    fn declare_plan(&self, py: Python<'_>, task: &str, plan_json: &[u8], by: &str) -> PyResult<()> {
         self.process.check()?;
-        let draft = self.plane.settle_approval(task, digest, approved, by, now());
-        self.write(py, draft)
+        let noted = self.plane.declare_plan(task, plan_json, by, now());
+        self.note(py, noted).map(drop)
+    }
+
+    fn settle_approval<'py>(
+        &self,
+        py: Python<'py>,
+        task: &str,
+        decision: &str,
+        approved: bool,
+        by: &str,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        self.process.check()?;
+        let noted = self.plane.settle_approval(task, decision, approved, by, now());
+        self.note(py, noted)
+    }
+
+    #[pyo3(signature = (task = None))]
+    fn approvals<'py>(&self, py: Python<'py>, task: Option<&str>) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+        self.process.check()?;
+        Ok(self.plane.approvals(task, now()).into_iter().map(|one| PyBytes::new(py, &one)).collect())
+    }
+
+    fn memory_json<'py>(&self, py: Python<'py>, task: &str) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        self.process.check()?;
+        Ok(self.plane.memory_json(task, now()).map(|json| PyBytes::new(py, &json)))
     }
 
     fn heartbeat(&self, task: &str) -> PyResult<i64> {
@@ -221,8 +264,11 @@ impl PyCore {
         Ok(self.plane.fence_owner(owner))
     }
 
-    fn close(&self, task: &str) -> PyResult<()> {
+    fn close(&self, py: Python<'_>, task: &str) -> PyResult<()> {
         self.process.check()?;
+        if let Some(returning) = self.plane.returning(task, now()) {
+            self.note(py, Ok(returning))?;
+        }
         self.plane.close(task);
         Ok(())
     }

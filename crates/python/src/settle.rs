@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use flyball_decision::{Checked, Done, NotTaken, RecordDraft, Refusal, Sink, Verdict, Written};
+use flyball_decision::{Carried, Checked, Done, NotTaken, Noted, RecordDraft, Refusal, Sink, Verdict, Written};
 use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::clock::now;
 use crate::core::{PyCore, refused};
@@ -67,16 +68,38 @@ impl PyCore {
     /// Write a record of the plane's and wait until it is durable.
     pub(crate) fn write(&self, py: Python<'_>, draft: Result<RecordDraft, Refusal>) -> PyResult<()> {
         let draft = draft.map_err(|refusal| refused(&refusal))?;
+        durable(self.carry(py, draft))
+    }
+
+    /// Write a change's record, wait, and let the change count or be undone; what its caller is told.
+    pub(crate) fn note<'py>(&self, py: Python<'py>, noted: Result<Noted, Refusal>) -> PyResult<Bound<'py, PyBytes>> {
+        let noted = noted.map_err(|refusal| refused(&refusal))?;
+        let limit = self.max_wait;
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        self.plane.carry(&self.sink, noted, move |carried| tell.send(carried).unwrap_or_default());
+        // Whoever stops waiting changes nothing: the change still counts when its record is durable.
+        let carried = py.detach(move || told.recv_timeout(limit).unwrap_or(Carried::Lost(Written::Unknown)));
+        match carried {
+            Carried::Done(answer) => Ok(PyBytes::new(py, &answer)),
+            Carried::Refused(refusal) => Err(refused(&refusal)),
+            Carried::Lost(written) => durable(written).map(|()| PyBytes::new(py, b"")),
+        }
+    }
+
+    fn carry(&self, py: Python<'_>, draft: RecordDraft) -> Written {
         let limit = self.max_wait;
         let (tell, told) = std::sync::mpsc::sync_channel(1);
         let done: Done = Box::new(move |written| tell.send(written).unwrap_or_default());
-        let written = match self.sink.submit(draft, done) {
+        match self.sink.submit(draft, done) {
             Ok(()) => py.detach(move || told.recv_timeout(limit).unwrap_or(Written::Unknown)),
             Err(not) => not.into(),
-        };
-        match written {
-            Written::Durable => Ok(()),
-            other => Err(StoreUnavailable::new_err(("record_failed", format!("the record is not durable: {other:?}")))),
         }
+    }
+}
+
+fn durable(written: Written) -> PyResult<()> {
+    match written {
+        Written::Durable => Ok(()),
+        other => Err(StoreUnavailable::new_err(("record_failed", format!("the record is not durable: {other:?}")))),
     }
 }

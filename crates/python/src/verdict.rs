@@ -48,6 +48,11 @@ impl PyVerdict {
         self.verdict.reaction.map(flyball_decision::Reaction::as_str)
     }
 
+    #[getter]
+    fn approval(&self) -> Option<&str> {
+        self.verdict.approval.as_deref()
+    }
+
     fn __repr__(&self) -> String {
         let reasons: Vec<&str> = self.verdict.reasons.iter().map(|reason| reason.as_str()).collect();
         format!("Verdict(effect={:?}, reasons={reasons:?}, decision={:?})", self.effect(), self.verdict.decision)

@@ -32,6 +32,8 @@ class Verdict:
     digest: str
     policies: tuple[str, ...]
     reaction: str | None
+    approval: str | None
+    """The reference under which a person is asked (`require_approval`, `step_up`), or the one that an allow used up."""
 
 @final
 class Writer:
@@ -80,9 +82,22 @@ class Core:
     def validate(compiled_json: bytes) -> bytes:
         """Validate only. Returns warnings as JSON; raises `PolicyLoadError`."""
     def open(self, spec_json: bytes) -> None:
-        """Put a task whose `task_opened` record is durable into the live table."""
-    def restore(self, spec_json: bytes, records: Sequence[bytes]) -> None:
-        """The same after a restart: apply the changes that stand in the task's records, in order."""
+        """Put a task whose `task_opened` record is durable into the live table.
+
+        Members for intent, all optional: `instance` (which run of the agent it is; else its principal),
+        `labels` (names that the instance starts with), `plan` (a list, as `declare_plan` takes it);
+        for a child `parent` (a live task's id), `actions` (a narrower list) and `allot` ({slot: "amount"};
+        by default all that is left). A child's `child_opened` record is durable before this returns.
+
+        Raises `CoreError`: `malformed`, `profile_unknown`, `task_exists`, `task_fenced`, `parent_unknown`,
+        `parent_not_open`, `child_too_deep`, `child_wider` (more than its parent has), `plan_malformed`,
+        `plan_not_in_profile`."""
+    def restore(self, spec_json: bytes, records: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """The same after a restart: apply the changes that stand in the task's records, in order.
+
+        A record is (body, sealed). What stays in memory only as values stands in the sealed parts, so
+        they are needed as they were written. Parents come before their children: a child whose parent
+        is not live, or never recorded it, is fenced."""
     def set_counters(self, counters: Sequence[tuple[str, str, int]]) -> None:
         """Load counters across tasks: (key, unit, used in 1/10000ths)."""
     def check(
@@ -105,9 +120,39 @@ class Core:
         without its record. A core without a writer keeps no records; it is for tests."""
     def evaluate(self, request_json: bytes, pep: str) -> Verdict:
         """Decide without a task, for a PEP that may assert subjects (AuthZEN request shape)."""
-    def report_result(self, task: str, pep: str, decision: str, result_json: bytes) -> None: ...
+    def report_result(
+        self, task: str, pep: str, decision: str, result_json: bytes, meta_json: bytes = b"{}"
+    ) -> bytes:
+        """Take note of an allowed call's result, once, from the enforcement point that asked for it.
+
+        `meta_json`: `{"labels": [...], "rows": n, "bytes": n, "ms": n}`, all optional; the plane's own counts
+        hold where they are higher. Returns, once the record is durable,
+        `{"result": n, "kept": m, "self_reported": bool, "full": bool}`: the n-th result of that action, and how many
+        entries of it are remembered. `self`, and any enforcement point that is the agent's own process, is
+        self-reported: recorded, and nothing is kept.
+
+        Raises `CoreError`: `task_unknown`, `task_fenced`, `pep_may_not_report`, `pep_mismatch`, `decision_unknown`,
+        `already_reported`, `malformed`; `StoreUnavailable` where the record is not durable (report again)."""
     def return_charge(self, task: str, pep: str, decision: str) -> None: ...
-    def settle_approval(self, task: str, digest: str, approved: bool, by: str) -> None: ...
+    def declare_plan(self, task: str, plan_json: bytes, by: str) -> None:
+        """Hold a task to the effects that its agent means to make:
+        `[{"action": "send_email", "count": 2, "args": {"recipients": ["a@b.c"]}}]`. It only narrows.
+
+        Raises `CoreError`: `plan_too_late` (the task has the label `outside`), `plan_exists`, `plan_malformed`,
+        `plan_not_in_profile`, `task_unknown`, `task_fenced`."""
+    def settle_approval(self, task: str, decision: str, approved: bool, by: str) -> bytes:
+        """Settle a pending decision by its reference. Only for the control plane, never for a task's token.
+
+        Returns `{"call": digest, "outcome": "approved" | "refused"}` once the record is durable. Raises `CoreError`:
+        `approval_unknown`, `approval_expired`, `approval_settled`, `task_unknown`, `task_fenced`."""
+    def approvals(self, task: str | None = None) -> list[bytes]:
+        """What is asked for: `{"task","decision","call","action","resource":{"id","type"},"rule","kind","asked_ms",
+        "until_ms","state"}`; `kind` is `require_approval` or `step_up`, `state` is `pending`, `approved`, `used`,
+        `refused` or `expired`."""
+    def memory_json(self, task: str) -> bytes | None:
+        """What a task is known to have touched, for operators; no values: `{"task","labels","plan","results":
+        [{"action","n","pep","kept","by"}],"breaches":{kind: n},"entries","bytes","full","approvals","done","missing",
+        "parent","children","instance"}`. `missing`: what the profile's `must` still wants."""
     def heartbeat(self, task: str) -> int:
         """Count a heartbeat; return the milliseconds until the next is due.
 
@@ -127,11 +172,14 @@ class Core:
     def fence_owner(self, owner: str, cause: str) -> list[str]:
         """Fence every task of an owner's agents; the ids of those that this call fenced."""
     def close(self, task: str) -> None:
-        """Forget a fenced task whose leases are all settled."""
+        """Forget a fenced task whose leases are all settled. What a child did not use goes back to its
+        parent; where the profile's `must` was not met an event `must_missing` says so."""
     def tasks(self, agent: str | None = None, owner: str | None = None) -> list[str]: ...
     def state_json(self, task: str) -> bytes | None: ...
     def drain_events(self, limit: int, timeout_ms: int) -> list[bytes]:
-        """Wait for and take events: `{"event":"deviation","task","decision","reaction","reasons"}` and the like."""
+        """Wait for and take events, each a JSON object: `deviation` (task, decision, reaction, reasons),
+        `reactions_degraded` (profile, task, decision: too many hard reactions in a minute, this one was a freeze),
+        `approval_asked` (task, decision, kind), `child_fenced` (task, parent), `must_missing` (task, missing)."""
     def stats_json(self) -> bytes:
         """Counts since the start: `decided`, `answers` and `gaps` by reason, `tasks`, `counters`; `p50_us`
         and `p99_us` (text) of the in-process checks."""

@@ -156,6 +156,16 @@ impl Demands {
         self.origins.is_empty() && self.free.is_empty() && self.aggregates.is_empty() && self.never.is_empty()
     }
 
+    /// Paths of the arguments that must be there.
+    pub(crate) fn required(&self) -> impl Iterator<Item = &Path> {
+        self.origins.iter().filter(|origin| origin.required).map(|origin| &origin.path)
+    }
+
+    /// Whether the request must ask for it.
+    pub(crate) fn must_be_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
     /// Paths of all arguments that something is demanded of.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
         let origins = self.origins.iter().map(|origin| &origin.path);

@@ -4,8 +4,6 @@
 //! [`extract`] takes from a reported result what the profile may ask for later ([`Kept`]), and
 //! [`Memory`] holds it. [`judge`] answers for one call and one rule.
 
-#![allow(dead_code, unused_imports, reason = "the plane takes it up in its own time")]
-
 mod asked;
 mod breach;
 mod demand;

@@ -154,3 +154,8 @@ pub fn ask_with(plane: &Plane, call: &Call<'_>, written: Written, now: Now) -> R
 pub fn ask(plane: &Plane, call: &Call<'_>) -> Verdict {
     ask_with(plane, call, Written::Durable, NOW).verdict
 }
+
+/// Records as a plane is given them back.
+pub fn stored(records: &[(Vec<u8>, Option<Vec<u8>>)]) -> Vec<(&[u8], Option<&[u8]>)> {
+    records.iter().map(|(body, sealed)| (body.as_slice(), sealed.as_deref())).collect()
+}
