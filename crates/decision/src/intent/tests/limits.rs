@@ -153,8 +153,8 @@ fn what_hangs_on_everything_is_not_said_from_a_part() {
     let lost = Kept::lost(&world.profile.program, "search_emails", 1);
     assert!(!world.memory.keep(&world.profile.program, &lost));
     assert_eq!(world.breach(&json!({"n": 5})).kind, BreachKind::MemoryFull);
-    assert_eq!(world.breach(&json!({"to": "hello"})).kind, BreachKind::MemoryFull);
-    assert!(world.judge(&json!({})).is_ok());
+    assert_eq!(world.breach(&json!({"to": "hello", "n": 5})).kind, BreachKind::MemoryFull);
+    assert_eq!(world.breach(&json!({"to": "hello"})).kind, BreachKind::Missing);
 }
 
 #[test]
