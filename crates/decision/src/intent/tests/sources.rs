@@ -113,6 +113,30 @@ fn text_is_compared_word_by_word() {
 }
 
 #[test]
+fn an_id_may_be_a_plain_word_of_the_request() {
+    let ids = |request: &str| World::origin(json!({"as": "id"}), json!([{"input": "request"}]), request);
+    let plain = ids("Post it to general, (random) or \u{201c}Team\u{201d}; see ops's log.");
+    for good in ["general", "random", "Team", "ops", "#general", "@general", "log"] {
+        assert!(plain.to(good), "{good}");
+    }
+    for bad in ["General", "team", "gener", "general random", "##general", "#", ",", "it to", "\u{200b}log"] {
+        assert!(!plain.to(bad), "{bad}");
+    }
+    let signed = ids("post to #general and tell @ann");
+    for good in ["#general", "general", "@ann", "ann"] {
+        assert!(signed.to(good), "{good}");
+    }
+    assert!(!signed.to("@general") && !signed.to("#ann"), "another sign is another name");
+    let text = |request: &str| World::origin(json!({"as": "text"}), json!([{"input": "request"}]), request);
+    assert!(text("post to #general now").to("general") && text("post to general now").to("#general"));
+    assert!(!text("post to #general now").to("#"));
+    // Only what was given counts so: a word of a result's text is no id.
+    let mut world = World::origin(json!({"as": "id"}), json!([result("search_emails", "subject", json!([]))]), "");
+    world.report("search_emails", &json!([{"subject": "post to general or f-1"}]));
+    assert!(!world.to("general") && world.to("f-1"));
+}
+
+#[test]
 fn paths_lead_into_arguments() {
     let origin = json!({"as": "id", "arg": "to[].id"});
     let world = World::origin(origin, json!([{"input": "request"}]), "attach f-17 and f-18");
