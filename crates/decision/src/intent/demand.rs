@@ -156,7 +156,7 @@ impl Demands {
         self.origins.is_empty() && self.free.is_empty() && self.aggregates.is_empty() && self.never.is_empty()
     }
 
-    /// Paths of the arguments that must be there: those that are asked for, and those held against a sum.
+    /// Paths of the arguments that must be there.
     pub(crate) fn required(&self) -> impl Iterator<Item = &Path> {
         let origins = self.origins.iter().filter(|origin| origin.required).map(|origin| &origin.path);
         origins.chain(self.aggregates.iter().map(|aggregate| &aggregate.path))

@@ -17,20 +17,34 @@ use super::{Breach, BreachKind, LabelSet, Memory, Seen};
 /// Bits of the filter in front of the set of shingles.
 const FILTER: usize = 1 << 14;
 
-/// Words in a row that are recognised.
+/// Words in a row that are recognised: three, wherever they stand; fewer, where they are a whole value.
+/// No word is 0, which fills up what is shorter.
 type Shingle = [u32; 3];
+
+/// One to three words as a shingle.
+fn shingle(words: &[u32]) -> Option<Shingle> {
+    match *words {
+        [one] => Some([one, 0, 0]),
+        [one, two] => Some([one, two, 0]),
+        [one, two, three] => Some([one, two, three]),
+        _ => None,
+    }
+}
 
 /// Whether no remembered value of a field with one of the labels stands in a free text.
 pub(super) fn carries_nothing(ask: &Ask<'_>, free: &Free, work: &mut Work) -> Result<(), Breach> {
     let Some(memory) = ask.memory else { return Ok(()) };
+    let mut texts = Vec::new();
+    free.path.strings(ask.args, &mut |text| texts.push(text));
+    if texts.is_empty() {
+        return Ok(());
+    }
     let mut breach = Breach::of(BreachKind::Flow, &free.path);
     if memory.full() {
         breach.kind = BreachKind::MemoryFull;
         return Err(breach);
     }
     let carrier = Carrier { ask, memory, without: free.without };
-    let mut texts = Vec::new();
-    free.path.strings(ask.args, &mut |text| texts.push(text));
     let (found, spent) = carrier.any(&texts, work);
     match found {
         None if !spent => Ok(()),
@@ -62,8 +76,6 @@ impl Carrier<'_> {
     fn any(&self, texts: &[&str], work: &mut Work) -> (Option<Entry>, bool) {
         let key = self.ask.key;
         let mut shingles: AHashSet<Shingle> = AHashSet::new();
-        // A text of one or two words is recognised as a whole.
-        let mut short: AHashSet<[u32; 2]> = AHashSet::new();
         for text in texts {
             for kind in labelled().less(KindSet::one(Kind::Text)).kinds() {
                 let mut found = None;
@@ -81,10 +93,8 @@ impl Carrier<'_> {
             if let Some(entry) = token.next() {
                 return (Some(entry), false);
             }
-            let words = hashed(text, key);
-            shingles.extend(words.windows(3).filter_map(|window| Shingle::try_from(window).ok()));
-            short.extend(words.iter().map(|word| [*word, 0]));
-            short.extend(words.windows(2).filter_map(|window| <[u32; 2]>::try_from(window).ok()));
+            let hashed = hashed(text, key);
+            shingles.extend((1..=3).flat_map(|length| hashed.windows(length).filter_map(shingle)));
         }
         let mut filter = vec![0_u64; FILTER / 64];
         for shingle in &shingles {
@@ -94,16 +104,11 @@ impl Carrier<'_> {
             }
         }
         let carries = |window: &[u32]| {
-            let Ok(shingle) = Shingle::try_from(window) else { return false };
+            let Some(shingle) = shingle(window) else { return false };
             let (at, bit) = bit(&shingle);
             filter.get(at).is_some_and(|word| word & bit != 0) && shingles.contains(&shingle)
         };
-        let whole = |words: &[u32]| match words {
-            [one] => short.contains(&[*one, 0]),
-            [one, two] => short.contains(&[*one, *two]),
-            _ => false,
-        };
-        if short.is_empty() {
+        if shingles.is_empty() {
             return (None, false);
         }
         for span in self.memory.store.of(Code::SPAN).iter().filter(|span| self.labelled(**span)) {
@@ -111,7 +116,8 @@ impl Carrier<'_> {
             if work.spend(1 + text.len()).is_none() {
                 return (None, true);
             }
-            if whole(text) || text.windows(3).any(carries) {
+            let carried = if text.len() < 3 { carries(text) } else { text.windows(3).any(carries) };
+            if carried {
                 return (Some(*span), false);
             }
         }
