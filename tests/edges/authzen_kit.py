@@ -321,7 +321,7 @@ def running(folder: Path, **config: object) -> Iterator[Running]:
     core = Core(cell="test", node="n1", epoch=1, deployment_key=b"k" * 32, writer=writer)
     peps: list[dict[str, Json]] = [
         {"name": "sdk", "identity": {"self": True}},
-        {"name": "gateway", "identity": {"uid": os.getuid()}},
+        {"name": "gateway", "identity": {"uid": os.getuid()}, "may_report": True},
         {"name": "mesh", "identity": {"spiffe": "spiffe://dev.test/gateway"}},
     ]
     core.load(bundle(peps))

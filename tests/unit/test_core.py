@@ -85,6 +85,12 @@ def spec(compiled: Compiled, task: str, *, ticket: str, ms: int, heartbeat_ms: i
     )
 
 
+def history(writer: Writer, task: str) -> list[tuple[bytes, bytes | None]]:
+    """A task's records as they are restored from: each with what is sealed beside it."""
+    rows = writer.query("SELECT body, sealed FROM record WHERE task = ? ORDER BY seq", (task,))
+    return [(body, sealed if isinstance(sealed, bytes) else None) for body, sealed in rows if isinstance(body, bytes)]
+
+
 @pytest.fixture(scope="module")
 def compiled() -> Compiled:
     """The demo's bundle."""
@@ -197,7 +203,8 @@ def test_a_closed_store_refuses(stored: House) -> None:
     stored.writer.close()
     assert stored.read(task) == ("deny", ("record_failed",))
     with pytest.raises(StoreUnavailable):
-        stored.core.settle_approval(task, "sha256:" + "0" * 64, True, "somebody")
+        stored.core.declare_plan(task, b'[{"action":"tool.refund"}]', "somebody")
+    assert json.loads(stored.core.memory_json(task) or b"{}")["plan"] is None
     assert json.loads(stored.core.state_json(task) or b"{}")["state"] == "open"
 
 
@@ -206,18 +213,71 @@ def test_a_restart_restores_what_the_records_say(stored: House, compiled: Compil
     assert stored.writer is not None
     task = stored.open(ticket="T-3")
     assert stored.refund(task)[0] == "allow"
-    rows = stored.writer.query("SELECT body FROM record WHERE task = ? ORDER BY n", (task,))
+    records = history(stored.writer, task)
     again = Core(cell="local", node="test", epoch=2, deployment_key=KEY, writer=stored.writer)
     again.load(compiled.json)
-    again.restore(
-        spec(compiled, task, ticket="T-3", ms=900_000, heartbeat_ms=5000),
-        [bytes(row[0]) for row in rows if isinstance(row[0], bytes)],
-    )
+    again.restore(spec(compiled, task, ticket="T-3", ms=900_000, heartbeat_ms=5000), records)
     counters = stored.writer.query("SELECT key, unit, used FROM counter", ())
     again.set_counters([(str(key), str(unit), int(str(used))) for key, unit, used in counters])
     before, after = (json.loads(core.state_json(task) or b"{}") for core in (stored.core, again))
     assert (before["used"], before["state"]) == (after["used"], after["state"])
     assert House(again, compiled).refund(task) == ("deny", ("budget_spent",))
+
+
+def test_a_plan_holds_effects_and_stands_in_the_store(stored: House) -> None:
+    """A declared plan is durable, sealed, and refuses what it does not name; a second is refused."""
+    assert stored.writer is not None
+    task = stored.open(ticket="T-21")
+    plan = b'[{"action":"tool.refund","args":{"order_id":"o-2"}}]'
+    stored.core.declare_plan(task, plan, "somebody")
+    with pytest.raises(CoreError) as exists:
+        stored.core.declare_plan(task, plan, "somebody")
+    assert exists.value.args[0] == "plan_exists"
+    assert stored.refund(task) == ("deny", ("not_in_plan",))
+    (body, sealed), *_ = history(stored.writer, task)
+    record = json.loads(body)
+    assert (record["kind"], record["by"], record["task"]) == ("plan_declared", "somebody", task)
+    assert sealed is not None
+    assert b"o-2" not in body + sealed
+
+
+def test_a_result_of_the_agents_own_keeps_nothing_and_is_told_once(stored: House) -> None:
+    """What comes under `self` for a profile that goes by no result is refused like any unknown decision."""
+    task = stored.open(ticket="T-22")
+    verdict = stored.core.check(task, "sdk", "sql.select", "table", "orders.public.orders", b"{}")
+    assert verdict.approval is None
+    with pytest.raises(CoreError) as unknown:
+        stored.core.report_result(task, "self", verdict.decision, b"{}")
+    assert unknown.value.args[0] == "decision_unknown"
+    with pytest.raises(CoreError) as never_asked:
+        stored.core.settle_approval(task, verdict.decision, True, "somebody")
+    assert never_asked.value.args[0] == "approval_unknown"
+    assert stored.core.approvals(task) == []
+    assert stored.core.approvals() == []
+    memory = json.loads(stored.core.memory_json(task) or b"{}")
+    assert (memory["task"], memory["results"], memory["missing"]) == (task, [], [])
+    assert stored.core.memory_json(ids.task_id("local", 0)) is None
+
+
+def test_a_child_is_charged_to_its_parent_and_gives_back_the_rest(stored: House) -> None:
+    """`child_opened` is durable before the child decides; `child_closed` returns what it did not use."""
+    assert stored.writer is not None
+    parent = stored.open(ticket="T-23")
+    child = ids.task_id("local", time.time_ns() // 10**6)
+    of_parent = json.loads(spec(stored.compiled, child, ticket="T-23", ms=900_000, heartbeat_ms=60_000))
+    stored.core.open(canonical({**of_parent, "parent": parent, "allot": {"calls": "2"}}))
+    assert json.loads(history(stored.writer, parent)[0][0])["kind"] == "child_opened"
+    assert stored.read(child)[0] == "allow"
+    used = json.loads(stored.core.state_json(parent) or b"{}")["used"]["calls"]
+    assert used == "2"
+    assert stored.core.fence(parent, "revoked")
+    assert stored.read(child) == ("deny", ("task_fenced",))
+    stored.core.close(child)
+    closed = json.loads(history(stored.writer, parent)[-1][0])
+    assert (closed["kind"], closed["child"], closed["charge"]["task"]["calls"]) == ("child_closed", child, "1")
+    with pytest.raises(CoreError) as gone:
+        stored.core.open(canonical({**of_parent, "id": ids.task_id("local", 1), "parent": parent}))
+    assert gone.value.args[0] == "parent_not_open"
 
 
 def test_heartbeats_deadlines_and_unknown_tasks(house: House) -> None:

@@ -12,7 +12,7 @@ use crate::pep::{CONTROL_PLANE, PepIdentity};
 use crate::plan::Moves;
 use crate::plane::Plane;
 use crate::release::Held;
-use crate::task::{Live, Pending, Task};
+use crate::task::{Asked, Live, Pending, Task};
 use crate::value::ONE;
 
 /// What an answer moved in its task beyond the charge, until its record is durable.
@@ -35,21 +35,27 @@ pub(crate) struct Change {
     pub(crate) asked: Option<String>,
 }
 
+/// A call that is answered with an allow or a question.
+pub(crate) struct Answered<'a, 'c> {
+    pub(crate) bundle: &'a Bundle,
+    pub(crate) call: &'c Call<'c>,
+    pub(crate) granted: &'c Granted<'a>,
+    pub(crate) k: u64,
+    pub(crate) decision: &'c str,
+    pub(crate) digest: &'c str,
+    pub(crate) now: Now,
+}
+
 impl Plane {
     /// Move what an answer moves. All of it is undone where the record fails.
-    #[allow(clippy::too_many_arguments, reason = "the call, its task and its answer, once")]
     pub(crate) fn apply(
         &self,
-        bundle: &Bundle,
         task: &Task,
         live: &mut Live,
         above: &mut [Above<'_>],
-        call: &Call<'_>,
-        granted: &Granted<'_>,
-        (k, decision): (u64, &str),
-        digest: &str,
-        now: Now,
+        answered: &Answered<'_, '_>,
     ) -> Change {
+        let Answered { bundle, call, granted, k, decision, digest, now } = *answered;
         let (rule, profile) = (granted.found.rule, &task.profile);
         let mut change = Change::default();
         match &granted.way {
@@ -101,17 +107,15 @@ impl Plane {
         if bundle.peps.by_name(call.pep).is_some_and(|pep| pep.may_report) || profile.reports() && own(bundle, call.pep)
         {
             let action = profile.actions.get_key_value(call.action).map(|(action, _)| Arc::clone(action));
-            live.remember(Pending {
-                epoch: self.cfg.epoch,
-                k,
+            let call = Asked {
                 charge: granted.found.charge.clone(),
                 pep: Arc::from(call.pep),
-                reported: false,
                 action: action.unwrap_or_else(|| Arc::from(call.action)),
                 rule: Arc::clone(&rule.id),
                 done: change.done,
                 plan: change.plan.clone(),
-            });
+            };
+            live.remember(Pending { k, epoch: self.cfg.epoch, reported: false, call: Some(Box::new(call)) });
         }
         change
     }
@@ -138,11 +142,21 @@ impl Plane {
         live.forget(self.cfg.epoch, *k);
     }
 
-    /// The record stands, or may: what it says counts from here on.
-    pub(crate) fn settle_change(&self, task: &Task, live: &mut Live, above: &mut [Above<'_>], change: &Change) {
-        self.settle_labels(task, live, above, change.labels);
+    /// The record stands: what it says counts from here on. Or nobody can say: then what restricts stays, and
+    /// the next record says it again.
+    pub(crate) fn settle_change(
+        &self,
+        task: &Task,
+        live: &mut Live,
+        above: &mut [Above<'_>],
+        change: &Change,
+        durable: bool,
+    ) {
+        if durable {
+            self.settle_labels(task, live, above, change.labels);
+        }
         for (slot, hash) in &change.distinct {
-            live.story().distinct.settle(*slot, *hash);
+            live.story().distinct.settle(*slot, *hash, durable);
         }
     }
 }
@@ -172,7 +186,9 @@ pub(crate) fn shift(live: &mut Live, above: &mut [Above<'_>], moves: &Moves, for
             if level < *up {
                 // Between the two: it answers for what its descendants moved.
                 story.moved_above(*up - level, *entry, 1, forward);
-            } else if level == *up && let Some(plan) = story.plan.as_deref_mut() {
+            } else if level == *up
+                && let Some(plan) = story.plan.as_deref_mut()
+            {
                 plan.shift(*entry, 1, forward);
             }
         }

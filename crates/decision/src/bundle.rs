@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::diagnostic::{Findings, LoadError, LoadReport, Source};
 use crate::document::{self, Document};
 use crate::engine::Engine;
+use crate::needs::Needs;
 use crate::pep::{Pep, PepTable};
 use crate::profile::Profile;
 use crate::scope::{Card, Index};
@@ -58,6 +59,8 @@ pub(crate) struct Bundle {
     pub(crate) index: Index,
     /// By digest: a bundle may carry a profile's older versions for tasks that pinned them.
     pub(crate) profiles: AHashMap<Arc<str>, Arc<Profile>>,
+    /// Whether anything in it goes by what a task has touched.
+    pub(crate) labels_matter: bool,
     /// Other engines than Cedar; all are asked, and a refusal of any counts.
     pub(crate) engines: Vec<Box<dyn Engine>>,
 }
@@ -149,7 +152,10 @@ impl Loader<'_> {
                 profiles.insert(Arc::clone(&profile.digest), Arc::new(profile));
             }
         }
+        let labels_matter =
+            index.needs().has(Needs::LABELS) || profiles.values().any(|profile: &Arc<Profile>| profile.labels_matter());
         Some(Bundle {
+            labels_matter,
             digest: Arc::from(document.digest.as_str()),
             schema,
             attributes: attributes(&document.schema).unwrap_or_default(),

@@ -6,19 +6,22 @@
 
 use std::sync::Arc;
 
+use crate::apply::{Answered, Change};
+use crate::bundle::Bundle;
 use crate::call::{Call, Now};
 use crate::decide::{Case, Granted, Refused, Way};
 use crate::deviation::told;
 use crate::ids;
 use crate::instances::names;
+use crate::intent::LabelSet;
 use crate::json::Json;
 use crate::plane::{Plane, count};
 use crate::record::{Decided, More, sha256, write_call};
 use crate::release::{Checked, Held};
 use crate::seal::seal;
 use crate::sink::RecordDraft;
-use crate::task::{Charge, State};
-use crate::verdict::{Effect, Reason, Verdict};
+use crate::task::{Charge, State, Task};
+use crate::verdict::{Effect, Reaction, Reason, Verdict};
 
 impl Plane {
     /// Evaluate one call of a live task and charge it in memory.
@@ -31,67 +34,11 @@ impl Plane {
         let json = if call.args.is_empty() { Ok(Json::Object(Vec::new())) } else { Json::parse(call.args) };
         let (digest, canonical, args) = digest(call, json.as_ref().ok());
 
-        let mut live = task.live.lock();
-        let mut above = task.above();
-        live.k += 1;
-        let k = live.k;
-        let decision = ids::decision(&self.cfg.cell, Some(task.number), self.cfg.epoch, k);
-        let caught = self.catch_up(&task, &mut live);
-        let outcome = match caught {
-            Some(()) => self.decide(&Case {
-                bundle: &bundle,
-                task: &task,
-                live: &live,
-                above: &above,
-                call,
-                json: json.as_ref().ok(),
-                digest: &digest,
-                now,
-            }),
-            // More labels than the task has bits for: what it touched cannot be told.
-            None => Err(Reason::EngineError.into()),
-        };
+        let weighed = self.weigh(&bundle, &task, call, json.as_ref().ok(), &digest, now);
+        self.tell(&task, call, &weighed);
+        let Weighed { outcome, decision, k, reaction, to, labels, tainted, change, .. } = weighed;
         let action = bundle.actions.get(call.action);
-        let mut moved = false;
-        let mut degraded = false;
-        let mut held = None;
-        let reaction = match &outcome {
-            Ok(granted) => {
-                let change = self.apply(&bundle, &task, &mut live, &mut above, call, granted, (k, &decision), &digest, now);
-                held = Some(change);
-                None
-            }
-            Err(refused) => {
-                let breach = refused.failure.as_ref();
-                let breach = breach.and_then(|it| self.breach(&task, &mut live, &mut above, call.action, it, now));
-                degraded = breach.is_some_and(|(_, degraded)| degraded);
-                let reaction = breach.map(|(reaction, _)| reaction).or(refused.reaction);
-                if let Some(reaction) = reaction {
-                    let to = live.state.after(reaction);
-                    moved = to != live.state;
-                    live.state = to;
-                }
-                reaction
-            }
-        };
-        let fresh = live.labels.fresh();
-        let labels: Vec<String> =
-            names(&task.profile.program, live.story.as_deref(), fresh).map(str::to_owned).collect();
-        let fenced = moved && live.state == State::Fenced;
-        drop(above);
-        drop(live);
-        if fenced {
-            self.fence_children(&task);
-        }
-
         let answer = Answer::of(&outcome, &decision);
-        count(&self.answers, answer.reason);
-        if let Some(reaction) = reaction {
-            self.events.deviation(call.task, &decision, reaction, moved, &[answer.reason]);
-        }
-        if degraded {
-            self.events.degraded(&task.profile.name, call.task, &decision);
-        }
         let (charge, across) = match &outcome {
             Ok(granted) if answer.effect == Effect::Allow => (granted.found.charge.clone(), granted.across.as_slice()),
             _ => (Charge::default(), &[][..]),
@@ -99,13 +46,12 @@ impl Plane {
         let slot = |slot: u16| task.profile.slots.get(usize::from(slot)).map(String::as_str);
         let mut charged: Vec<(&str, i64)> =
             charge.slots.iter().filter_map(|(place, amount)| Some((slot(*place)?, *amount))).collect();
-        let change = held.as_ref();
         let more = More {
             approval: answer.approval.as_deref().unwrap_or(""),
             breach: outcome.as_ref().err().and_then(|refused| told(refused.failure.as_ref()?)),
             labels: labels.iter().map(String::as_str).collect(),
-            plan: change.map_or(&[], |change| change.plan.as_slice()),
-            distinct: change.map_or_else(Vec::new, |change| {
+            plan: change.as_ref().map_or(&[], |change| change.plan.as_slice()),
+            distinct: change.as_ref().map_or_else(Vec::new, |change| {
                 change.said.iter().filter_map(|(place, hash)| Some((slot(*place)?, *hash))).collect()
             }),
         };
@@ -134,11 +80,10 @@ impl Plane {
             more,
         }
         .body();
-        let write = action.is_none_or(|action| action.write);
         let buffered = action.is_some_and(|action| action.buffered)
-            // A charge across tasks is settled by the store; a change of state, a label, a question and its
-            // answer are for good: all of them wait.
-            && across.is_empty() && !moved && fresh.is_empty() && answer.approval.is_none();
+            // A charge across tasks is settled by the store; a change of state, a label that something goes
+            // by, a question and its answer are for good: all of them wait.
+            && across.is_empty() && to.is_none() && answer.approval.is_none() && !(bundle.labels_matter && tainted);
         let across = across.to_vec();
         let verdict = Verdict {
             effect: answer.effect,
@@ -150,21 +95,78 @@ impl Plane {
             decision,
         };
         let plain = canonical.get(args).filter(|plain| plain.len() > 2);
-        let sealed =
-            plain.map(|plain| seal(&task.key, self.cfg.epoch, k, call.task, &verdict.decision, plain));
-        let held = held.map(|change| Held { task: Arc::clone(&task), write, k, charge, across: across.clone(), change });
+        let sealed = plain.map(|plain| seal(&task.key, self.cfg.epoch, k, call.task, &verdict.decision, plain));
+        let write = action.is_none_or(|action| action.write);
+        let counters = across.clone();
+        let held = change.map(|change| Held { task: Arc::clone(&task), write, k, charge, across, change });
         if sealed == Some(None) {
             return self.unsealed(held);
         }
-        let record = RecordDraft {
-            task: Some(call.task.to_owned()),
-            kind: "decided",
-            at_ms: now.wall_ms,
-            body,
-            sealed: sealed.flatten(),
-            counters: across,
-        };
+        let task = Some(call.task.to_owned());
+        let record =
+            RecordDraft { task, kind: "decided", at_ms: now.wall_ms, body, sealed: sealed.flatten(), counters };
         Checked { record: Some(record), buffered, verdict, held }
+    }
+
+    /// Decide and move what the decision moves, all of it under the task's lock.
+    fn weigh<'a>(
+        &self,
+        bundle: &'a Bundle,
+        task: &'a Task,
+        call: &Call<'_>,
+        json: Option<&Json<'_>>,
+        digest: &str,
+        now: Now,
+    ) -> Weighed<'a> {
+        let mut live = task.live.lock();
+        let mut above = task.above();
+        live.k += 1;
+        let k = live.k;
+        let decision = ids::decision(&self.cfg.cell, Some(task.number), self.cfg.epoch, k);
+        let outcome = match self.catch_up(task, &mut live) {
+            Some(()) => self.decide(&Case { bundle, task, live: &live, above: &above, call, json, digest, now }),
+            // More labels than the task has bits for: what it touched cannot be told.
+            None => Err(Reason::EngineError.into()),
+        };
+        let (mut to, mut degraded, mut change, mut reaction) = (None, false, None, None);
+        match &outcome {
+            Ok(granted) => {
+                let answered = Answered { bundle, call, granted, k, decision: &decision, digest, now };
+                change = Some(self.apply(task, &mut live, &mut above, &answered));
+            }
+            Err(refused) => {
+                let breach = refused.failure.as_ref();
+                let breach = breach.and_then(|it| self.breach(task, &mut live, &mut above, call.action, it, now));
+                degraded = breach.is_some_and(|(_, degraded)| degraded);
+                reaction = breach.map(|(reaction, _)| reaction).or(refused.reaction);
+                if let Some(reaction) = reaction {
+                    let after = live.state.after(reaction);
+                    to = (after != live.state).then_some(after);
+                    live.state = after;
+                }
+            }
+        }
+        let fresh = live.labels.fresh();
+        let tainted = !fresh.less(LabelSet::USER.and(LabelSet::ORG)).is_empty();
+        let labels = names(&task.profile.program, live.story.as_deref(), fresh);
+        let labels = labels.map(str::to_owned).collect();
+        Weighed { outcome, decision, k, reaction, to, degraded, labels, tainted, change }
+    }
+
+    /// What others are to hear and feel of a decision at once.
+    fn tell(&self, task: &Task, call: &Call<'_>, weighed: &Weighed<'_>) {
+        let Weighed { outcome, decision, reaction, to, degraded, .. } = weighed;
+        if *to == Some(State::Fenced) {
+            self.fence_children(task);
+        }
+        let reason = Answer::of(outcome, decision).reason;
+        count(&self.answers, reason);
+        if let Some(reaction) = reaction {
+            self.events.deviation(call.task, decision, *reaction, to.is_some(), &[reason]);
+        }
+        if *degraded {
+            self.events.degraded(&task.profile.name, call.task, decision);
+        }
     }
 
     /// A refusal that is counted and not recorded.
@@ -181,6 +183,23 @@ impl Plane {
         }
         self.gap(Reason::EngineError)
     }
+}
+
+/// A call that was decided, and what that moved.
+struct Weighed<'a> {
+    outcome: Result<Granted<'a>, Refused<'a>>,
+    decision: String,
+    k: u64,
+    reaction: Option<Reaction>,
+    /// The state that it moved the task to.
+    to: Option<State>,
+    /// Less was set off than the profile says.
+    degraded: bool,
+    /// Labels that no durable record carries yet.
+    labels: Vec<String>,
+    /// Some of them are more than the user's and the organisation's own.
+    tainted: bool,
+    change: Option<Change>,
 }
 
 /// What a check answers.

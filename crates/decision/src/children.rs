@@ -128,9 +128,10 @@ impl Plane {
         }
         // Between the look at what is left and here another child may have come.
         let limits = limits(&parent.profile, parent);
-        let short = limits.iter().zip(&live.used).zip(allotted).any(|((limit, used), given)| {
-            *given > 0 && used.checked_add(*given).is_none_or(|total| total > *limit)
-        });
+        let short =
+            limits.iter().zip(&live.used).zip(allotted).any(|((limit, used), given)| {
+                *given > 0 && used.checked_add(*given).is_none_or(|total| total > *limit)
+            });
         if short {
             return Err(Refusal::new("allot_exceeds", "the parent has less than that left"));
         }

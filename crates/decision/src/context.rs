@@ -47,10 +47,11 @@ impl Shown<'_> {
         if needs.has(Needs::TASK) {
             let inputs = task.profile.inputs.iter().zip(&task.inputs);
             let inputs = inputs.filter_map(|((name, _), input)| Some((name.as_ref(), &input.as_ref()?.value)));
+            let seen = if needs.has(Needs::LABELS) { live.labels.all } else { LabelSet::default() };
             let members = [
                 ("id", cedar::text_value(call.task)),
                 ("inputs", cedar::record(inputs)?),
-                ("labels", labels(program, story, live.labels.all)),
+                ("labels", labels(program, story, seen)),
                 ("owner", cedar::text_value(&task.agent.owner)),
                 ("profile", cedar::text_value(&task.profile.name)),
             ];

@@ -129,9 +129,7 @@ impl Plane {
             None => Err(Refused { rule: Some(rule), ..Reason::EngineError.into() }),
             Some(Opinion::Permit(policies)) => Ok(policies),
             Some(Opinion::Silent) => Err(Refused { rule: Some(rule), ..Reason::PolicyNoPermit.into() }),
-            Some(Opinion::Error(policies)) => {
-                Err(Refused { policies, rule: Some(rule), ..Reason::PolicyError.into() })
-            }
+            Some(Opinion::Error(policies)) => Err(Refused { policies, rule: Some(rule), ..Reason::PolicyError.into() }),
             Some(Opinion::Forbid(policies, reaction)) => {
                 Err(Refused { policies, reaction, rule: Some(rule), ..Reason::PolicyForbids.into() })
             }

@@ -42,11 +42,11 @@ impl DistinctSet {
         self.all.iter().any(|one| one.slot == slot && one.hash == hash && !one.durable)
     }
 
-    /// The call's record is durable.
-    pub(crate) fn settle(&mut self, slot: u16, hash: u64) {
+    /// The call's record is durable, or nobody can say: then the value stays, and the next record names it.
+    pub(crate) fn settle(&mut self, slot: u16, hash: u64, durable: bool) {
         if let Some(one) = self.find(slot, hash) {
             one.holders = one.holders.saturating_sub(1);
-            one.durable = true;
+            one.durable |= durable;
         }
     }
 
@@ -82,7 +82,9 @@ mod tests {
         assert!(set.hold(1, 7) && !set.hold(1, 7) && set.hold(2, 7));
         assert!(!set.drop(1, 7) && set.has(1, 7));
         assert!(set.drop(1, 7) && !set.has(1, 7) && set.has(2, 7));
-        set.settle(2, 7);
+        set.settle(2, 7, false);
+        assert!(set.unsaid(2, 7));
+        set.settle(2, 7, true);
         assert!(!set.drop(2, 7) && set.has(2, 7) && !set.unsaid(2, 7));
     }
 }

@@ -21,7 +21,7 @@ use crate::report::give_back;
 use crate::seal::unseal;
 use crate::settle::{PLAN, plan};
 use crate::story::{Breaches, Child};
-use crate::task::{Charge, Live, Pending, State, Task};
+use crate::task::{Asked, Charge, Live, Pending, State, Task};
 use crate::value::{ONE, parse_decimal};
 use crate::verdict::{Effect, Reaction, Reason};
 
@@ -84,8 +84,8 @@ impl Fold<'_> {
             "charge_returned" => {
                 let (epoch, k) = decision()?;
                 let charge = charge(&self.task.profile, json)?;
-                match live.pending(epoch, k).cloned() {
-                    Some(pending) => give_back(self.task, live, above, &Pending { charge, ..pending }),
+                match live.pending(epoch, k).and_then(|pending| pending.call.take()) {
+                    Some(call) => give_back(self.task, live, above, &Asked { charge, ..*call }),
                     None => live.charge(&charge, -1),
                 }
                 live.forget(epoch, k);
@@ -140,8 +140,8 @@ impl Fold<'_> {
             live.k = live.k.max(k);
         }
         let profile = &self.task.profile;
-        let charge = charge(profile, json)?;
-        live.charge(&charge, 1);
+        let charged = charge(profile, json)?;
+        live.charge(&charged, 1);
         self.labels(live, above, json)?;
         let mut change = Change { plan: moves(json)?, ..Change::default() };
         shift(live, above, &change.plan, true);
@@ -176,17 +176,15 @@ impl Fold<'_> {
                 }
                 let pep = json.get("pep").and_then(Json::text).unwrap_or("");
                 if (self.reports)(pep) {
-                    live.remember(Pending {
-                        epoch,
-                        k,
-                        charge,
+                    let call = Asked {
+                        charge: charged,
                         pep: Arc::from(pep),
-                        reported: false,
                         action: Arc::from(action),
                         rule: Arc::from(rule),
                         done: change.done,
                         plan: change.plan.clone(),
-                    });
+                    };
+                    live.remember(Pending { k, epoch, reported: false, call: Some(Box::new(call)) });
                 }
             }
             Effect::RequireApproval | Effect::StepUp if reference == Some(text(json, "decision")?) => {
@@ -222,9 +220,7 @@ impl Fold<'_> {
         json: &Json<'_>,
         sealed: Option<&[u8]>,
     ) -> Option<()> {
-        if let Some(pending) = live.pending(epoch, k) {
-            pending.reported = true;
-        }
+        live.reported(epoch, k);
         // One of before results were kept says only that there was one.
         let Some(n) = json.get("n") else { return Some(()) };
         live.k = live.k.max(u64::try_from(n.whole()?).ok()?);

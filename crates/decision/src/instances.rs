@@ -11,34 +11,54 @@ use crate::plane::Plane;
 use crate::story::Story;
 use crate::task::{Live, Task};
 
-/// Labels of each instance that has any, while a task of it is live.
+/// One instance of which some task is live.
+#[derive(Default)]
+struct Instance {
+    tasks: u32,
+    labels: Vec<Arc<str>>,
+}
+
+/// What each instance has touched, while a task of it is live.
 #[derive(Default)]
 pub(crate) struct Instances {
     /// Grows whenever some instance takes on a label: whoever saw the same number has seen them all.
     generation: AtomicU32,
-    labels: Mutex<AHashMap<Box<str>, Vec<Arc<str>>>>,
+    all: Mutex<AHashMap<Arc<str>, Instance>>,
 }
 
 impl Instances {
-    /// An instance takes on labels.
-    pub(crate) fn attach<'a>(&self, instance: &str, names: impl Iterator<Item = &'a str>) {
-        let mut labels = self.labels.lock();
-        let mut grown = false;
-        for name in names {
-            let known = labels.entry(Box::from(instance)).or_default();
-            if !known.iter().any(|label| **label == *name) {
-                known.push(Arc::from(name));
-                grown = true;
+    /// Another task of an instance.
+    pub(crate) fn enter(&self, instance: &Arc<str>) {
+        let mut all = self.all.lock();
+        let one = all.entry(Arc::clone(instance)).or_default();
+        one.tasks = one.tasks.saturating_add(1);
+    }
+
+    /// A task of an instance has gone. With the last one goes what is known of it: the control plane keeps
+    /// that from here on.
+    pub(crate) fn leave(&self, instance: &Arc<str>) {
+        let mut all = self.all.lock();
+        if let Some(one) = all.get_mut(instance) {
+            one.tasks = one.tasks.saturating_sub(1);
+            if one.tasks == 0 {
+                all.remove(instance);
             }
-        }
-        if grown {
-            self.generation.fetch_add(1, Ordering::Release);
         }
     }
 
-    /// The last task of an instance has gone: the control plane keeps its labels from here on.
-    pub(crate) fn forget(&self, instance: &str) {
-        self.labels.lock().remove(instance);
+    /// An instance takes on labels.
+    pub(crate) fn attach<'a>(&self, instance: &str, names: impl Iterator<Item = &'a str>) {
+        let mut all = self.all.lock();
+        let Some(one) = all.get_mut(instance) else { return };
+        let before = one.labels.len();
+        for name in names {
+            if !one.labels.iter().any(|label| **label == *name) {
+                one.labels.push(Arc::from(name));
+            }
+        }
+        if one.labels.len() > before {
+            self.generation.fetch_add(1, Ordering::Release);
+        }
     }
 
     /// The number of the last change.
@@ -47,7 +67,7 @@ impl Instances {
     }
 
     fn of(&self, instance: &str) -> Vec<Arc<str>> {
-        self.labels.lock().get(instance).cloned().unwrap_or_default()
+        self.all.lock().get(instance).map(|one| one.labels.clone()).unwrap_or_default()
     }
 }
 

@@ -26,9 +26,9 @@ mod call;
 mod cedar;
 mod check;
 mod children;
-mod context;
 #[cfg(test)]
 mod conformance;
+mod context;
 mod counters;
 mod decide;
 mod deviation;

@@ -18,8 +18,10 @@ impl Needs {
     pub(crate) const PEP: Self = Self(8);
     /// `context.origins`.
     pub(crate) const ORIGINS: Self = Self(16);
+    /// `context.task.labels`.
+    pub(crate) const LABELS: Self = Self(32);
     /// Everything.
-    pub(crate) const ALL: Self = Self(31);
+    pub(crate) const ALL: Self = Self(63);
 
     /// Both.
     pub(crate) const fn and(self, other: Self) -> Self {
@@ -44,7 +46,7 @@ impl Needs {
     fn named(part: &str) -> Self {
         match part {
             "intent" => Self::INTENT,
-            "task" => Self::TASK,
+            "task" => Self::TASK.and(Self::LABELS),
             "args" => Self::ARGS,
             "pep" => Self::PEP,
             "origins" => Self::ORIGINS,
@@ -54,7 +56,7 @@ impl Needs {
 }
 
 /// Walk an expression in Cedar's JSON form. `context` counts as a part only directly under `.` or
-/// `has`; anywhere else the whole context is looked at.
+/// `has`; anywhere else the whole context is looked at. So does `context.task`, for its labels.
 fn walk(value: &Value) -> Needs {
     match value {
         Value::Array(items) => items.iter().fold(Needs::default(), |needs, item| needs.and(walk(item))),
@@ -63,12 +65,24 @@ fn walk(value: &Value) -> Needs {
                 return Needs::ALL;
             }
             members.iter().fold(Needs::default(), |needs, (operator, inner)| {
-                let part = (operator == "." || operator == "has").then(|| context_part(inner)).flatten();
-                needs.and(part.map_or_else(|| walk(inner), Needs::named))
+                if operator != "." && operator != "has" {
+                    return needs.and(walk(inner));
+                }
+                if let Some(member) = task_part(inner) {
+                    let labels = if member == "labels" { Needs::LABELS } else { Needs::default() };
+                    return needs.and(Needs::TASK).and(labels);
+                }
+                needs.and(context_part(inner).map_or_else(|| walk(inner), Needs::named))
             })
         }
         _ => Needs::default(),
     }
+}
+
+/// The attribute of `context.task.attr` or `context.task has attr`.
+fn task_part(inner: &Value) -> Option<&str> {
+    let task = inner.get("left")?.get(".")?;
+    (context_part(task)? == "task").then(|| attribute(inner)).flatten()
 }
 
 /// The attribute of `context.attr` or `context has attr`.
@@ -76,6 +90,10 @@ fn context_part(inner: &Value) -> Option<&str> {
     if inner.get("left")?.get("Var")?.as_str()? != "context" {
         return None;
     }
+    attribute(inner)
+}
+
+fn attribute(inner: &Value) -> Option<&str> {
     let attr = inner.get("attr")?;
     attr.as_str().or_else(|| attr.as_array()?.first()?.as_str())
 }
@@ -96,9 +114,12 @@ mod tests {
         assert_eq!(needs("context.args has amount && context.args.amount > 1"), Needs::ARGS);
         assert_eq!(needs("context has args.amount && context.pep == \"p\""), Needs::ARGS.and(Needs::PEP));
         assert_eq!(needs("[context.task.id].contains(resource.id)"), Needs::TASK);
+        assert_eq!(needs("context.task.inputs has x"), Needs::TASK);
+        assert_eq!(needs("context has task.labels"), Needs::TASK.and(Needs::LABELS));
+        assert_eq!(needs("context.task == resource.task"), Needs::TASK.and(Needs::LABELS));
         assert_eq!(needs("context[\"args\"][\"x\"] == 1"), Needs::ARGS);
         assert_eq!(needs("context.origins has to && context.origins.to.contains(\"outside\")"), Needs::ORIGINS);
-        assert_eq!(needs("context.task.labels.contains(\"pii\")"), Needs::TASK);
+        assert_eq!(needs("context.task.labels.contains(\"pii\")"), Needs::TASK.and(Needs::LABELS));
         assert_eq!(needs("context == {}"), Needs::ALL);
         assert_eq!(needs("context.unheard_of == 1"), Needs::ALL);
         assert_eq!(needs("if context.intent.within then context has x else false"), Needs::ALL);

@@ -95,6 +95,7 @@ impl Plane {
         let mut above = task.above();
         let count = kept.as_ref().map_or(0, |kept| u32::try_from(kept.len()).unwrap_or(u32::MAX));
         if durable {
+            live.reported(decision.0, decision.1);
             self.settle_labels(&task, &mut live, &mut above, labels);
             if let Some(kept) = &kept {
                 live.story().memory.keep(&task.profile.program, kept);

@@ -239,21 +239,33 @@ impl Plane {
         if task.agent.stopping.load(Ordering::SeqCst) {
             return Err(Refusal::new("task_fenced", "every task of this agent is being fenced"));
         }
+        let instance = Arc::clone(task.instance());
+        self.instances.enter(&instance);
+        let entered = self.enter(task);
+        if entered.is_err() {
+            self.instances.leave(&instance);
+            return entered;
+        }
+        self.wheel.lock().put(at, number);
+        Ok(())
+    }
+
+    /// Into the table, with what its instance has touched.
+    fn enter(&self, task: Task) -> Result<(), Refusal> {
         let mut live = task.live.lock();
         // What it starts with, its instance has touched; and the other way round.
-        let names: Vec<String> = names(&task.profile.program, live.story.as_deref(), live.labels.all)
-            .map(str::to_owned)
-            .collect();
+        let names: Vec<String> =
+            names(&task.profile.program, live.story.as_deref(), live.labels.all).map(str::to_owned).collect();
         if !names.is_empty() {
             self.instances.attach(task.instance(), names.iter().map(String::as_str));
         }
         self.catch_up(&task, &mut live)
             .ok_or_else(|| malformed("its instance has more labels than a task can have"))?;
         drop(live);
+        let number = task.number;
         if self.tasks.pin().try_insert(number, Arc::new(task)).is_err() {
             return Err(Refusal::new("task_exists", "this task is in the table already"));
         }
-        self.wheel.lock().put(at, number);
         Ok(())
     }
 
@@ -279,6 +291,11 @@ impl Plane {
             };
             let value = given.get("value").and_then(|value| Value::lenient(*kind, value));
             let value = value.ok_or_else(|| malformed("an input is not of its type"))?;
+            if let (Value::Text(text), Some(place)) = (&value, place)
+                && !profile.program.admits(place, text)
+            {
+                return Err(malformed("an input is not of its type"));
+            }
             let vouched_by = given.get("vouched_by").and_then(Json::text).unwrap_or("declared");
             *slot = Some(Input { value: value.into_owned(), vouched_by: self.text(vouched_by) });
         }

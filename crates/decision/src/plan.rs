@@ -100,7 +100,9 @@ fn entry(profile: &Profile, json: &Json<'_>) -> Result<Entry, NotPlanned> {
     let (action, _) = profile.actions.get_key_value(action).ok_or(NotPlanned::NotInProfile)?;
     let count = match json.get("count") {
         None => 1,
-        Some(count) => count.whole().filter(|count| (1..=MAX_COUNT).contains(count)).ok_or(wrong("a count is 1 or more"))?,
+        Some(count) => {
+            count.whole().filter(|count| (1..=MAX_COUNT).contains(count)).ok_or(wrong("a count is 1 or more"))?
+        }
     };
     let mut args = Vec::new();
     match json.get("args") {

@@ -300,14 +300,16 @@ impl Plane {
             self.events.must_missing(&ids::task(&self.cfg.cell, task.number), &missing);
         }
         drop(live);
-        self.tasks.pin().remove(&task.number);
+        if self.tasks.pin().remove(&task.number).is_none() {
+            return false;
+        }
+        self.instances.leave(task.instance());
         let mut texts = self.texts.lock();
         let instance = task.bond.as_ref().and_then(|bond| bond.instance.as_ref());
         for text in std::iter::once(&task.principal).chain(instance) {
             // Nobody but the set, this task and this copy has it: the last task that used it is going.
             if Arc::strong_count(text) <= 2 {
                 texts.remove(text);
-                self.instances.forget(text);
             }
         }
         true

@@ -64,8 +64,13 @@ impl Plane {
                 let why = if written == Written::QueueFull { Reason::QueueFull } else { Reason::RecordFailed };
                 // A refusal leaves whatever became of its record, with its own reason.
                 if verdict.effect != Effect::Deny {
-                    verdict =
-                        Verdict { effect: Effect::Deny, reasons: vec![why], policies: Vec::new(), approval: None, ..verdict };
+                    verdict = Verdict {
+                        effect: Effect::Deny,
+                        reasons: vec![why],
+                        policies: Vec::new(),
+                        approval: None,
+                        ..verdict
+                    };
                 }
                 self.count_gap(why);
             }
@@ -77,9 +82,10 @@ impl Plane {
                 let Held { task, write, k, change, .. } = &held;
                 let mut live = task.live.lock();
                 let mut above = task.above();
-                self.settle_change(task, &mut live, &mut above, change);
+                let durable = written == Written::Durable;
+                self.settle_change(task, &mut live, &mut above, change, durable);
                 let mut reasons = vec![Reason::RecordFailed];
-                if written == Written::Durable {
+                if durable {
                     match standing(task, &live, &above, *write).or_else(|| late(task)) {
                         None => {
                             drop(above);

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::apply::{own, shift};
 use crate::call::Now;
 use crate::ids;
-use crate::instances::{labelled, names};
+use crate::instances::{Above, labelled, names};
 use crate::intent::{self, Kept, LabelSet, extract};
 use crate::json::Json;
 use crate::noted::{Change, Noted, Report};
@@ -17,7 +17,7 @@ use crate::profile::Rule;
 use crate::record::{Body, charge, draft, sha256};
 use crate::seal::seal;
 use crate::sink::RecordDraft;
-use crate::task::{Charge, Live, Pending, Task};
+use crate::task::{Asked, Charge, Live, Task};
 use crate::value::ONE;
 
 /// The name under which an agent reports its own results.
@@ -95,7 +95,7 @@ struct Written<'a> {
     task: &'a str,
     decision: &'a str,
     pep: &'a str,
-    pending: &'a Pending,
+    call: &'a Asked,
     digest: String,
     /// The n-th of its action.
     number: u32,
@@ -108,7 +108,7 @@ struct Written<'a> {
 impl Written<'_> {
     fn draft(&self, labels: &[String], charged: &mut [(&str, i64)], sealed: Vec<u8>, now: Now) -> RecordDraft {
         let mut body = Body::new(384);
-        body.text("action", &self.pending.action);
+        body.text("action", &self.call.action);
         body.int("at", now.wall_ms);
         if !charged.is_empty() {
             charge(body.name("charge"), charged, &[]);
@@ -152,7 +152,7 @@ impl Plane {
         live: &'l mut Live,
         pep: &str,
         decision: &str,
-    ) -> Result<((u32, u64), &'l mut Pending), Refusal> {
+    ) -> Result<((u32, u64), &'l Asked), Refusal> {
         let bundle = self.bundle();
         let peps = self.peps();
         if pep != SELF && !peps.by_name(pep).is_some_and(|pep| pep.may_report) {
@@ -161,15 +161,14 @@ impl Plane {
         let unknown = || Refusal::new("decision_unknown", "no such allowed decision of this task is open");
         let number = ids::parse_decision(&self.cfg.cell, task.number, decision).ok_or_else(unknown)?;
         let pending = live.pending(number.0, number.1).ok_or_else(unknown)?;
+        let already = || Refusal::new("already_reported", "the result of this decision was reported");
+        let (reported, call) = (pending.reported, pending.call.as_deref().ok_or_else(already)?);
         // An agent speaks of the calls that its own process asked for, and of no gateway's.
-        let its = pep == SELF && bundle.is_some_and(|bundle| own(&bundle, &pending.pep));
-        if *pending.pep != *pep && !its {
+        let its = pep == SELF && bundle.is_some_and(|bundle| own(&bundle, &call.pep));
+        if *call.pep != *pep && !its {
             return Err(Refusal::new("pep_mismatch", "another enforcement point asked for this decision"));
         }
-        if pending.reported {
-            return Err(Refusal::new("already_reported", "the result of this decision was reported"));
-        }
-        Ok((number, pending))
+        if reported { Err(already()) } else { Ok((number, call)) }
     }
 
     /// Take note of a call's result: once, for an allowed decision of this task, by the enforcement
@@ -184,7 +183,8 @@ impl Plane {
         now: Now,
     ) -> Result<Noted, Refusal> {
         let found = self.task(task).ok_or_else(Refusal::unknown)?;
-        let json = Json::parse(result).map_err(|_| Refusal::new("malformed", "the result is not JSON, or too large"))?;
+        let json =
+            Json::parse(result).map_err(|_| Refusal::new("malformed", "the result is not JSON, or too large"))?;
         let meta_json = Json::parse(if meta.is_empty() { b"{}" } else { meta });
         let meta_json = meta_json.map_err(|_| Refusal::new("malformed", "what is said of the result is not JSON"))?;
         let meta = Meta::read(&meta_json)?;
@@ -194,14 +194,14 @@ impl Plane {
         let profile = &found.profile;
 
         let mut live = found.live.lock();
-        let (id, pending) = self.pending(&found, &mut live, pep, decision)?;
-        let pending = pending.clone();
+        let (id, call) = self.pending(&found, &mut live, pep, decision)?;
+        let call = call.clone();
         let said = labelled(&profile.program, &mut live, meta.labels.iter().copied());
         let said = said.ok_or_else(|| Refusal::new("malformed", "more labels than a task can have"))?;
-        let number = live.story.as_deref().map_or(0, |story| story.results(&pending.action)).saturating_add(1);
-        let kept = (!self_reported).then(|| keep(&found, &live, &pending.action, number, &json, now)).flatten();
+        let number = live.story.as_deref().map_or(0, |story| story.results(&call.action)).saturating_add(1);
+        let kept = (!self_reported).then(|| keep(&found, &live, &call.action, number, &json, now)).flatten();
         let count = kept.as_ref().map_or(0, Kept::len);
-        let n = live.k + 1;
+        let n = live.k.saturating_add(1);
         let blob = blob(kept.as_ref(), &canonical);
         let sealed = seal(&found.key, self.cfg.epoch, n, task, decision, &blob);
         let sealed = sealed.ok_or_else(|| Refusal::new("engine_error", "the result could not be sealed"))?;
@@ -211,11 +211,11 @@ impl Plane {
         if let Some(pending) = live.pending(id.0, id.1) {
             pending.reported = true;
         }
-        live.story().reported(&pending.action, pep, u32::try_from(count).unwrap_or(u32::MAX));
+        live.story().reported(&call.action, pep, u32::try_from(count).unwrap_or(u32::MAX));
         let labels = said.and(kept.as_ref().map_or_else(LabelSet::default, Kept::labels));
         let attached = labels.less(live.labels.all);
         live.labels.all = live.labels.all.and(labels);
-        let rule = profile.rule(&pending.action, &pending.rule);
+        let rule = profile.rule(&call.action, &call.rule);
         let charged = spent(rule, &meta, &json, result.len(), !self_reported);
         live.charge(&charged, 1);
         let fresh = live.labels.fresh();
@@ -227,7 +227,7 @@ impl Plane {
             task,
             decision,
             pep,
-            pending: &pending,
+            call: &call,
             digest: sha256(&canonical),
             number,
             self_reported,
@@ -240,7 +240,7 @@ impl Plane {
         let change = Change::Report(Box::new(Report {
             task: Arc::clone(&found),
             decision: id,
-            action: Arc::clone(&pending.action),
+            action: Arc::clone(&call.action),
             pep: Box::from(pep),
             labels: fresh,
             attached,
@@ -253,16 +253,20 @@ impl Plane {
     /// Give back what an allowed call that did not happen was charged in the task's own counters, and its
     /// place in order and plan. What was charged across tasks stays spent: that is for people to settle.
     pub fn return_charge(&self, task: &str, pep: &str, decision: &str, now: Now) -> Result<RecordDraft, Refusal> {
+        // An agent's own word binds it and never widens: what it spent is spent, whatever it says became of it.
+        if pep == SELF || self.bundle().is_some_and(|bundle| own(&bundle, pep)) {
+            return Err(Refusal::new("pep_may_not_report", "the agent itself gives nothing back"));
+        }
         let found = self.task(task).ok_or_else(Refusal::unknown)?;
         let mut live = found.live.lock();
-        let (id, pending) = self.pending(&found, &mut live, pep, decision)?;
-        let pending = pending.clone();
+        let (id, call) = self.pending(&found, &mut live, pep, decision)?;
+        let call = call.clone();
         let mut above = found.above();
-        give_back(&found, &mut live, &mut above, &pending);
+        give_back(&found, &mut live, &mut above, &call);
         live.forget(id.0, id.1);
         let mut body = Body::new(320);
         body.int("at", now.wall_ms);
-        charge(body.name("charge"), &mut named(&found, &pending.charge), &[]);
+        charge(body.name("charge"), &mut named(&found, &call.charge), &[]);
         body.text("decision", decision);
         body.text("kind", "charge_returned");
         body.text("pep", pep);
@@ -273,17 +277,12 @@ impl Plane {
 }
 
 /// A call did not happen: what it was charged, its place in order, its entries of plans.
-pub(crate) fn give_back(
-    task: &Task,
-    live: &mut Live,
-    above: &mut [crate::instances::Above<'_>],
-    pending: &Pending,
-) {
-    live.charge(&pending.charge, -1);
-    if let Some(place) = pending.done {
+pub(crate) fn give_back(task: &Task, live: &mut Live, above: &mut [Above<'_>], call: &Asked) {
+    live.charge(&call.charge, -1);
+    if let Some(place) = call.done {
         live.story().count_done(place, task.profile.watched().len(), false);
     }
-    shift(live, above, &pending.plan, false);
+    shift(live, above, &call.plan, false);
 }
 
 /// What the profile may ask for of a result.

@@ -184,6 +184,11 @@ impl Index {
         self.cells.entry((principal, action)).or_default().entry(resource).or_default().add(policy, card)
     }
 
+    /// What all policies together look at.
+    pub(crate) fn needs(&self) -> Needs {
+        self.cells.values().flat_map(|cells| cells.values()).fold(Needs::default(), |needs, cell| needs.and(cell.needs))
+    }
+
     /// The scopes of principals that `uid` falls under.
     pub(crate) fn principals(&self, uid: &EntityUid, entities: &Entities) -> Vec<u32> {
         let mut out = Vec::new();

@@ -26,8 +26,9 @@ pub(crate) fn seal(key: &[u8; 32], epoch: u32, k: u64, task: &str, of: &str, pla
     out.push(1);
     out.extend_from_slice(&nonce);
     out.extend_from_slice(plain);
-    let tag =
-        key.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad(task, of)), out.get_mut(13..)?).ok()?;
+    let tag = key
+        .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad(task, of)), out.get_mut(13..)?)
+        .ok()?;
     out.extend_from_slice(tag.as_ref());
     Some(out)
 }

@@ -96,11 +96,18 @@ pub(crate) struct Charge {
 /// An allowed decision whose result may still be reported, or charge returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pending {
-    pub(crate) epoch: u32,
     pub(crate) k: u64,
+    pub(crate) epoch: u32,
+    pub(crate) reported: bool,
+    /// Nothing any more, once its result stands in the records.
+    pub(crate) call: Option<Box<Asked>>,
+}
+
+/// The call of such a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
     pub(crate) charge: Charge,
     pub(crate) pep: Arc<str>,
-    pub(crate) reported: bool,
     pub(crate) action: Arc<str>,
     pub(crate) rule: Arc<str>,
     /// What else is given back where the call did not happen: its place among the watched actions, its
@@ -170,6 +177,14 @@ impl Live {
     /// The remembered decision of that number.
     pub(crate) fn pending(&mut self, epoch: u32, k: u64) -> Option<&mut Pending> {
         self.pending.as_mut()?.iter_mut().find(|pending| pending.epoch == epoch && pending.k == k)
+    }
+
+    /// The result of a decision stands in the records.
+    pub(crate) fn reported(&mut self, epoch: u32, k: u64) {
+        if let Some(pending) = self.pending(epoch, k) {
+            pending.reported = true;
+            pending.call = None;
+        }
     }
 
     /// Forget a decision.
@@ -251,8 +266,8 @@ impl Task {
     }
 
     /// Which run of the agent it is part of.
-    pub(crate) fn instance(&self) -> &str {
-        self.bond.as_ref().and_then(|bond| bond.instance.as_deref()).unwrap_or(&self.principal)
+    pub(crate) fn instance(&self) -> &Arc<str> {
+        self.bond.as_ref().and_then(|bond| bond.instance.as_ref()).unwrap_or(&self.principal)
     }
 
     /// Its parent, if it is a child.

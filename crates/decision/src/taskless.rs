@@ -103,7 +103,8 @@ impl Plane {
         .body();
         let record =
             RecordDraft { task: None, kind: "decided", at_ms: now.wall_ms, body, sealed: None, counters: Vec::new() };
-        let verdict = Verdict { effect, reasons: vec![reason], decision, digest, policies, reaction: None, approval: None };
+        let verdict =
+            Verdict { effect, reasons: vec![reason], decision, digest, policies, reaction: None, approval: None };
         let buffered = action.is_some_and(|action| action.buffered);
         Checked { record: Some(record), buffered, verdict, held: None }
     }

@@ -104,7 +104,7 @@ impl Plane {
         object(body.name("done"), done.into_iter(), |out, count| write_int(out, i64::from(count)));
         body.int("entries", i64::try_from(story.memory.len()).unwrap_or(i64::MAX));
         body.bool("full", story.memory.full());
-        body.text("instance", found.instance());
+        body.text("instance", found.instance().rsplit('\0').next().unwrap_or_default());
         body.list("labels", names(program, Some(story), live.labels.all));
         body.list("missing", missing(&found.profile, Some(story)).into_iter());
         if let Some(parent) = found.parent() {
@@ -193,7 +193,11 @@ impl Plane {
 }
 
 /// Append an object.
-pub(crate) fn object<'a, T>(out: &mut Vec<u8>, members: impl Iterator<Item = (&'a str, T)>, write: impl Fn(&mut Vec<u8>, T)) {
+pub(crate) fn object<'a, T>(
+    out: &mut Vec<u8>,
+    members: impl Iterator<Item = (&'a str, T)>,
+    write: impl Fn(&mut Vec<u8>, T),
+) {
     out.push(b'{');
     for (i, (name, value)) in members.enumerate() {
         if i > 0 {

@@ -102,7 +102,12 @@ impl PyCore {
         }
     }
 
-    fn restore(&self, py: Python<'_>, spec_json: PyBackedBytes, records: Vec<(PyBackedBytes, Option<PyBackedBytes>)>) -> PyResult<()> {
+    fn restore(
+        &self,
+        py: Python<'_>,
+        spec_json: PyBackedBytes,
+        records: Vec<(PyBackedBytes, Option<PyBackedBytes>)>,
+    ) -> PyResult<()> {
         self.process.check()?;
         let records: Vec<(&[u8], Option<&[u8]>)> =
             records.iter().map(|(body, sealed)| (body.as_ref(), sealed.as_ref().map(AsRef::as_ref))).collect();

@@ -87,5 +87,9 @@ pub(crate) fn path(text: &str) -> Option<SmolStr> {
     if drive.is_none() && matches!(normal.as_bytes(), [letter, b':', b'/', ..] if letter.is_ascii_alphabetic()) {
         return None;
     }
+    // A blank that came to an end of the path would be trimmed when it is read again.
+    if normal.starts_with(' ') || normal.ends_with(' ') {
+        return None;
+    }
     Some(SmolStr::from(if normal.is_empty() { String::from(".") } else { normal }))
 }

@@ -9,6 +9,9 @@ use crate::{Datum, Kind, Readings};
 /// The digits of a phone number: E.164 has at most fifteen.
 const DIGITS: std::ops::RangeInclusive<usize> = 7..=15;
 
+/// A number of so many characters may be whole though more digits follow behind a blank.
+const WHOLE: usize = 10;
+
 /// The whole text as one number: its digits, and the plus if it is written.
 pub(crate) fn phone(text: &str) -> Option<SmolStr> {
     let text = match text.get(..4) {
@@ -35,12 +38,19 @@ pub(crate) fn find(text: &str, each: &mut dyn FnMut(Readings)) {
         if !clean || is_date(start) {
             return None;
         }
-        numbers(start, &mut |normal, end| {
-            if end.ends_number() {
+        // Of the numbers that could end at a blank, the short ones are parts of the last.
+        let mut last: Option<SmolStr> = None;
+        let end = numbers(start, &mut |normal, end| {
+            if end.ends_number()
+                && let Some(normal) = last.replace(normal).filter(|normal| normal.len() >= WHOLE)
+            {
                 each(one(Datum::Str { kind: Kind::Phone, normal }));
             }
-        })
-        .map(Cursor::at)
+        })?;
+        if let Some(normal) = last {
+            each(one(Datum::Str { kind: Kind::Phone, normal }));
+        }
+        Some(end.at())
     });
 }
 
@@ -55,10 +65,15 @@ fn numbers<'a>(start: Cursor<'a>, each: &mut dyn FnMut(SmolStr, Cursor<'a>)) -> 
     let mut count = 0;
     let mut open = false;
     let mut last = None;
-    if next.eat("+") {
+    let plus = next.eat("+");
+    if plus {
         digits.push('+');
     }
     loop {
+        // "+44 (0) 20": the zero is dialled within the country only.
+        if plus && count > 0 && !open && next.eat("(0)") {
+            next.blanks();
+        }
         if !open && next.eat("(") {
             open = true;
         }

@@ -5,6 +5,7 @@ use smol_str::SmolStr;
 use crate::datum::one;
 use crate::host::is_public;
 use crate::scan::is_hidden;
+use crate::words::is_punctuation;
 use crate::{Datum, Kind, Readings, derived, exact, host, url};
 
 /// The longest quoted name, in bytes.
@@ -102,6 +103,17 @@ pub(crate) fn find_ids(text: &str, each: &mut dyn FnMut(Readings)) {
     });
 }
 
+/// Calls `each` with every whole token of running text as an identifier, however plain a word it is: what stands
+/// between blanks, without punctuation, brackets and quotation marks at its ends. The work is linear in the length
+/// of the text.
+pub fn find_names(text: &str, each: &mut dyn FnMut(SmolStr)) {
+    for token in text.split_whitespace().filter(|token| token.len() <= 2 * exact::LONGEST) {
+        let token = token.trim_matches(is_punctuation);
+        let owner = token.strip_suffix("'s").or_else(|| token.strip_suffix("’s"));
+        [Some(token), owner].into_iter().flatten().filter_map(exact::id).for_each(&mut *each);
+    }
+}
+
 /// A digit, or a sign between letters.
 fn is_id(token: &str) -> bool {
     let inner = token.trim_matches(['-', '_', '.', '/']);
@@ -155,9 +167,15 @@ fn pieces<'a>(text: &'a str, each: &mut dyn FnMut(&'a str)) {
             }
             return;
         }
-        let divides = |c: char| matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | ',' | ';' | '=' | '*');
+        let divides = |c: char| matches!(c, '(' | ')' | '[' | ']' | '{' | '}' | ',' | ';' | '*');
+        // "url=example.com"
+        let value = |piece: &'a str| match piece.split_once('=') {
+            Some((name, value)) if name.bytes().all(|byte| byte.is_ascii_alphanumeric()) => value,
+            _ => piece,
+        };
         token
             .split(divides)
+            .map(value)
             .map(bare)
             .filter(|piece| piece.contains('.') || *piece == "localhost")
             .for_each(&mut *each);

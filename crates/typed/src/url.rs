@@ -27,9 +27,7 @@ pub(crate) fn url(text: &str) -> Option<SmolStr> {
     };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
-    if authority.contains('@') {
-        return None;
-    }
+    // An `@` is no character of a host or port.
     let (name, port) = split_port(authority)?;
     let name = host(name)?;
     if scheme.is_none() && !is_public(&name) {

@@ -119,13 +119,12 @@ fn look_through(kind: Kind, seed: &str, size: usize) -> Duration {
 #[test]
 fn a_megabyte_is_looked_through() {
     for kind in Kind::ALL {
-        for seed in ["a@1.2-", "May 1 to \"x' "] {
-            assert!(look_through(kind, seed, 1 << 20) < Duration::from_secs(60), "{kind:?} of {seed:?}");
-        }
+        let taken = look_through(kind, "May 1 to \"x' a@1.2-", 1 << 20);
+        assert!(taken < Duration::from_secs(60), "{kind:?}");
     }
 }
 
-/// Whatever is repeated, the work does not grow with the square of the length: that would take minutes here.
+/// Whatever is repeated, the work does not grow with the square of the length.
 #[test]
 fn no_text_is_slow() {
     let seeds = [
@@ -181,7 +180,7 @@ fn no_text_is_slow() {
     ];
     for seed in seeds {
         for kind in Kind::ALL {
-            assert!(look_through(kind, seed, 1 << 16) < Duration::from_secs(10), "{kind:?} of {seed:?}");
+            assert!(look_through(kind, seed, 1 << 15) < Duration::from_secs(3), "{kind:?} of {seed:?}");
         }
     }
 }

@@ -160,7 +160,8 @@ pub(crate) struct Free {
 pub(crate) struct Aggregate {
     pub(crate) arg: String,
     pub(crate) op: String,
-    pub(crate) aggregate: String,
+    #[serde(rename = "aggregate")]
+    pub(crate) fold: String,
     pub(crate) source: usize,
     #[serde(rename = "as")]
     pub(crate) kind: String,

@@ -2,6 +2,8 @@
 
 use flyball_typed::Kind;
 
+use super::Path;
+
 /// What was breached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BreachKind {
@@ -46,4 +48,11 @@ pub(crate) struct Breach {
     pub(crate) wanted: Vec<Box<str>>,
     /// Where the value really was.
     pub(crate) seen: Vec<Seen>,
+}
+
+impl Breach {
+    /// A breach of that argument.
+    pub(super) fn of(kind: BreachKind, path: &Path) -> Self {
+        Self { kind, arg: Box::from(path.as_str()), as_: None, wanted: Vec::new(), seen: Vec::new() }
+    }
 }

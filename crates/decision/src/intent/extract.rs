@@ -1,16 +1,16 @@
 //! From a result to what is kept of it.
 
-use flyball_typed::{Date, Kind, words};
+use flyball_typed::{Date, Datum, Kind, words};
 
 use super::asked::hashed;
-use super::fact::{Code, Fact};
+use super::fact::{Code, Fact, UNCLEAR};
 use super::given::{day, settled};
 use super::kinds::{KindSet, readings, values};
 use super::place::{Role, Take};
 use super::program::Act;
 use super::rows::{Extremes, holds};
 use super::store::{MAX_BYTES, Store};
-use super::walk::{Found, Use, Walk, uses};
+use super::walk::{Found, Walk, uses};
 use super::{Given, Kept, LabelSet, Leaf, Memory, MemoryKey, Program};
 use crate::json::Json;
 
@@ -50,15 +50,14 @@ pub(crate) fn extract(report: &Report<'_>, action: &str, number: u32, result: &J
     let remembered = own.or(report.memory.and_then(Memory::today));
     let today = report.given.today(report.program, remembered, report.wall_ms);
     let mut text = Vec::with_capacity(1024);
-    if uses.contains(&Use::Needed) {
-        result.write(&mut text);
-        text.extend_from_slice(format!("{today:?}").as_bytes());
-    }
+    result.write(&mut text);
+    text.extend_from_slice(format!("{today:?}").as_bytes());
     let mut kept = Kept::new(report.program, place, number, report.key.result(&text));
     kept.labels = walk.labels;
     kept.full = walk.full;
     kept.today = own;
     let mut taker = Taker { report, act, today, store: Store::default(), explained: 0 };
+    let once = |place: u16| report.program.place(place).is_none_or(|place| !place.adds);
     let extremes = Extremes::of(act, &walk.found, report.key);
     let mut rest = walk.found.as_slice();
     while let Some(first) = rest.first() {
@@ -69,14 +68,14 @@ pub(crate) fn extract(report: &Report<'_>, action: &str, number: u32, result: &J
         // Values come in thousands of one kind or another: they are put in order now and then, so
         // that what repeats itself does not count against what can be kept.
         if taker.store.weight() > MAX_BYTES {
-            taker.store.settle();
+            taker.store.settle(&once);
             if taker.store.weight() > MAX_BYTES {
                 kept.full = true;
                 break;
             }
         }
     }
-    taker.store.settle();
+    taker.store.settle(&once);
     if taker.store.weight() > MAX_BYTES {
         kept.full = true;
         taker.store = Store::default();
@@ -145,15 +144,24 @@ impl Taker<'_> {
         let explains = take.role == Role::Explain;
         let mut leaf = found.leaf;
         if let (true, Leaf::Text(text)) = (explains, leaf) {
-            leaf = Leaf::Text(text.get(..text.floor_char_boundary(EXPLAINED_TEXT)).unwrap_or(""));
+            leaf = Leaf::Text(beginning(text));
         }
+        let adds = self.report.program.place(take.place).is_some_and(|place| place.adds);
         let (today, store, explained) = (self.today, &mut self.store, &mut self.explained);
         values(declared, sought, leaf, &mut |readings| {
             if explains && *explained >= EXPLAINED {
                 return;
             }
-            for fact in readings.iter().filter_map(|datum| settled(datum, key, today)) {
+            // Among ids that are found in texts, those with a digit are worth a place.
+            let worth = |datum: &&Datum| match datum {
+                Datum::Str { kind: Kind::Id, normal } => !explains || normal.contains(|c: char| c.is_numeric()),
+                _ => true,
+            };
+            for fact in readings.iter().filter(worth).filter_map(|datum| settled(datum, key, today)) {
                 store.add(fact, take.place, found.row);
+                if adds && readings.len() > 1 {
+                    store.add(Fact { extra: UNCLEAR, ..fact }, take.place, found.row);
+                }
                 *explained += usize::from(explains);
             }
         });
@@ -193,4 +201,10 @@ pub(super) fn whole(declared: Option<Kind>, leaf: Leaf<'_>, key: &MemoryKey, tod
 /// Whether a word is like an identifier: it has a digit and is not short.
 pub(super) fn is_token(word: &str) -> bool {
     word.chars().any(char::is_numeric) && word.chars().nth(TOKEN - 1).is_some()
+}
+
+/// The beginning of a text, as far as it is searched only to explain.
+fn beginning(text: &str) -> &str {
+    let end = (0..=EXPLAINED_TEXT.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    end.and_then(|end| text.get(..end)).unwrap_or("")
 }

@@ -51,6 +51,9 @@ impl Code {
     }
 }
 
+/// Stands in place of a currency for a value that has several sizes: it can be added to nothing.
+pub(crate) const UNCLEAR: u16 = 0x7ffe;
+
 /// One value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fact {

@@ -41,11 +41,6 @@ impl Ask<'_> {
         self.given.today(self.program, self.memory.and_then(Memory::today), self.wall_ms)
     }
 
-    /// A breach of that argument.
-    pub(super) fn breach(&self, kind: BreachKind, path: &Path) -> Breach {
-        Breach { kind, arg: Box::from(path.as_str()), as_: None, wanted: Vec::new(), seen: Vec::new() }
-    }
-
     /// Whether results were not all kept.
     pub(super) fn full(&self) -> bool {
         self.memory.is_some_and(Memory::full)
@@ -65,7 +60,7 @@ pub(crate) fn judge<'a>(ask: &Ask<'a>) -> Result<Origins<'a>, Breach> {
     }
     for free in &demands.free {
         if free.path.length(ask.args) > free.max {
-            return Err(ask.breach(BreachKind::TooLong, &free.path));
+            return Err(Breach::of(BreachKind::TooLong, &free.path));
         }
     }
     let mut known: Vec<(&Path, LabelSet)> = Vec::with_capacity(demands.origins.len());
@@ -112,11 +107,11 @@ fn origin_of(
     });
     let Some(leaf) = failed else {
         if count == 0 && origin.required {
-            return Err(ask.breach(BreachKind::Missing, &origin.path));
+            return Err(Breach::of(BreachKind::Missing, &origin.path));
         }
         return Ok(labels);
     };
-    let mut breach = ask.breach(BreachKind::Origin, &origin.path);
+    let mut breach = Breach::of(BreachKind::Origin, &origin.path);
     breach.as_ = Some(origin.kind);
     breach.wanted = wanted(ask.program, &origin.sources);
     breach.kind = if count > MAX_LEAVES || work.spent() {
@@ -154,7 +149,7 @@ fn leaf_labels(seeker: &mut Seeker<'_>, kind: Kind, leaf: Leaf<'_>, work: &mut W
     })
 }
 
-/// Hold a number against all values of a source together.
+/// Hold a number against all values of a source together: those of the action's latest result.
 fn added_up(ask: &Ask<'_>, aggregate: &Aggregate, today: Option<Date>, work: &mut Work) -> Result<(), Breach> {
     let mut leaves = Vec::new();
     aggregate.path.leaves(ask.args, &mut |leaf| {
@@ -162,9 +157,9 @@ fn added_up(ask: &Ask<'_>, aggregate: &Aggregate, today: Option<Date>, work: &mu
         leaves.len() <= MAX_LEAVES
     });
     if leaves.is_empty() {
-        return Ok(());
+        return Err(Breach::of(BreachKind::Missing, &aggregate.path));
     }
-    let mut breach = ask.breach(BreachKind::Bounds, &aggregate.path);
+    let mut breach = Breach::of(BreachKind::Bounds, &aggregate.path);
     breach.as_ = Some(aggregate.kind);
     breach.wanted = wanted(ask.program, &[aggregate.source]);
     if ask.full() {
@@ -196,11 +191,15 @@ fn total(ask: &Ask<'_>, aggregate: &Aggregate, today: Option<Date>, work: &mut W
     let rows = super::seek::Rows::new(ask, joins, today);
     let entries = memory.store.of(Code::of(aggregate.kind));
     work.spend(entries.len())?;
-    let here = entries.iter().filter(|entry| entry.place() == *place && rows.hold(memory, entry.row()));
+    // What is read twice, and was another in between, is not there twice.
+    let latest = memory.latest(ask.program.place(*place)?.action);
+    let here = entries.iter().filter(|entry| entry.place() == *place && latest.contains(&entry.row()));
+    let here = here.filter(|entry| rows.hold(memory, entry.row()));
     here.map(|entry| entry.fact()).try_fold(None, |total: Option<(u16, i128)>, fact| {
         let size = i128::from(fact.as_size());
         match total {
             None => Some(Some((fact.extra, size))),
+            // Two currencies, or a value that has several sizes beside its unclear one.
             Some((unit, _)) if unit != fact.extra => None,
             Some((unit, total)) => Some(Some((
                 unit,
@@ -222,8 +221,13 @@ fn decided(ask: &Ask<'_>, never: &Never) -> Result<(), Breach> {
     if there == 0 || origins().any(|path| path.leads_to(&never.path)) {
         return Ok(());
     }
-    let mut below: Vec<&Path> = origins().filter(|path| never.path.leads_to(path)).collect();
-    below.dedup_by(|one, other| one.leads_to(other));
+    let mut below: Vec<&Path> = Vec::new();
+    for path in origins().filter(|path| never.path.leads_to(path)) {
+        if !below.iter().any(|other| other.leads_to(path)) {
+            below.retain(|other| !path.leads_to(other));
+            below.push(path);
+        }
+    }
     if below.iter().map(|path| path.count(ask.args)).sum::<usize>() == there {
         return Ok(());
     }
@@ -233,5 +237,5 @@ fn decided(ask: &Ask<'_>, never: &Never) -> Result<(), Breach> {
     if ask.rule.bounds.iter().any(constant) {
         return Ok(());
     }
-    Err(ask.breach(BreachKind::Flow, &never.path))
+    Err(Breach::of(BreachKind::Flow, &never.path))
 }

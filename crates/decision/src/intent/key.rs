@@ -46,16 +46,15 @@ impl MemoryKey {
 
     /// 32 bits that stand for one folded word in a text; never 0, which ends a text.
     pub(crate) fn word(&self, word: &str) -> u32 {
-        match self.token(word) as u32 {
-            0 => 1,
-            hash => hash,
-        }
+        u32::try_from(self.token(word) & 0xffff_ffff).unwrap_or(1).max(1)
     }
 
     /// 64 bits that stand for a whole sequence of words.
     pub(crate) fn sequence(&self, words: &[u32]) -> u64 {
         let mut bytes = Vec::with_capacity(words.len() * 4);
-        words.iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
+        for word in words {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
         siphash((self.words.1, self.words.0), &bytes)
     }
 

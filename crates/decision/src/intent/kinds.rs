@@ -99,10 +99,13 @@ pub(crate) fn values(declared: Option<Kind>, sought: KindSet, leaf: Leaf<'_>, ea
     for kind in sought.kinds().filter(|kind| *kind != Kind::Text) {
         match declared {
             None | Some(Kind::Text) => {
-                give(readings(kind, leaf));
-                if matches!(leaf, Leaf::Text(_)) {
+                let whole = readings(kind, leaf);
+                // A text that is one value has no other in it; nearly any text is an id or a path.
+                let loose = matches!(kind, Kind::Id | Kind::Url | Kind::Host | Kind::Path);
+                if (whole.is_empty() || loose) && matches!(leaf, Leaf::Text(_)) {
                     find(kind, text, &mut give);
                 }
+                give(whole);
             }
             Some(Kind::DateTime) if matches!(kind, Kind::Date | Kind::Time) => {
                 give(readings(Kind::DateTime, leaf).iter().filter_map(|datum| part(kind, datum)).collect());

@@ -32,6 +32,8 @@ pub(super) struct Place {
     pub(super) labels: LabelSet,
     /// Whether one value is kept once, however often it comes.
     pub(super) once: bool,
+    /// Whether its values are added up: each counts, also where two are the same.
+    pub(super) adds: bool,
 }
 
 /// What is taken from one field of an action's results.
@@ -101,7 +103,8 @@ impl Places {
             match test(row)? {
                 Chosen::Arg(path) => {
                     let labels = tested.labels;
-                    let place = Place { role: Role::Join(at, nth), action, field: number, labels, once: false };
+                    let place =
+                        Place { role: Role::Join(at, nth), action, field: number, labels, once: false, adds: false };
                     let place = self.put(place)?;
                     pairs.push((number, place));
                     let path = Path::parse(path).ok_or_else(|| format!("`{path}` is no path into an argument"))?;
@@ -120,7 +123,7 @@ impl Places {
         }
         let labels = declared.labels;
         let once = pairs.is_empty() && !adds;
-        let place = self.put(Place { role: Role::Source(at), action, field, labels, once })?;
+        let place = self.put(Place { role: Role::Source(at), action, field, labels, once, adds })?;
         let take = Take { field, place, role: Role::Source(at), sought, tests: tests.into(), joins: pairs.into() };
         Ok((take, place, joins.into()))
     }
@@ -137,7 +140,7 @@ impl Places {
     ) -> Result<(), String> {
         let fields = || (0_u16..).zip(&form.fields);
         let mut take = |field: u16, labels: LabelSet, role: Role, sought: KindSet| {
-            let place = self.put(Place { role, action, field, labels, once: true })?;
+            let place = self.put(Place { role, action, field, labels, once: true, adds: false })?;
             takes.push(Take { field, place, role, sought, tests: Box::default(), joins: Box::default() });
             Ok::<_, String>(())
         };

@@ -257,6 +257,12 @@ impl Program {
         self.act(action).is_some_and(|(_, act)| !act.takes.is_empty() || act.today.is_some())
     }
 
+    /// Whether a text is a value of the type that an input has, by the input's place.
+    pub(crate) fn admits(&self, input: usize, text: &str) -> bool {
+        let kind = self.inputs.get(input).and_then(|input| input.kind);
+        kind.is_none_or(|kind| !flyball_typed::read(kind, text).is_empty())
+    }
+
     /// An action of the profile, and its number.
     pub(super) fn act(&self, action: &str) -> Option<(u16, &Act)> {
         let number = *self.numbers.get(action)?;
@@ -297,7 +303,7 @@ impl Program {
 
 impl InputSpec {
     fn new(name: &str, kind: &str) -> Self {
-        let kind = Kind::parse(kind).filter(|kind| *kind != Kind::Text);
+        let kind = Kind::parse(kind).filter(|kind| !matches!(kind, Kind::Text | Kind::Bool));
         Self { name: Box::from(name), kind, sought: KindSet::default() }
     }
 }

@@ -55,7 +55,7 @@ fn size(act: &Act, found: &Found<'_>, key: &MemoryKey) -> Option<Size> {
             Some((fact.extra, fact.as_size()))
         }
         [Datum::Date(date)] => date.days().map(|days| (0, i64::from(days))),
-        [Datum::Time(time)] => Some((0, i64::from(time.0))),
+        [Datum::Time(clock)] => Some((0, i64::from(clock.0))),
         [Datum::DateTime { date, time, offset }] => {
             let wall = i64::from(date.days()?) * 86_400 + i64::from(time.0);
             Some((u16::from(offset.is_some()), wall - i64::from(offset.unwrap_or(0)) * 60))
@@ -79,7 +79,7 @@ pub(super) fn holds(
         some = true;
         match &test.what {
             What::In(input) => report.given.mentions(*input, kind, found.leaf, report.key, today),
-            What::Is(text) => is(kind, found.leaf, text),
+            What::Is(constant) => is(kind, found.leaf, constant),
             What::Max => extremes.get(test.field).is_some_and(|(_, high)| size(act, found, report.key) == Some(high)),
             What::Min => extremes.get(test.field).is_some_and(|(low, _)| size(act, found, report.key) == Some(low)),
         }

@@ -31,7 +31,7 @@ impl Entry {
     /// Read one back; `None` where it holds no fact.
     pub(crate) fn from_parts(payload: u64, tag: u64) -> Option<Self> {
         let code = u8::try_from(tag >> 59).ok().and_then(Code::from_number);
-        (code.is_some() && tag & 0xff == 0).then_some(Self { payload, tag })
+        (code.is_some() && tag.trailing_zeros() >= 8).then_some(Self { payload, tag })
     }
 
     /// Both halves.
@@ -50,13 +50,13 @@ impl Entry {
     }
 
     /// The place of the program.
-    pub(crate) const fn place(self) -> u16 {
-        (self.tag >> 43) as u16
+    pub(crate) fn place(self) -> u16 {
+        u16::try_from(self.tag >> 43 & 0xffff).unwrap_or(u16::MAX)
     }
 
     /// The row.
-    pub(crate) const fn row(self) -> u32 {
-        (self.tag >> 23) as u32 & (MAX_ROWS - 1)
+    pub(crate) fn row(self) -> u32 {
+        u32::try_from(self.tag >> 23 & u64::from(MAX_ROWS - 1)).unwrap_or(u32::MAX)
     }
 
     /// The same in another row.
@@ -109,10 +109,10 @@ impl Store {
         self.words.push(0);
     }
 
-    /// Put everything in order, once each.
-    pub(crate) fn settle(&mut self) {
+    /// Put everything in order: once each, where a place says so.
+    pub(crate) fn settle(&mut self, once: &dyn Fn(u16) -> bool) {
         self.entries.sort_unstable_by_key(|entry| entry.order());
-        self.entries.dedup();
+        self.entries.dedup_by(|one, other| one == other && once(one.place()));
         self.entries.shrink_to_fit();
         self.words.shrink_to_fit();
     }
@@ -141,7 +141,7 @@ impl Store {
 
     /// Whether it is as [`Store::settle`] leaves it, and every text's words are there.
     pub(crate) fn sound(&self) -> bool {
-        let ordered = self.entries.windows(2).all(|pair| matches!(pair, [a, b] if a.order() < b.order()));
+        let ordered = self.entries.windows(2).all(|pair| matches!(pair, [a, b] if a.order() <= b.order()));
         let ended = self.words.last().is_none_or(|word| *word == 0);
         let begins = |entry: &Entry| {
             let start = usize::try_from(entry.start()).unwrap_or(usize::MAX);
@@ -238,7 +238,7 @@ mod tests {
                 store.add(Fact { code, payload: *payload, extra: *extra }, *place, *row);
             }
             store.add(Fact::new(Code::from_number(6).unwrap(), ask.0), ask.1, ask.2);
-            store.settle();
+            store.settle(&|_| true);
             let (payload, place, row) = ask;
             let fact = Fact { code, payload, extra: 2 };
             let there = put.iter().any(|(p, q, r, _)| (*p, *q, *r) == (payload, place, row));

@@ -95,6 +95,12 @@ impl Temporal {
         if let Some((_, labels)) = self.moments.iter().find(|(other, _)| same(moment, *other)) {
             return Some(*labels);
         }
+        // An offset is part of the value: the same day and hour with another one is another moment.
+        let elsewhere =
+            |from: &Moment| from.offset.is_some() && from.time == moment.time && moment.date.matches(&from.date);
+        if moment.offset.is_some() && self.moments.iter().any(|(from, _)| elsewhere(from)) {
+            return None;
+        }
         let (_, day) = self.dates.iter().find(|(other, _)| moment.date.matches(other))?;
         // The whole day: nobody needs to have said the hour.
         if matches!(moment.time.0, 0 | 86_340..) {

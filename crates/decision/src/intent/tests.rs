@@ -1,9 +1,12 @@
 //! Whole stories: inputs, results, calls.
 
+#![allow(clippy::needless_pass_by_value, reason = "a story reads better with its values in place")]
+
 mod dates;
 mod fuzz;
 mod labels;
 mod limits;
+mod measure;
 mod rows;
 mod sources;
 
@@ -75,7 +78,11 @@ pub(super) fn read(extra: &Value) -> Result<Profile, String> {
             .to_vec();
     let returns =
         |action: &str| templates.iter().find(|(name, _)| name == action).map(|(_, template)| template.as_ref());
-    let kinds = |_: &str, arg: &str| (arg != "unheard").then_some(ValueKind::Any);
+    let kinds = |_: &str, arg: &str| match arg {
+        "unheard" => None,
+        "name" => Some(ValueKind::Text),
+        _ => Some(ValueKind::Any),
+    };
     Profile::read(&document, &kinds, &returns)
 }
 

@@ -80,7 +80,9 @@ impl<'a, 'f> Walk<'a, 'f> {
             }
             (Node::Leaf(field), Json::Object(members)) => {
                 if self.form.fields.get(usize::from(*field)).is_some_and(|field| field.kind.is_none()) {
-                    members.iter().for_each(|(_, inner)| self.node(node, inner, row));
+                    for (_, inner) in members {
+                        self.node(node, inner, row);
+                    }
                 } else {
                     self.undeclared();
                 }

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Profile, Rule};
+use super::{PlanMode, Profile, Rule};
 use crate::document;
+use crate::needs::Needs;
 
 /// Actions whose having been allowed some rule, or the end, asks for.
 pub(super) fn watched(from: &document::Profile) -> Box<[Arc<str>]> {
@@ -38,6 +39,12 @@ impl Profile {
     /// Whether it demands anything of arguments beyond bounds: a task then needs what it is held against.
     pub(crate) fn minded(&self) -> bool {
         self.program.keyed() || self.any(|rule| !rule.conduct.distinct.is_empty())
+    }
+
+    /// Whether it goes by what a task has touched.
+    pub(crate) fn labels_matter(&self) -> bool {
+        let looks = |rule: &Rule| !rule.conduct.unless.is_empty() || rule.cell.needs.has(Needs::LABELS);
+        !self.never.is_empty() || self.plan == PlanMode::Required || self.any(looks)
     }
 
     /// Whether results matter to it.
