@@ -5,6 +5,7 @@ use smol_str::SmolStr;
 use crate::datum::one;
 use crate::host::is_public;
 use crate::scan::is_hidden;
+use crate::words::is_punctuation;
 use crate::{Datum, Kind, Readings, derived, exact, host, url};
 
 /// The longest quoted name, in bytes.
@@ -100,6 +101,17 @@ pub(crate) fn find_ids(text: &str, each: &mut dyn FnMut(Readings)) {
             }
         }
     });
+}
+
+/// Calls `each` with every whole token of running text as an identifier, however plain a word it is: what stands
+/// between blanks, without punctuation, brackets and quotation marks at its ends. The work is linear in the length
+/// of the text.
+pub fn find_names(text: &str, each: &mut dyn FnMut(SmolStr)) {
+    for token in text.split_whitespace().filter(|token| token.len() <= 2 * exact::LONGEST) {
+        let token = token.trim_matches(is_punctuation);
+        let owner = token.strip_suffix("'s").or_else(|| token.strip_suffix("’s"));
+        [Some(token), owner].into_iter().flatten().filter_map(exact::id).for_each(&mut *each);
+    }
 }
 
 /// A digit, or a sign between letters.

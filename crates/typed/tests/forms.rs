@@ -73,5 +73,6 @@ fn words_are_folded() {
     assert_eq!(folded("$5 is not 5 or -5, 50%"), "$5|is|not|5|or|-5|50%");
     assert_eq!(folded("Don't e-mail a_b/c."), "don't|e-mail|a_b/c");
     assert_eq!(folded("ÇA\u{a0}VA cafe\u{301}"), "ça|va|café");
+    assert_eq!(folded("Post to #General, (@ann) or #-5; C# # @"), "post|to|general|ann|or|-5|c#");
     assert_eq!(folded(" ... "), "");
 }

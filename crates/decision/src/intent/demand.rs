@@ -158,7 +158,8 @@ impl Demands {
 
     /// Paths of the arguments that must be there.
     pub(crate) fn required(&self) -> impl Iterator<Item = &Path> {
-        self.origins.iter().filter(|origin| origin.required).map(|origin| &origin.path)
+        let origins = self.origins.iter().filter(|origin| origin.required).map(|origin| &origin.path);
+        origins.chain(self.aggregates.iter().map(|aggregate| &aggregate.path))
     }
 
     /// Whether the request must ask for it.

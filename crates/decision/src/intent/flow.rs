@@ -17,20 +17,34 @@ use super::{Breach, BreachKind, LabelSet, Memory, Seen};
 /// Bits of the filter in front of the set of shingles.
 const FILTER: usize = 1 << 14;
 
-/// Words in a row that are recognised.
+/// Words in a row that are recognised: three, wherever they stand; fewer, where they are a whole value.
+/// No word is 0, which fills up what is shorter.
 type Shingle = [u32; 3];
+
+/// One to three words as a shingle.
+fn shingle(words: &[u32]) -> Option<Shingle> {
+    match *words {
+        [one] => Some([one, 0, 0]),
+        [one, two] => Some([one, two, 0]),
+        [one, two, three] => Some([one, two, three]),
+        _ => None,
+    }
+}
 
 /// Whether no remembered value of a field with one of the labels stands in a free text.
 pub(super) fn carries_nothing(ask: &Ask<'_>, free: &Free, work: &mut Work) -> Result<(), Breach> {
     let Some(memory) = ask.memory else { return Ok(()) };
+    let mut texts = Vec::new();
+    free.path.strings(ask.args, &mut |text| texts.push(text));
+    if texts.is_empty() {
+        return Ok(());
+    }
     let mut breach = Breach::of(BreachKind::Flow, &free.path);
     if memory.full() {
         breach.kind = BreachKind::MemoryFull;
         return Err(breach);
     }
     let carrier = Carrier { ask, memory, without: free.without };
-    let mut texts = Vec::new();
-    free.path.strings(ask.args, &mut |text| texts.push(text));
     let (found, spent) = carrier.any(&texts, work);
     match found {
         None if !spent => Ok(()),
@@ -79,7 +93,8 @@ impl Carrier<'_> {
             if let Some(entry) = token.next() {
                 return (Some(entry), false);
             }
-            shingles.extend(hashed(text, key).windows(3).filter_map(|window| Shingle::try_from(window).ok()));
+            let hashed = hashed(text, key);
+            shingles.extend((1..=3).flat_map(|length| hashed.windows(length).filter_map(shingle)));
         }
         let mut filter = vec![0_u64; FILTER / 64];
         for shingle in &shingles {
@@ -89,7 +104,7 @@ impl Carrier<'_> {
             }
         }
         let carries = |window: &[u32]| {
-            let Ok(shingle) = Shingle::try_from(window) else { return false };
+            let Some(shingle) = shingle(window) else { return false };
             let (at, bit) = bit(&shingle);
             filter.get(at).is_some_and(|word| word & bit != 0) && shingles.contains(&shingle)
         };
@@ -101,7 +116,8 @@ impl Carrier<'_> {
             if work.spend(1 + text.len()).is_none() {
                 return (None, true);
             }
-            if text.windows(3).any(carries) {
+            let carried = if text.len() < 3 { carries(text) } else { text.windows(3).any(carries) };
+            if carried {
                 return (Some(*span), false);
             }
         }

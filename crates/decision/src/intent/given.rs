@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use flyball_typed::{Date, Datum, Kind, words};
+use flyball_typed::{Date, Datum, Kind, find_names, words};
 
 use super::asked::hashed;
 use super::fact::{Code, Fact, UNCLEAR};
@@ -18,6 +18,8 @@ use crate::value::{Value, decimal_text};
 
 /// What an input counts for nothing under: the agent's own word.
 const DECLARED: &str = "declared";
+/// Stands in place of a currency for an id that is written with a sign in front, and kept without it.
+const BARE: u16 = 1;
 
 /// What a task was given, read once when it opens. Only those inputs count that somebody vouched for.
 #[derive(Debug, Default)]
@@ -56,8 +58,34 @@ impl Given {
         values(declared, sought, leaf, &mut |readings| {
             readings.iter().for_each(|datum| self.store.add(Fact::of(datum, key), place, 0));
         });
+        if sought.has(Kind::Id) {
+            self.names(declared, leaf, place, key);
+        }
         if let Some(text) = leaf.text().filter(|_| sought.has(Kind::Text)) {
             self.store.add_words(&hashed(text, key), key, place, 0);
+        }
+    }
+
+    /// Take on ids that are plain words, and all without a sign in front.
+    fn names(&mut self, declared: Option<Kind>, leaf: Leaf<'_>, place: u16, key: &MemoryKey) {
+        let mut name = |name: &str| {
+            let mut add = |name: &str, extra: u16| {
+                let id = Datum::Str { kind: Kind::Id, normal: name.into() };
+                self.store.add(Fact { extra, ..Fact::of(&id, key) }, place, 0);
+            };
+            add(name, 0);
+            if let Some(bare) = bare(name) {
+                add(bare, BARE);
+            }
+        };
+        match (declared, leaf) {
+            (None | Some(Kind::Text), Leaf::Text(text)) => find_names(text, &mut |id| name(&id)),
+            (Some(Kind::Id), leaf) => readings(Kind::Id, leaf).iter().for_each(|datum| {
+                if let Datum::Str { normal, .. } = datum {
+                    name(normal);
+                }
+            }),
+            _ => {}
         }
     }
 
@@ -103,12 +131,21 @@ impl Given {
         spans.filter(|span| usize::from(span.place()) == input).any(|span| stands_in(needle, self.store.text(*span)))
     }
 
-    /// Whether a value that is no day, time or text stands in an input.
-    pub(super) fn holds(&self, input: usize, fact: Fact) -> bool {
-        u16::try_from(input).is_ok_and(|place| {
-            let here = self.store.at_place(fact, place);
-            fits(fact, here.iter().map(|entry| entry.fact().extra))
-        })
+    /// Whether a value that is no day, time or text stands in an input. An id stands there too where one
+    /// of both is written with a `#` or `@` in front; two different signs stay different.
+    pub(super) fn holds(&self, input: usize, datum: &Datum, key: &MemoryKey) -> bool {
+        let Ok(place) = u16::try_from(input) else { return false };
+        let fact = Fact::of(datum, key);
+        let extras = |fact: Fact| self.store.at_place(fact, place).iter().map(|entry| entry.fact().extra);
+        let plain = |bare: &str| {
+            let id = Datum::Str { kind: Kind::Id, normal: bare.into() };
+            extras(Fact::of(&id, key)).any(|extra| extra == 0)
+        };
+        let bare = match datum {
+            Datum::Str { kind: Kind::Id, normal } => bare(normal),
+            _ => None,
+        };
+        fits(fact, extras(fact)) || bare.is_some_and(plain)
     }
 
     /// Take on an input's days, times and moments.
@@ -147,7 +184,7 @@ impl Given {
                 settled(datum, key, today).is_some_and(|fact| temporal.matches(fact, &span, &[], &mut work).is_some())
             });
         }
-        readings.iter().all(|datum| self.holds(input, Fact::of(datum, key)))
+        readings.iter().all(|datum| self.holds(input, datum, key))
     }
 }
 
@@ -163,6 +200,11 @@ pub(super) fn settled(datum: &Datum, key: &MemoryKey, today: Option<Date>) -> Op
 /// without one fits any.
 pub(super) fn fits(fact: Fact, mut extras: impl Iterator<Item = u16>) -> bool {
     extras.any(|extra| extra != UNCLEAR && (fact.extra == 0 || fact.extra == extra))
+}
+
+/// An id without the sign in front of it.
+fn bare(id: &str) -> Option<&str> {
+    id.strip_prefix(['#', '@']).filter(|bare| !bare.is_empty())
 }
 
 /// The one day that a text means.

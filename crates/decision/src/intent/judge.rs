@@ -6,7 +6,7 @@ use flyball_typed::{Date, Kind};
 
 use super::demand::{Aggregate, Fold, Never, Op, Origin};
 use super::explain::{seen, wanted};
-use super::fact::{Code, Fact, UNCLEAR};
+use super::fact::{Code, Fact};
 use super::given::settled;
 use super::kinds::readings;
 use super::program::Source;
@@ -149,7 +149,7 @@ fn leaf_labels(seeker: &mut Seeker<'_>, kind: Kind, leaf: Leaf<'_>, work: &mut W
     })
 }
 
-/// Hold a number against all values of a source together.
+/// Hold a number against all values of a source together: those of the action's latest result.
 fn added_up(ask: &Ask<'_>, aggregate: &Aggregate, today: Option<Date>, work: &mut Work) -> Result<(), Breach> {
     let mut leaves = Vec::new();
     aggregate.path.leaves(ask.args, &mut |leaf| {
@@ -157,7 +157,7 @@ fn added_up(ask: &Ask<'_>, aggregate: &Aggregate, today: Option<Date>, work: &mu
         leaves.len() <= MAX_LEAVES
     });
     if leaves.is_empty() {
-        return Ok(());
+        return Err(Breach::of(BreachKind::Missing, &aggregate.path));
     }
     let mut breach = Breach::of(BreachKind::Bounds, &aggregate.path);
     breach.as_ = Some(aggregate.kind);
@@ -191,12 +191,15 @@ fn total(ask: &Ask<'_>, aggregate: &Aggregate, today: Option<Date>, work: &mut W
     let rows = super::seek::Rows::new(ask, joins, today);
     let entries = memory.store.of(Code::of(aggregate.kind));
     work.spend(entries.len())?;
-    let here = entries.iter().filter(|entry| entry.place() == *place && rows.hold(memory, entry.row()));
+    // What is read twice, and was another in between, is not there twice.
+    let latest = memory.latest(ask.program.place(*place)?.action);
+    let here = entries.iter().filter(|entry| entry.place() == *place && latest.contains(&entry.row()));
+    let here = here.filter(|entry| rows.hold(memory, entry.row()));
     here.map(|entry| entry.fact()).try_fold(None, |total: Option<(u16, i128)>, fact| {
         let size = i128::from(fact.as_size());
         match total {
-            _ if fact.extra == UNCLEAR => None,
             None => Some(Some((fact.extra, size))),
+            // Two currencies, or a value that has several sizes beside its unclear one.
             Some((unit, _)) if unit != fact.extra => None,
             Some((unit, total)) => Some(Some((
                 unit,

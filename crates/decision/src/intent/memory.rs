@@ -1,5 +1,7 @@
 //! What a task remembers of results.
 
+use std::ops::Range;
+
 use flyball_typed::Date;
 
 use super::fact::Code;
@@ -16,8 +18,8 @@ const EXPLAINED: usize = 8192;
 pub(crate) struct Memory {
     pub(super) store: Store,
     results: Vec<Remembered>,
-    /// Results so far, by action.
-    counts: Vec<(u16, u32)>,
+    /// The latest result of each action.
+    latest: Vec<Latest>,
     rows: u32,
     explained: usize,
     today: Option<Date>,
@@ -34,20 +36,28 @@ struct Remembered {
     action: u16,
 }
 
+/// The latest result of an action: its number, and the rows it has here. One that repeats an earlier
+/// result has the rows of that.
+#[derive(Debug)]
+struct Latest {
+    action: u16,
+    number: u32,
+    rows: Range<u32>,
+}
+
 impl Memory {
     /// Remember what a result left behind; `false`: it does not fit, and the memory is full.
     pub(crate) fn keep(&mut self, program: &Program, kept: &Kept) -> bool {
-        match self.counts.iter_mut().find(|(action, _)| *action == kept.action) {
-            Some((_, count)) => *count = (*count).max(kept.number),
-            None => self.counts.push((kept.action, kept.number)),
-        }
         self.today = kept.today.or(self.today);
         self.full |= kept.full;
         let again = |result: &Remembered| result.action == kept.action && result.digest == kept.digest;
-        // The very same result again says nothing new, and what is added up is not added twice.
-        if self.results.iter().any(again) {
+        // The very same result again says nothing new.
+        if let Some(at) = self.results.iter().position(again) {
+            let begin = |at: usize| self.results.get(at).map_or(self.rows, |result| result.first_row);
+            self.is_latest(kept, begin(at)..begin(at + 1));
             return !self.full;
         }
+        let before = self.rows;
         let new = self.new_entries(program, kept, self.explained < EXPLAINED);
         let added = weight(&new, kept);
         if self.store.weight() + added <= MAX_BYTES {
@@ -61,7 +71,18 @@ impl Memory {
                 self.full = true;
             }
         }
+        self.is_latest(kept, before..self.rows);
         !self.full
+    }
+
+    /// Note a result as its action's latest, unless a later one is here already.
+    fn is_latest(&mut self, kept: &Kept, rows: Range<u32>) {
+        let Kept { action, number, .. } = *kept;
+        match self.latest.iter_mut().find(|latest| latest.action == action) {
+            Some(latest) if latest.number > number => {}
+            Some(latest) => *latest = Latest { action, number, rows },
+            None => self.latest.push(Latest { action, number, rows }),
+        }
     }
 
     /// What of it is not here yet.
@@ -170,13 +191,18 @@ impl Memory {
             + self.store.entries.capacity() * 16
             + self.store.words.capacity() * 4
             + self.results.capacity() * size_of::<Remembered>()
-            + self.counts.capacity() * 8
+            + self.latest.capacity() * size_of::<Latest>()
     }
 
     /// Results of an action so far.
     pub(crate) fn results(&self, program: &Program, action: &str) -> u32 {
         let number = program.act(action).map(|(number, _)| number);
-        self.counts.iter().find(|(action, _)| Some(*action) == number).map_or(0, |(_, count)| *count)
+        self.latest.iter().find(|latest| Some(latest.action) == number).map_or(0, |latest| latest.number)
+    }
+
+    /// The rows of an action's latest result.
+    pub(super) fn latest(&self, action: u16) -> Range<u32> {
+        self.latest.iter().find(|latest| latest.action == action).map_or(0..0, |latest| latest.rows.clone())
     }
 
     /// Which day the last result said it is.

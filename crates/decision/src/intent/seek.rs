@@ -97,7 +97,7 @@ impl<'a> Seeker<'a> {
         let (ask, origin) = (self.ask, self.origin);
         origin.sources.iter().find_map(|at| match ask.program.source(*at)? {
             Source::Input(input) => self.counts(LabelSet::USER).filter(|_| match sought {
-                Sought::Fact(_, fact) => ask.given.holds(*input, *fact),
+                Sought::Fact(datum, _) => ask.given.holds(*input, datum, ask.key),
                 Sought::Words(words) => ask.given.holds_words(*input, words),
             }),
             Source::Const(text) => self.same(Leaf::Text(text), sought).then(LabelSet::default),

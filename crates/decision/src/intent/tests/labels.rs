@@ -64,8 +64,10 @@ fn free_text_has_a_length() {
 #[test]
 fn free_text_carries_nothing_of_a_label() {
     let world = |max: usize| {
-        let rule = json!({"free": [{"arg": "to", "max": max, "without": ["pii"]}]});
-        let mut world = World::new(&json!({"rules": rules(&rule)}), "");
+        // Values of other fields are remembered too, to explain.
+        let origins = json!([{"arg": "a", "as": "email", "sources": [0]}, {"arg": "b", "as": "text", "sources": [0]}]);
+        let rule = json!({"free": [{"arg": "to", "max": max, "without": ["pii"]}], "origins": origins});
+        let mut world = World::new(&json!({"sources": [{"input": "request"}], "rules": rules(&rule)}), "");
         world.report(
             "search_emails",
             &json!([{"subject": "public words stand here", "sender": "s@x.example",
@@ -89,6 +91,33 @@ fn free_text_carries_nothing_of_a_label() {
         assert!(world.to(good), "{good}");
     }
     assert!(!world.to(json!({"deep": [{"ann@b.example": 1}]})), "names carry too");
+}
+
+#[test]
+fn free_text_carries_no_short_value_of_a_label() {
+    let rule = json!({"free": [{"arg": "to", "max": 99, "without": ["pii"]}]});
+    let told = |secret: &str| {
+        let rules = json!([{"id": "r", "action": "act", "free": rule["free"]}, {"id": "s", "action": "search_emails"}]);
+        let mut world = World::new(&json!({ "rules": rules }), "");
+        world.report("search_emails", &json!([{"subject": "lamp", "body": secret}]));
+        world
+    };
+    let one = told("Swordfish");
+    for bad in ["swordfish", "the password is SWORDFISH.", "(swordfish)", "it is #swordfish"] {
+        assert_eq!(one.breach(&json!({ "to": bad })).kind, BreachKind::Flow, "{bad}");
+    }
+    assert!(!one.to(json!(["hello", {"deep": "swordfish"}])));
+    assert!(one.to("sword fish") && one.to("swordfishes") && one.to("a lamp"));
+    let two = told("open sesame");
+    assert!(!two.to("say open: sesame!") && !two.to("Open sesame"));
+    assert!(two.to("open") && two.to("sesame open") && two.to("open the sesame"));
+    // A word or two of a longer text are no value of it.
+    let three = told("open sesame now");
+    assert!(three.to("say open sesame") && three.to("now") && !three.to("open sesame now"));
+    for nothing in ["", " ", "...", "- \u{201c}\u{201d}"] {
+        let world = told(nothing);
+        assert!(world.to("anything at all ...") && world.to("-"), "{nothing:?}");
+    }
 }
 
 #[test]

@@ -68,6 +68,7 @@ fn what_only_explains_goes_first() {
     let mut told = 0;
     while world.report("search_emails", &senders(told, told + 9000)) {
         told += 9000;
+        assert!(told < MAX_ENTRIES, "it is full before");
     }
     let breach = world.breach(&json!({"to": "eve@x.example"}));
     assert_eq!((breach.kind, breach.seen.len()), (BreachKind::MemoryFull, 0));
@@ -139,4 +140,30 @@ fn a_plan_names_values_by_their_meaning() {
     assert!(!fits(&plan, &json!({"to": ["a@b.example"], "n": 6})));
     assert!(!fits(&plan, &json!({"n": 5})));
     assert!(fits(&json!({}), &json!({"n": 5})));
+}
+
+#[test]
+fn what_hangs_on_everything_is_not_said_from_a_part() {
+    let rules = json!([{"id": "r", "action": "act",
+        "aggregates": [{"arg": "n", "op": "max", "aggregate": "sum", "source": 0, "as": "money"}],
+        "free": [{"arg": "to", "max": 90, "without": ["pii"]}]}, {"id": "s", "action": "search_emails"}]);
+    let mut world = World::new(&json!({"sources": [result("bills", "amount", json!([]))], "rules": rules}), "");
+    world.report("bills", &json!([{"amount": "€ 10"}]));
+    assert!(world.judge(&json!({"n": 5, "to": "hello"})).is_ok());
+    let lost = Kept::lost(&world.profile.program, "search_emails", 1);
+    assert!(!world.memory.keep(&world.profile.program, &lost));
+    assert_eq!(world.breach(&json!({"n": 5})).kind, BreachKind::MemoryFull);
+    assert_eq!(world.breach(&json!({"to": "hello", "n": 5})).kind, BreachKind::MemoryFull);
+    assert_eq!(world.breach(&json!({"to": "hello"})).kind, BreachKind::Missing);
+}
+
+#[test]
+fn what_was_sealed_in_another_order_is_refused() {
+    let world = mail();
+    let mut kept = world.extract("search_emails", r#"[{"sender": "a@b.example"}, {"sender": "c@b.example"}]"#);
+    kept.store.entries.reverse();
+    assert!(Kept::from_bytes(&world.profile.program, &kept.to_bytes()).is_err());
+    kept.store.entries.reverse();
+    kept.store.words = vec![7];
+    assert!(Kept::from_bytes(&world.profile.program, &kept.to_bytes()).is_err());
 }

@@ -67,8 +67,8 @@ fn a_row_is_chosen_by_a_constant_and_by_an_extreme() {
     assert!(first.to("DE89370400440532013000") && !first.to("GB82WEST12345698765432"));
     // What cannot be compared has no extreme.
     let mut mixed = World::origin(json!({"as": "iban"}), source(json!([{"field": "amount", "extreme": "min"}])), "");
-    mixed.report("bills", &json!([{"amount": "$ 1", "iban": "DE89370400440532013000"}, {"amount": "€ 2"}]));
-    assert!(!mixed.to("DE89370400440532013000"));
+    mixed.report("bills", &json!([{"amount": "$ 1", "iban": "DE89370400440532013000"}, {"amount": "€ 2", "iban": "GB82WEST12345698765432"}]));
+    assert!(!mixed.to("DE89370400440532013000") && !mixed.to("GB82WEST12345698765432"));
 }
 
 #[test]
@@ -142,6 +142,65 @@ fn every_summand_counts() {
         "aggregates": [{"arg": "n", "op": "eq", "aggregate": "sum", "source": 0, "as": "number"}]}]);
     let profile = json!({"sources": [result("page", "", json!([]))], "rules": rules});
     let mut world = World::new(&profile, "");
-    world.report("page", &json!({"a": [5, 5, "5"], "b": "5"}));
+    world.report("page", &json!([[5, 5, "5"], "5"]));
     assert!(world.judge(&json!({"n": 20})).is_ok(), "{:?}", world.breach(&json!({"n": 20})));
+}
+
+#[test]
+fn only_the_latest_result_is_added_up() {
+    let rules = json!([{"id": "r", "action": "act",
+        "aggregates": [{"arg": "n", "op": "eq", "aggregate": "sum", "source": 0, "as": "money"}]}]);
+    let world = || {
+        let mut world = World::new(&json!({"sources": [result("bills", "amount", json!([]))], "rules": rules}), "");
+        world.report("bills", &bills());
+        world
+    };
+    let is = |world: &World, total: f64| world.judge(&json!({ "n": total })).is_ok();
+    // The same rows in another order, and with something beside them changed, are no more than they were.
+    let mut again = world();
+    let mut turned = bills();
+    turned.as_array_mut().unwrap().reverse();
+    again.report("bills", &turned);
+    assert!(is(&again, 200.5) && !is(&again, 401.0));
+    turned[0]["due"] = json!("2024-07-02");
+    again.report("bills", &turned);
+    assert!(is(&again, 200.5) && !is(&again, 401.0));
+    // A smaller result counts as it is, and so does an earlier one that comes back.
+    let mut less = world();
+    less.report("bills", &json!([{"name": "Power", "amount": "€ 7"}]));
+    assert!(is(&less, 7.0) && !is(&less, 200.5) && !is(&less, 207.5));
+    less.report("bills", &bills());
+    assert!(is(&less, 200.5) && !is(&less, 7.0));
+    // A result without amounts leaves nothing to compare with, and another action's changes nothing.
+    less.report("search_emails", &json!([{"sender": "a@b.example"}]));
+    assert!(is(&less, 200.5));
+    less.report("bills", &json!([]));
+    assert!(!is(&less, 200.5) && !is(&less, 0.0));
+    // Results that come in another order than they were given are told apart by their numbers.
+    let mut late = world();
+    let numbered = |number: u32, result: &str| {
+        let mut kept = late.extract("bills", result);
+        kept.number = number;
+        kept
+    };
+    let (second, third) = (numbered(2, r#"[{"amount": "€ 2"}]"#), numbered(3, r#"[{"amount": "€ 3"}]"#));
+    late.memory.keep(&late.profile.program, &third);
+    late.memory.keep(&late.profile.program, &second);
+    assert!(is(&late, 3.0) && !is(&late, 2.0));
+}
+
+#[test]
+fn an_aggregate_needs_its_argument() {
+    let rules = json!([{"id": "r", "action": "act",
+        "aggregates": [{"arg": "n", "op": "max", "aggregate": "sum", "source": 0, "as": "money"}]}]);
+    let mut world = World::new(&json!({"sources": [result("bills", "amount", json!([]))], "rules": rules}), "");
+    world.report("bills", &bills());
+    let absent = [json!({}), json!({"n": null}), json!({"n": ""}), json!({"n": []})];
+    for args in &absent {
+        let breach = world.breach(args);
+        assert_eq!((breach.kind, &*breach.arg), (BreachKind::Missing, "n"), "{args}");
+    }
+    let required = world.profile.actions["act"][0].demands.required();
+    assert_eq!(required.map(Path::as_str).collect::<Vec<_>>(), ["n"], "told before any other hurdle");
+    assert!(world.judge(&json!({"n": 200})).is_ok());
 }

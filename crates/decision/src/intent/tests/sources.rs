@@ -113,6 +113,30 @@ fn text_is_compared_word_by_word() {
 }
 
 #[test]
+fn an_id_may_be_a_plain_word_of_the_request() {
+    let ids = |request: &str| World::origin(json!({"as": "id"}), json!([{"input": "request"}]), request);
+    let plain = ids("Post it to general, (random) or \u{201c}Team\u{201d}; see ops's log.");
+    for good in ["general", "random", "Team", "ops", "#general", "@general", "log"] {
+        assert!(plain.to(good), "{good}");
+    }
+    for bad in ["General", "team", "gener", "general random", "##general", "#", ",", "it to", "\u{200b}log"] {
+        assert!(!plain.to(bad), "{bad}");
+    }
+    let signed = ids("post to #general and tell @ann");
+    for good in ["#general", "general", "@ann", "ann"] {
+        assert!(signed.to(good), "{good}");
+    }
+    assert!(!signed.to("@general") && !signed.to("#ann"), "another sign is another name");
+    let text = |request: &str| World::origin(json!({"as": "text"}), json!([{"input": "request"}]), request);
+    assert!(text("post to #general now").to("general") && text("post to general now").to("#general"));
+    assert!(!text("post to #general now").to("#"));
+    // Only what was given counts so: a word of a result's text is no id.
+    let mut world = World::origin(json!({"as": "id"}), json!([result("search_emails", "subject", json!([]))]), "");
+    world.report("search_emails", &json!([{"subject": "post to general or f-1"}]));
+    assert!(!world.to("general") && world.to("f-1"));
+}
+
+#[test]
 fn paths_lead_into_arguments() {
     let origin = json!({"as": "id", "arg": "to[].id"});
     let world = World::origin(origin, json!([{"input": "request"}]), "attach f-17 and f-18");
@@ -139,4 +163,20 @@ fn numbers_keep_their_text() {
     assert!(world.judge_text(r#"{"to": 9007199254740993}"#).is_ok() && world.to("9007199254740993"));
     assert!(world.judge_text(r#"{"to": 9007199254740992}"#).is_err());
     assert!(Json::parse(br#"{"to": 1, "to": 2}"#).is_err(), "a name stands once");
+}
+
+#[test]
+fn an_amount_keeps_its_currency() {
+    let world = World::origin(json!({"as": "money"}), json!([{"input": "request"}]), "Refund € 20 and 7.5 USD");
+    assert!(world.to("EUR 20.00") && world.to(20) && world.to("$7.50"));
+    assert!(!world.to("$20") && !world.to("£ 7.50") && !world.to(7));
+}
+
+#[test]
+fn an_argument_that_nothing_bounds_lends_nothing_where_writers_are_left_out() {
+    let origin = |not_by: Value| json!({"as": "id", "not_by": not_by});
+    let any = World::origin(origin(json!([])), json!([{"arg": "other"}]), "");
+    let none = World::origin(origin(json!(["outside"])), json!([{"arg": "other"}]), "");
+    let args = json!({"to": "x", "other": "x"});
+    assert!(any.judge(&args).is_ok() && none.judge(&args).is_err());
 }
