@@ -49,11 +49,6 @@ impl KindSet {
     pub(crate) const fn is_empty(self) -> bool {
         self.0 == 0
     }
-
-    /// The bits.
-    pub(crate) const fn bits(self) -> u16 {
-        self.0
-    }
 }
 
 /// Every reading of an argument's value as that type.

@@ -252,11 +252,6 @@ impl Program {
         self.keyed
     }
 
-    /// Whether anything of an action's results may be kept.
-    pub(crate) fn keeps(&self, action: &str) -> bool {
-        self.act(action).is_some_and(|(_, act)| !act.takes.is_empty() || act.today.is_some())
-    }
-
     /// Whether a text is a value of the type that an input has, by the input's place.
     pub(crate) fn admits(&self, input: usize, text: &str) -> bool {
         let kind = self.inputs.get(input).and_then(|input| input.kind);
@@ -282,11 +277,6 @@ impl Program {
     /// A place of kept values.
     pub(super) fn place(&self, at: u16) -> Option<&Place> {
         self.places.get(usize::from(at))
-    }
-
-    /// How many places there are.
-    pub(super) fn places(&self) -> usize {
-        self.places.len()
     }
 
     /// The action and field of a place.

@@ -95,10 +95,7 @@ impl Temporal {
         if let Some((_, labels)) = self.moments.iter().find(|(other, _)| same(moment, *other)) {
             return Some(*labels);
         }
-        // An offset is part of the value: the same day and hour with another one is another moment.
-        let elsewhere =
-            |from: &Moment| from.offset.is_some() && from.time == moment.time && moment.date.matches(&from.date);
-        if moment.offset.is_some() && self.moments.iter().any(|(from, _)| elsewhere(from)) {
+        if self.elsewhere(moment) {
             return None;
         }
         let (_, day) = self.dates.iter().find(|(other, _)| moment.date.matches(other))?;
@@ -107,6 +104,16 @@ impl Temporal {
             return Some(*day);
         }
         self.times.iter().find(|(time, _)| *time == moment.time).map(|(_, time)| day.and(*time))
+    }
+
+    /// Whether a source moment has this wall time with another offset. Then its day and its time put
+    /// together would be the moment that the source just does not mean.
+    fn elsewhere(&self, moment: Moment) -> bool {
+        let Some(here) = moment.offset else { return false };
+        self.moments.iter().any(|(other, _)| {
+            let wall = moment.date.matches(&other.date) && moment.time == other.time;
+            wall && other.offset.is_some_and(|there| there != here)
+        })
     }
 
     /// At most so much after a source moment, or after a source's day with a source's time.
@@ -122,6 +129,9 @@ impl Temporal {
         if let Some((_, labels)) = self.moments.iter().find(|(from, _)| inside(*from)) {
             return Some(*labels);
         }
+        if self.elsewhere(moment) {
+            return None;
+        }
         self.dates.iter().find_map(|(date, day)| {
             let date = Date { year: date.year.or(moment.date.year), ..*date };
             // Only a day from which the span reaches is put together with times.
@@ -130,7 +140,10 @@ impl Temporal {
                 return None;
             }
             work.spend(1 + self.times.len())?;
-            let at = |time: Time| inside(Moment { date, time, offset: None });
+            let at = |time: Time| {
+                let from = Moment { date, time, offset: None };
+                inside(from) && !self.elsewhere(Moment { offset: moment.offset, ..from })
+            };
             if at(Time(0)) {
                 return Some(*day);
             }

@@ -85,6 +85,29 @@ fn offsets_are_part_of_a_moment_where_both_have_one() {
 }
 
 #[test]
+fn a_day_and_a_time_put_together_do_not_change_an_offset() {
+    let world = |extra: Value, source: &str| {
+        let mut origin = json!({"as": "datetime"});
+        origin.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        World::origin(origin, json!([{"const": source}, {"input": "request"}]), "on June 1st at 9:00")
+    };
+    let utc = world(json!({}), "2024-05-15T10:00:00Z");
+    for bad in ["2024-05-15T10:00:00+09:00", "2024-05-15T10:00:00-12:00"] {
+        assert!(!utc.to(bad), "{bad}");
+    }
+    for good in ["2024-05-15T10:00:00Z", "2024-05-15T19:00:00+09:00", "2024-05-15 10:00", "2024-06-01T09:00:00+09:00"] {
+        assert!(utc.to(good), "{good}");
+    }
+    let midnight = world(json!({}), "2024-05-15T00:00:00Z");
+    assert!(midnight.to("2024-05-15T00:00:00Z") && !midnight.to("2024-05-15T00:00:00+09:00"));
+    let plus = world(json!({"plus": [{"ms": 3_600_000}]}), "2024-05-15T10:00:00Z");
+    assert!(plus.to("2024-05-15T11:00:00Z") && !plus.to("2024-05-15T11:00:00+09:00"));
+    let within = world(json!({"within_ms": 3_600_000}), "2024-05-15T10:00:00Z");
+    assert!(within.to("2024-05-15T10:30:00Z") && within.to("2024-05-15T19:30:00+09:00"));
+    assert!(!within.to("2024-05-15T10:00:00+09:00") && !within.to("2024-05-15T10:30:00+09:00"));
+}
+
+#[test]
 fn what_a_result_says_is_today() {
     let rules = json!([{"id": "r", "action": "act", "origins": [{"arg": "to", "as": "date", "sources": [0]}]}]);
     let today = json!({"result": {"action": "today"}});
