@@ -33,7 +33,7 @@ def free_port() -> int:
 
 
 def without_origins(bundle: Path) -> None:
-    """The demo's bundle, copied, for tests about something else: no desk that vouches, no tool that reports, no mail."""
+    """Make of a copy of the demo's bundle one for tests about something else: no vouching, no origins, no mail."""
     manifest, profile = bundle / "bundle.yaml", bundle / "profiles" / "settle-refund.yaml"
     manifest.write_text(manifest.read_text().replace("actions: [sql.*, tool.refund]", "actions: [sql.*, tool.*]"))
     text = profile.read_text().replace(', vouched_by: ["spiffe://flyball.dev/desk"]', "")
