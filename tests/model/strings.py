@@ -43,12 +43,21 @@ def words(text: str) -> tuple[str, ...]:
     """SPEC: "case-folded words, punctuation at the ends of words stripped"."""
     out = []
     for word in nfc(text).split():
-        bare = fold(word).strip(_PUNCTUATION + "<>")
+        bare = fold(word).strip(_PUNCTUATION + "<>").lstrip("#@" + _PUNCTUATION)
         if re.search(rf"-{re.escape(bare)}", word) and bare[:1].isdigit():
             bare = f"-{bare}"
         if bare:
             out.append(bare)
     return tuple(out)
+
+
+def names(text: str) -> list[str]:
+    """Every word of a text as an identifier, in its own case, without the punctuation around it."""
+    out = []
+    for piece in nfc(text).split():
+        bare = piece.strip(_PUNCTUATION + "<>")
+        out += [bare, *(bare[: -len(end)] for end in ("'s", "’s") if bare.endswith(end))]
+    return [one for one in out if one and not unseen(one)]
 
 
 def email(text: str) -> list[Value]:
