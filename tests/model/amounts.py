@@ -131,7 +131,10 @@ def durations(text: str) -> list[Value]:
             return []
         weeks, days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
         return [("duration", weeks * 604_800 + days * 86_400 + hours * 3600 + minutes * 60 + seconds)]
-    fixed = {"half an hour": 1800, "half hour": 1800, "a half hour": 1800, "a quarter of an hour": 900}
+    fixed = {
+        "half an hour": 1800, "half hour": 1800, "a half hour": 1800, "a quarter of an hour": 900,
+        "a fortnight": 1_209_600, "half a day": 43_200,
+    }  # fmt: skip
     if bare in fixed:
         return [("duration", fixed[bare])]
     if match := re.fullmatch(r"(an?|one|[0-9]+) (hour|day|minute|week)s? and a half", bare):
@@ -148,13 +151,13 @@ def durations(text: str) -> list[Value]:
         unit = UNITS.get(match[3]) if match else None
         if match is None or unit is None or unit >= last:
             return []
-        if match[2] == " " and len(match[3]) == 1:
-            return []
         amount = Fraction(match[1]) if match[1][0].isdigit() else None
         if amount is None:
             word = 1 if match[1] in ("a", "an") else spelled(match[1])
             if word is None or match[2] is None:
                 return []
             amount = Fraction(word)
+        if match[2] == " " and match[3] in ("d", "m", "s", "w"):
+            return []
         total, at, last = total + amount * unit, match.end(), unit
     return [("duration", int(total))] if bare and total.denominator == 1 else []

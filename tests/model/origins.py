@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.model import times
 from tests.model.documents import Leaf, Number, WrongShape, at_path, scalar
-from tests.model.strings import url_host, words
+from tests.model.strings import names, url_host, words
 from tests.model.text import find
 from tests.model.values import Value, read, same, stands_in
 
@@ -106,7 +106,13 @@ def in_input(name: str, kind: str, world: World) -> list[Value] | None:
     """What an input offers; None where nobody vouches for it: "`declared` satisfies no `from`"."""
     if name not in world.vouched:
         return None
-    return offered_by("text", kind, world.inputs[name], world.day)
+    out = offered_by("text", kind, world.inputs[name], world.day)
+    if kind == "id":
+        # SPEC: "the user's request, verbatim": a plain word of it may be an id, with or without `#` or `@` in front.
+        plain = [*(one[1] for one in out), *names(world.inputs[name])]
+        bare = [one[1:] for one in plain if one[0] in "#@" and one[1:]]
+        out = [("id", sign + one) for one in plain for sign in ("", "#", "@")] + [("id", one) for one in bare]
+    return out
 
 
 def rows_of(result: Result, source: dict[str, Any], world: World) -> list[Leaf]:

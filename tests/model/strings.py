@@ -12,7 +12,7 @@ _PORTS = {"http": "80", "https": "443", "ftp": "21", "ws": "80", "wss": "443"}
 #: Signs that NFC turns into letters: they are not equal to what they imitate.
 _IMITATE = "\u212a\u212b\u2126"
 _PUNCTUATION = "".join(
-    chr(code) for code in range(0x3000) if unicodedata.category(chr(code)).startswith("P") and chr(code) not in "#@%&"
+    chr(code) for code in range(0x3000) if unicodedata.category(chr(code)).startswith("P") and chr(code) not in "#@%&·"
 )
 
 
@@ -43,12 +43,21 @@ def words(text: str) -> tuple[str, ...]:
     """SPEC: "case-folded words, punctuation at the ends of words stripped"."""
     out = []
     for word in nfc(text).split():
-        bare = fold(word).strip(_PUNCTUATION + "<>")
+        bare = fold(word).strip(_PUNCTUATION + "<>").lstrip("#@" + _PUNCTUATION)
         if re.search(rf"-{re.escape(bare)}", word) and bare[:1].isdigit():
             bare = f"-{bare}"
         if bare:
             out.append(bare)
     return tuple(out)
+
+
+def names(text: str) -> list[str]:
+    """Every word of a text as an identifier, in its own case, without the punctuation around it."""
+    out = []
+    for piece in nfc(text).split():
+        bare = piece.strip(_PUNCTUATION + "<>")
+        out += [bare, *(bare[: -len(end)] for end in ("'s", "’s") if bare.endswith(end))]
+    return [one for one in out if one and not unseen(one)]
 
 
 def email(text: str) -> list[Value]:
@@ -59,7 +68,7 @@ def email(text: str) -> list[Value]:
     if match := re.fullmatch(r"([^<>@,;:]*)<([^<>\s]+)>", bare):
         bare = match[2]
     match = re.fullmatch(r"([^\s@<>\"(),:;\[\]=]+)@([^@]+)", bare)
-    if match is None or match[1].startswith(".") or match[1].endswith(".") or ".." in match[1]:
+    if match is None or match[1].startswith(".") or match[1].endswith(".") or ".." in match[1] or len(match[1]) > 64:
         return []
     name = host(match[2])
     if not name or match[2].endswith(".") or not re.search(r"\.[^\W\d_][\w-]*[^\W_]$", match[2]):
@@ -125,7 +134,7 @@ def url_host(normal: str) -> str:
 
 def phone(text: str) -> list[Value]:
     """SPEC: "digits with leading +"."""
-    bare = text.removeprefix("tel:")
+    bare = re.sub(r"^(\+[0-9]{1,3} ?)\(0\) ?", r"\1", text.removeprefix("tel:"))
     if re.fullmatch(r"\+?(?:[0-9]|\([0-9 ]+\)|[ .\-/\u00a0](?=[0-9( ]))+", bare) is None:
         return []
     if re.fullmatch(r"[0-9]{1,4}[-/.][0-9]{1,2}[-/.][0-9]{1,4}", bare):
@@ -138,6 +147,8 @@ def phone(text: str) -> list[Value]:
 
 def iban(text: str) -> list[Value]:
     """SPEC: "upper, no blanks, checksum" (ISO 13616: moved four to the back, modulo 97 is one)."""
+    if re.search(r"\s", text) and re.fullmatch(r"\S{4}(?:\s\S{4})*(?:\s\S{1,4})?", text) is None:
+        return []
     bare = re.sub(r"[\s\u00a0]", "", text).upper()
     if re.fullmatch(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}", bare) is None:
         return []
@@ -159,6 +170,8 @@ def path(text: str) -> list[Value]:
         drive, bare = match[1].upper() + ":", bare[2:]
     root, out = bare.startswith("/"), []
     for part in bare.split("/"):
+        if part != part.strip() or (part.endswith(":") and len(part) == 2):
+            return []
         if part in ("", "."):
             continue
         if part == "..":

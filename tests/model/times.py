@@ -159,7 +159,7 @@ def times(text: str) -> list[Value]:
         return int(word) if word.isdigit() else spelled(word)
 
     if match := re.fullmatch(r"([0-9]{1,2}|[a-z]+) o'clock", bare):
-        return _half(hour(match[1]), 0, None)
+        return _at(12, 0, 0) if hour(match[1]) == 12 else _half(hour(match[1]), 0, None)
     if match := re.fullmatch(rf"(half|quarter) (past|to) ([0-9]{{1,2}}|[a-z]+){half}", bare):
         minute = 30 if match[1] == "half" else 15
         whole = hour(match[3])
@@ -192,7 +192,7 @@ def datetimes(text: str) -> list[Value]:
     # A day alone is its midnight.
     out: list[Value] = [("datetime", date, 0, None) for date in dates(bare) if date[0] == "date"]
     offset: int | None = None
-    zoned = re.fullmatch(r"(?i)(.*[0-9m]) ?(z|utc|gmt|[+-][0-9]{2}:?[0-9]{2})", bare)
+    zoned = re.fullmatch(r"(?i)(.*[0-9m]) ?(z|utc|gmt|[+-][0-9]{2}:?[0-9]{2}|(?<=:[0-9]{2})[+-][0-9]{2})", bare)
     body = bare
     if zoned and ":" in zoned[1]:
         offset = _offset(zoned[2].lower())

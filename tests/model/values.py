@@ -24,7 +24,7 @@ KINDS = (
 
 def read(kind: str, text: str) -> Readings:
     """All readings of the whole text as one value of that kind; none where it is not one."""
-    text = nfc(text).strip()
+    text = nfc(text).strip(" \t\r\n") if kind == "id" else nfc(text).strip()
     if not text:
         return ()
     reader = {
@@ -47,13 +47,13 @@ def _text(text: str) -> list[Value]:
 
 def _id(text: str) -> list[Value]:
     """SPEC: "Id: NFC, trimmed, exact case"."""
-    return [] if strings.unseen(text) else [("id", text)]
+    return [] if strings.unseen(text) or len(text.encode()) > 1024 else [("id", text)]
 
 
 def _bool(text: str) -> list[Value]:
-    if text.lower() in ("true", "yes", "on"):
+    if text.lower() in ("true", "yes", "on", "y"):
         return [("bool", True)]
-    return [("bool", False)] if text.lower() in ("false", "no", "off") else []
+    return [("bool", False)] if text.lower() in ("false", "no", "off", "n") else []
 
 
 def same(argument: Value, source: Value) -> bool:

@@ -142,12 +142,12 @@ class Story:
         read = agent.ask("long_read_state", wait="10")
         died = not read["running"] and not read["whole"]
         self._must(f"the running read died mid-result, after {int(str(read['rows'])):,} rows: {read['died']}", died)
-        self._provenance(str(answer["decision"]), str(note["result"]))
         role, lease = str(held["role"]), str(held["lease"])
         receipt = stage.receipt(lease)
         gone_at = time.monotonic()
         self._tally.leases.append((opened_at, asked_at))
         self._tally.gone_after_s.append(gone_at - asked_at)
+        self._provenance(str(answer["decision"]), str(note["result"]))
         left = [r for r in stage.roles() if r.name == role]
         self._must(
             f"the role is gone; sessions of it left: {stage.sessions(role)}", not left and not stage.sessions(role)
