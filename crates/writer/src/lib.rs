@@ -8,6 +8,7 @@
 
 mod catalogue;
 mod chain;
+mod checkpoint;
 mod fault;
 mod ledger;
 mod numbers;

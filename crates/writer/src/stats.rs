@@ -24,6 +24,7 @@ pub(crate) struct Stats {
     refused_full: AtomicU64,
     largest_batch: AtomicU64,
     commit_us: AtomicU64,
+    log_moves: AtomicU64,
     /// Median of the disk's own write and sync of one page, in microseconds; -1 unknown.
     disk_sync_us: AtomicI64,
     buckets: Mutex<[u64; BUCKETS]>,
@@ -54,6 +55,11 @@ impl Stats {
             self.unknown_commits.fetch_add(1, Relaxed);
         }
         *self.last_fault.lock() = Some(fault);
+    }
+
+    /// Count that the log was moved beside the writer.
+    pub(crate) fn log_moved(&self) {
+        self.log_moves.fetch_add(1, Relaxed);
     }
 
     /// Count something refused for a full queue.
@@ -101,6 +107,7 @@ impl Stats {
         put("commit_us_total", &self.commit_us.load(Relaxed));
         put("commit_us_p50_below", &quantile(0.5));
         put("commit_us_p99_below", &quantile(0.99));
+        put("log_moves", &self.log_moves.load(Relaxed));
         put("queued", &queued);
         put("queued_bytes", &queued_bytes);
         match self.disk_sync_us.load(Relaxed) {

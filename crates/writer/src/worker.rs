@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use rusqlite::Connection;
 
 use crate::chain::Head;
+use crate::checkpoint::Checkpointer;
 use crate::fault::Fault;
 use crate::ledger::{Broken, Committed, Ledger, UnitOutcome};
 use crate::queue::{DraftJob, Queue, Taken, UnitJob};
@@ -22,6 +23,7 @@ const QUIET: Duration = Duration::from_millis(250);
 pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) stats: Stats,
+    pub(crate) checkpointer: Checkpointer,
     /// The last durable head.
     pub(crate) head: Mutex<Head>,
     pub(crate) home: Mutex<Home>,
@@ -116,6 +118,7 @@ fn attempt(
                 + written.units.iter().filter(|one| matches!(one, UnitOutcome::Conflict(_))).count();
             let counted = (units.len() as u64, drafts.len() as u64, conflicts as u64);
             shared.stats.committed(counted.0, counted.1, counted.2, took);
+            shared.checkpointer.committed(drafts.len());
         }
         Err(Broken::RolledBack { fault, .. }) => shared.stats.failed(fault.code(), false),
         Err(Broken::Unknown(fault)) => {

@@ -12,6 +12,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::chain::Head;
+use crate::checkpoint::Checkpointer;
 use crate::fault::Fault;
 use crate::ledger::UnitOutcome;
 use crate::queue::{Pace, Queue, UnitJob};
@@ -32,8 +33,9 @@ const CHECKPOINT_PAGES: u32 = 8192;
 pub struct Writer {
     shared: Arc<Shared>,
     readers: Readers,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    /// The process that has the thread; a forked child has only a picture of it.
+    /// The writer's thread, and the one that moves the log.
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// The process that has the threads; a forked child has only a picture of them.
     process: u32,
 }
 
@@ -45,10 +47,11 @@ impl Writer {
 
     /// The same; `prepare` is called first on the writer's thread, for what its owner wants of it.
     pub fn open_with(path: &Path, queue_limit: usize, prepare: fn()) -> Result<Self, Fault> {
-        let conn = connect(path)?;
+        let (conn, beside) = (connect(path)?, connect(path)?);
         let shared = Arc::new(Shared {
             queue: Queue::new(queue_limit),
             stats: Stats::default(),
+            checkpointer: Checkpointer::default(),
             head: Mutex::new(Head::genesis()),
             home: Mutex::new(Home::default()),
         });
@@ -64,7 +67,14 @@ impl Writer {
             .map_err(|_| Fault::Io)?;
         opened.recv().unwrap_or(Err(Fault::Closed))?;
         let readers = Readers::new(path);
-        Ok(Self { shared, readers, thread: Mutex::new(Some(thread)), process: std::process::id() })
+        let writer = Self { shared, readers, threads: Mutex::new(vec![thread]), process: std::process::id() };
+        let theirs = Arc::clone(&writer.shared);
+        let mover = Builder::new()
+            .name("flyball-log".to_owned())
+            .spawn(move || theirs.checkpointer.run(&beside, &theirs.stats))
+            .map_err(|_| Fault::Io)?;
+        writer.threads.lock().push(mover);
+        Ok(writer)
     }
 
     /// Where counters across tasks are at home from now on.
@@ -100,11 +110,16 @@ impl Writer {
     /// Write what is queued, then close. May be called twice.
     pub fn close(&self) {
         self.shared.queue.close();
-        if let Some(thread) = self.thread.lock().take() {
+        self.shared.checkpointer.close();
+        let threads = std::mem::take(&mut *self.threads.lock());
+        if threads.is_empty() {
+            return;
+        }
+        for thread in threads {
             // A thread that panicked has told everyone already (worker::Ended).
             drop(thread.join());
-            self.readers.close();
         }
+        self.readers.close();
     }
 }
 
@@ -123,9 +138,9 @@ impl Drop for Writer {
     fn drop(&mut self) {
         if std::process::id() == self.process {
             self.close();
-        } else if let Some(thread) = self.thread.get_mut().take() {
+        } else {
             // After a fork there is no thread to wait for, and no connection of ours to close.
-            std::mem::forget(thread);
+            std::mem::forget(std::mem::take(self.threads.get_mut()));
             std::mem::forget(Arc::clone(&self.shared));
         }
     }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Store, charge, draft, put, record, submit, unit};
+use common::{Store, charge, draft, put, record, submit, submit_later, unit};
 use flyball_decision::{NotTaken, Sink, Written};
 use flyball_writer::{Fault, Head, Home, UnitOutcome};
 use proptest::prelude::*;
@@ -117,6 +117,7 @@ fn a_query_only_reads() {
 #[derive(Clone, Debug)]
 enum Step {
     Decision(u8),
+    Buffered(u8),
     Charged(u8),
     Unit(u8, u8),
     Conflicting(u8),
@@ -125,6 +126,7 @@ enum Step {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         (0..4u8).prop_map(Step::Decision),
+        (0..4u8).prop_map(Step::Buffered),
         (0..4u8).prop_map(Step::Charged),
         (0..4u8, 0..3u8).prop_map(|(task, records)| Step::Unit(task, records)),
         (0..4u8).prop_map(Step::Conflicting),
@@ -151,6 +153,9 @@ proptest! {
                     for (at, step) in steps.iter().enumerate() {
                         match step {
                             Step::Decision(task) => told.push(submit(writer, draft(&format!("t{task}"), "{}"))),
+                            Step::Buffered(task) => {
+                                told.push(submit_later(writer, draft(&format!("t{task}"), "{}")));
+                            }
                             Step::Charged(task) => {
                                 let mut one = draft(&format!("t{task}"), "{}");
                                 one.counters = vec![charge("k", 1, 5), charge("l", 1, 7)];

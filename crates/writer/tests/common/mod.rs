@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, channel};
 
-use flyball_decision::{CounterCharge, RecordDraft, Sink, Written};
+use flyball_decision::{CounterCharge, Done, RecordDraft, Sink, Written};
 use flyball_writer::{NewRecord, Statement, Unit, Value, Writer};
 use ring::digest::{SHA256, digest};
 use rusqlite::Connection;
@@ -142,10 +142,22 @@ pub fn charge(key: &str, amount: i64, limit: i64) -> CounterCharge {
 
 /// Hand in a decision's record; what becomes of it comes through the channel.
 pub fn submit(writer: &Writer, draft: RecordDraft) -> Receiver<Written> {
+    let (done, told) = tell();
+    writer.submit(draft, done).unwrap();
+    told
+}
+
+/// The same for a record that nobody waits for.
+pub fn submit_later(writer: &Writer, draft: RecordDraft) -> Receiver<Written> {
+    let (done, told) = tell();
+    writer.submit_later(draft, done).unwrap();
+    told
+}
+
+fn tell() -> (Done, Receiver<Written>) {
     let (tell, told) = channel();
-    let settle = move |written| {
+    let done = move |written| {
         let _ = tell.send(written);
     };
-    writer.submit(draft, Box::new(settle)).unwrap();
-    told
+    (Box::new(done), told)
 }
