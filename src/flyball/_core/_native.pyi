@@ -120,9 +120,7 @@ class Core:
         without its record. A core without a writer keeps no records; it is for tests."""
     def evaluate(self, request_json: bytes, pep: str) -> Verdict:
         """Decide without a task, for a PEP that may assert subjects (AuthZEN request shape)."""
-    def report_result(
-        self, task: str, pep: str, decision: str, result_json: bytes, meta_json: bytes = b"{}"
-    ) -> bytes:
+    def report_result(self, task: str, pep: str, decision: str, result_json: bytes, meta_json: bytes = b"{}") -> bytes:
         """Take note of an allowed call's result, once, from the enforcement point that asked for it.
 
         `meta_json`: `{"labels": [...], "rows": n, "bytes": n, "ms": n}`, all optional; the plane's own counts
