@@ -48,15 +48,15 @@ impl Checkpointer {
     /// The thread's body.
     pub(crate) fn run(&self, conn: &Connection, stats: &Stats) {
         loop {
-            let mut state = self.state.lock();
-            while !state.closed && state.records < RECORDS {
-                self.due.wait(&mut state);
+            let mut waiting = self.state.lock();
+            while !waiting.closed && waiting.records < RECORDS {
+                self.due.wait(&mut waiting);
             }
-            if state.closed {
+            if waiting.closed {
                 return;
             }
-            state.records = 0;
-            drop(state);
+            waiting.records = 0;
+            drop(waiting);
             // A log that cannot be moved now is moved later; nothing waits on it.
             if conn.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").is_ok() {
                 stats.log_moved();
