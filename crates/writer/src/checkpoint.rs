@@ -48,15 +48,15 @@ impl Checkpointer {
     /// The thread's body.
     pub(crate) fn run(&self, conn: &Connection, stats: &Stats) {
         loop {
-            let mut state = self.state.lock();
-            while !state.closed && state.records < RECORDS {
-                self.due.wait(&mut state);
+            let mut seen = self.state.lock();
+            while !seen.closed && seen.records < RECORDS {
+                self.due.wait(&mut seen);
             }
-            if state.closed {
+            if seen.closed {
                 return;
             }
-            state.records = 0;
-            drop(state);
+            seen.records = 0;
+            drop(seen);
             // A log that cannot be moved now is moved later; nothing waits on it.
             if conn.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").is_ok() {
                 stats.log_moved();
