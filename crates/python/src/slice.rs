@@ -11,7 +11,7 @@ pub(crate) fn shorten() {
     /// In nanoseconds; the least that Linux takes.
     const SLICE: u64 = 100_000;
 
-    /// `struct sched_attr` in its first version (sched_setattr(2)).
+    /// `struct sched_attr` in its first version (`sched_setattr(2)`).
     #[repr(C)]
     #[derive(Default)]
     struct Attributes {
@@ -44,6 +44,7 @@ pub(crate) fn shorten() {
 pub(crate) fn shorten() {}
 
 #[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::shorten;
 

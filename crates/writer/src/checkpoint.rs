@@ -48,15 +48,15 @@ impl Checkpointer {
     /// The thread's body.
     pub(crate) fn run(&self, conn: &Connection, stats: &Stats) {
         loop {
-            let mut waiting = self.state.lock();
-            while !waiting.closed && waiting.records < RECORDS {
-                self.due.wait(&mut waiting);
+            let mut seen = self.state.lock();
+            while !seen.closed && seen.records < RECORDS {
+                self.due.wait(&mut seen);
             }
-            if waiting.closed {
+            if seen.closed {
                 return;
             }
-            waiting.records = 0;
-            drop(waiting);
+            seen.records = 0;
+            drop(seen);
             // A log that cannot be moved now is moved later; nothing waits on it.
             if conn.execute_batch("PRAGMA wal_checkpoint(PASSIVE)").is_ok() {
                 stats.log_moved();

@@ -163,13 +163,20 @@ impl Waiting {
         self.gathering = None;
     }
 
-    /// Move the drafts that wait, as many as go into one batch.
-    fn hand_over(&mut self, drafts: &mut Vec<DraftJob>) {
+    /// Move the drafts that wait, as many as go into one batch; whether it may gather more. Called
+    /// while the units that go with them still wait: those end the gathering.
+    fn hand_over(&mut self, drafts: &mut Vec<DraftJob>) -> More {
+        let more = if self.may_gather().is_some() { More::Yes } else { More::No };
         let some = self.drafts.len().min(DRAFTS_PER_BATCH);
         let from = drafts.len();
         drafts.extend(self.drafts.drain(..some));
         let taken: usize = drafts.iter().skip(from).map(|job| bytes_of(&job.draft)).sum();
         self.draft_bytes = self.draft_bytes.saturating_sub(taken);
+        match more {
+            More::Yes => self.gathering = self.gathering.map(|(until, _)| (until, drafts.len())),
+            More::No => self.batch_ends(),
+        }
+        more
     }
 }
 
@@ -180,10 +187,19 @@ pub(crate) struct Queue {
     draft_limit: usize,
 }
 
+/// Whether more may be staged with what was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum More {
+    /// Nobody waits for any of it: what still comes may be.
+    Yes,
+    /// Somebody waits, or it has gathered for long enough: it is to be committed now.
+    No,
+}
+
 /// What `take` found.
 pub(crate) enum Taken {
     /// Something to write.
-    Batch,
+    Batch(More),
     /// Nothing for as long as was asked.
     Quiet,
     /// Closed, and everything has been taken.
@@ -263,38 +279,22 @@ impl Queue {
             }
         }
         self.gather(&mut waiting);
+        let more = waiting.hand_over(drafts);
         let some = waiting.units.len().min(UNITS_PER_BATCH);
         units.extend(waiting.units.drain(..some));
-        waiting.hand_over(drafts);
-        if waiting.may_gather().is_some() {
-            waiting.gathering = waiting.gathering.map(|(until, _)| (until, drafts.len()));
-        } else {
-            waiting.batch_ends();
-        }
-        Taken::Batch
+        Taken::Batch(more)
     }
 
-    /// While the batch that was taken may still gather: wait for the next portion, and take it.
-    /// False when there is nothing more to come, and the batch is to be written.
-    pub(crate) fn take_more(&self, drafts: &mut Vec<DraftJob>) -> bool {
+    /// Wait for the next portion of a batch that may gather, and take it.
+    pub(crate) fn take_more(&self, drafts: &mut Vec<DraftJob>) -> More {
         let mut waiting = self.waiting.lock();
-        if waiting.gathering.is_none() {
-            return false;
-        }
         self.gather(&mut waiting);
-        if !waiting.units.is_empty() {
-            // A unit of work does not wait for decisions to be staged before it.
-            waiting.batch_ends();
-            return false;
+        if waiting.units.is_empty() {
+            return waiting.hand_over(drafts);
         }
-        let from = drafts.len();
-        waiting.hand_over(drafts);
-        if waiting.may_gather().is_some() {
-            waiting.gathering = waiting.gathering.map(|(until, _)| (until, drafts.len()));
-        } else {
-            waiting.batch_ends();
-        }
-        drafts.len() > from
+        // A unit of work does not wait for decisions to be staged before it.
+        waiting.batch_ends();
+        More::No
     }
 
     /// Wait until there is a portion, or the batch may gather no more.
@@ -335,5 +335,66 @@ impl Queue {
     pub(crate) fn depth(&self) -> (usize, usize) {
         let waiting = self.waiting.lock();
         (waiting.drafts.len(), waiting.draft_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(queue: &Queue, pace: Pace) {
+        let draft =
+            RecordDraft { task: None, kind: "decided", at_ms: 0, body: Vec::new(), sealed: None, counters: Vec::new() };
+        assert_eq!(queue.push_draft(draft, Box::new(|_| ()), pace), Ok(()));
+    }
+
+    fn take(queue: &Queue, drafts: &mut Vec<DraftJob>) -> (More, usize) {
+        let mut units = Vec::new();
+        match queue.take(&mut units, drafts, Duration::ZERO) {
+            Taken::Batch(more) => (more, units.len()),
+            Taken::Quiet | Taken::Closed => unreachable!(),
+        }
+    }
+
+    /// A portion of records that nobody waits for is taken as soon as it is there, and may gather more.
+    #[test]
+    fn a_portion_may_gather_more() {
+        let (queue, mut drafts) = (Queue::new(1000), Vec::new());
+        (0..PORTION).for_each(|_| draft(&queue, Pace::Later));
+        assert_eq!(take(&queue, &mut drafts), (More::Yes, 0));
+        (0..PORTION).for_each(|_| draft(&queue, Pace::Later));
+        assert_eq!((queue.take_more(&mut drafts), drafts.len()), (More::Yes, 2 * PORTION));
+        (0..GATHERED).for_each(|_| draft(&queue, Pace::Later));
+        assert_eq!((queue.take_more(&mut drafts), drafts.len()), (More::No, 2 * PORTION + GATHERED));
+    }
+
+    /// A unit of work that comes with records that could gather is committed with them at once; one that
+    /// comes while they gather ends the gathering, and is taken next.
+    #[test]
+    fn a_unit_ends_the_gathering() {
+        let (queue, mut drafts) = (Queue::new(1000), Vec::new());
+        let unit = || UnitJob::new(Unit { statements: Vec::new(), records: Vec::new() }).0;
+        draft(&queue, Pace::Later);
+        assert!(queue.push_unit(unit()).is_ok());
+        assert_eq!(take(&queue, &mut drafts), (More::No, 1));
+        (0..PORTION).for_each(|_| draft(&queue, Pace::Later));
+        assert_eq!(take(&queue, &mut drafts), (More::Yes, 0));
+        draft(&queue, Pace::Later);
+        assert!(queue.push_unit(unit()).is_ok());
+        assert_eq!((queue.take_more(&mut drafts), drafts.len()), (More::No, 1 + PORTION));
+        assert_eq!((take(&queue, &mut drafts), drafts.len()), ((More::No, 1), 2 + PORTION));
+    }
+
+    /// A record that somebody waits for is committed at once, with all that gathered before it.
+    #[test]
+    fn a_record_that_is_waited_for_ends_the_gathering() {
+        let (queue, mut drafts) = (Queue::new(1000), Vec::new());
+        (0..PORTION).for_each(|_| draft(&queue, Pace::Later));
+        assert_eq!(take(&queue, &mut drafts), (More::Yes, 0));
+        draft(&queue, Pace::Now);
+        assert_eq!((queue.take_more(&mut drafts), drafts.len()), (More::No, PORTION + 1));
+        draft(&queue, Pace::Now);
+        draft(&queue, Pace::Later);
+        assert_eq!(take(&queue, &mut drafts), (More::No, 0));
     }
 }

@@ -11,7 +11,7 @@ use crate::chain::Head;
 use crate::checkpoint::Checkpointer;
 use crate::fault::Fault;
 use crate::ledger::{Broken, Committed, Ledger, UnitOutcome};
-use crate::queue::{DraftJob, Queue, Taken, UnitJob};
+use crate::queue::{DraftJob, More, Queue, Taken, UnitJob};
 use crate::stats::Stats;
 use crate::unit::{Home, Unit};
 
@@ -71,9 +71,9 @@ pub(crate) fn run(conn: &Connection, shared: &Arc<Shared>, opened: std::sync::mp
                     drop(conn.execute_batch("PRAGMA wal_checkpoint(PASSIVE)"));
                 }
             }
-            Taken::Batch => {
+            Taken::Batch(more) => {
                 to_checkpoint = true;
-                write_batch(&mut ledger, shared, &mut units, &mut drafts);
+                write_batch(&mut ledger, shared, &mut units, &mut drafts, more);
             }
         }
     }
@@ -81,8 +81,14 @@ pub(crate) fn run(conn: &Connection, shared: &Arc<Shared>, opened: std::sync::mp
 }
 
 /// Write one batch and settle all that was in it. The lists are empty afterwards.
-fn write_batch(ledger: &mut Ledger<'_>, shared: &Shared, units: &mut Vec<UnitJob>, drafts: &mut Vec<DraftJob>) {
-    let broken = match attempt(ledger, shared, units, drafts) {
+fn write_batch(
+    ledger: &mut Ledger<'_>,
+    shared: &Shared,
+    units: &mut Vec<UnitJob>,
+    drafts: &mut Vec<DraftJob>,
+    more: More,
+) {
+    let broken = match attempt(ledger, shared, units, drafts, more) {
         Ok(written) => return settle(written, units, drafts),
         Err(broken) => broken,
     };
@@ -92,7 +98,7 @@ fn write_batch(ledger: &mut Ledger<'_>, shared: &Shared, units: &mut Vec<UnitJob
             for job in drafts.drain(..) {
                 job.settle(Written::Failed);
             }
-            match attempt(ledger, shared, units, drafts) {
+            match attempt(ledger, shared, units, drafts, More::No) {
                 Ok(written) => settle(written, units, drafts),
                 Err(broken) => fail(broken, units, drafts),
             }
@@ -106,9 +112,10 @@ fn attempt(
     shared: &Shared,
     units: &[UnitJob],
     drafts: &mut Vec<DraftJob>,
+    more: More,
 ) -> Result<Committed, Broken> {
     let mut took = Duration::ZERO;
-    let result = stage(ledger, shared, units, drafts, &mut took);
+    let result = stage(ledger, shared, units, drafts, more, &mut took);
     match &result {
         Ok(written) => {
             if let Ok(head) = ledger.known_head() {
@@ -139,6 +146,7 @@ fn stage(
     shared: &Shared,
     units: &[UnitJob],
     drafts: &mut Vec<DraftJob>,
+    mut more: More,
     took: &mut Duration,
 ) -> Result<Committed, Broken> {
     let mut start = Instant::now();
@@ -148,13 +156,13 @@ fn stage(
     let mut staged = 0;
     loop {
         ledger.add(&mut open, drafts.iter().skip(staged).map(|job| &job.draft), &home)?;
-        staged = drafts.len();
-        *took += start.elapsed();
-        let more = shared.queue.take_more(drafts);
-        start = Instant::now();
-        if !more {
+        if more == More::No {
             break;
         }
+        staged = drafts.len();
+        *took += start.elapsed();
+        more = shared.queue.take_more(drafts);
+        start = Instant::now();
     }
     let committed = ledger.commit(open);
     *took += start.elapsed();
