@@ -116,8 +116,8 @@ impl Carrier<'_> {
             if work.spend(1 + text.len()).is_none() {
                 return (None, true);
             }
-            let carried = if text.len() < 3 { carries(text) } else { text.windows(3).any(carries) };
-            if carried {
+            let hit = if text.len() < 3 { carries(text) } else { text.windows(3).any(carries) };
+            if hit {
                 return (Some(*span), false);
             }
         }

@@ -112,6 +112,7 @@ impl Given {
     }
 
     /// Bytes it takes.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.store.entries.capacity() * 16 + self.store.words.capacity() * 4 + self.asked.len() * 8
     }

@@ -195,6 +195,7 @@ impl Memory {
     }
 
     /// Results of an action so far.
+    #[cfg(test)]
     pub(crate) fn results(&self, program: &Program, action: &str) -> u32 {
         let number = program.act(action).map(|(number, _)| number);
         self.latest.iter().find(|latest| Some(latest.action) == number).map_or(0, |latest| latest.number)
