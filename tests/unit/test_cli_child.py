@@ -85,7 +85,7 @@ def test_signals_reach_the_command_once(tmp_path: Path, number: signal.Signals) 
 
 def test_the_command_does_not_inherit_held_signals() -> None:
     """Our holding of signals ends at the command: it can be interrupted."""
-    process = run("sh", "-c", "grep SigBlk /proc/self/status; exec cat")
+    process = run("sh", "-c", "grep SigBlk /proc/self/status; exec sleep 60")
     assert process.stdout is not None
     lines = [process.stdout.readline() for _ in range(2)]
     blocked = next(int(line.split()[1], 16) for line in lines if line.startswith("SigBlk"))
