@@ -45,10 +45,10 @@ class Model(Decider):
 
     def return_charge(self, task: str, pep: str, decision: str) -> None:
         """A call that is known not to have run costs nothing in the task's own counters."""
-        found = self._known(task)
-        call = self._open_call(found, task, pep, decision)
         if self._own(pep):
             raise Wrong("pep_may_not_report")
+        found = self._known(task)
+        call = self._open_call(found, task, pep, decision)
         found.note("returned", call.number)
         for above, entry in zip(self._ancestors(task), call.above, strict=False):
             if entry is not None:
