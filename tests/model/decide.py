@@ -103,7 +103,7 @@ class Decider:
         if any(parent.inputs.get(name) != value for name, value in child.inputs.items()):
             raise Wrong("child_inputs")
         wanted = parent.actions if spec.get("actions") is None else frozenset(spec["actions"])
-        held = {rule["action"] for rule in parent.profile["rules"]} if parent.actions is None else parent.actions
+        held = {rule["action"] for rule in parent.profile.rules} if parent.actions is None else parent.actions
         if wanted is not None and not wanted <= held:
             raise Wrong("child_actions")
         limits = slots(parent.profile, parent.inputs)
