@@ -24,7 +24,9 @@ def walk(pair: Pair, steps: list[dict[str, Any]]) -> None:
         outcome = pair.do(step)
         if outcome is not None:
             note(f"step {place}: {step} -> {outcome[0]}")
-            assert outcome[1] == outcome[0], f"step {place}: {step}"
+            # A child that is wanted for several wrong reasons is refused for any one of them.
+            refused = step["do"] == "child" and "done" not in outcome
+            assert refused or outcome[1] == outcome[0], f"step {place}: {step}"
 
 
 @settings(max_examples=max(1, CASES // 5), deadline=None, suppress_health_check=SLOW, print_blob=True)
