@@ -158,7 +158,8 @@ def test_what_was_acknowledged_before_a_kill_is_there(tmp_path: Path, after_ms: 
     first = child.stdout.readline()
     time.sleep(after_ms / 1000)
     child.send_signal(signal.SIGKILL)
-    output = first + child.communicate()[0]
+    output = first + child.stdout.read()  # communicate() would lose what readline() has buffered
+    child.wait()
     acknowledged = {line.encode() for line in output.split("\n")[:-1]}
     bodies = verify(path)
     assert acknowledged
