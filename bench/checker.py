@@ -13,10 +13,10 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from bench import calls
+from bench.child import serve
 from bench.machine import rss_bytes
 from bench.measure import ROOT, percentile
 from flyball.credential.seal import FileKey, Sealer
@@ -169,22 +169,5 @@ def _policy(number: int) -> dict[str, object]:
     return {"id": f"more-{number}", "file": "policies/more.cedar", "line": number + 1, "annotations": {}, "text": text}
 
 
-def main() -> int:
-    """Serve lines until there are no more."""
-    out = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
-    checker = Checker(Path(sys.argv[1]))
-    out.write(json.dumps({"pid": os.getpid()}) + "\n")
-    for line in sys.stdin:
-        words = json.loads(line)
-        do: Callable[..., Answer] = getattr(checker, words.pop("do"))
-        try:
-            answer = do(**words)
-        except Exception as error:
-            answer = {"error": repr(error)}
-        out.write(json.dumps(answer) + "\n")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(Checker(Path(sys.argv[1]))))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from bench import machine
@@ -65,3 +67,19 @@ class Child:
 
     def _said(self) -> str:
         return self._log.read_text(errors="replace")[-1200:] if self._log.exists() else ""
+
+
+def serve(told: object) -> int:
+    """The other end of `Child`: do what each line says, by the method of that name, until there are no more."""
+    out = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what a library prints is no answer
+    out.write(json.dumps({"pid": os.getpid()}) + "\n")
+    for line in sys.stdin:
+        words = json.loads(line)
+        do: Callable[..., dict[str, object]] = getattr(told, words.pop("do"))
+        try:
+            answer = do(**words)
+        except Exception as error:
+            answer = {"error": repr(error)}
+        out.write(json.dumps(answer) + "\n")
+    return 0

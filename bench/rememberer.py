@@ -14,9 +14,9 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
+from bench.child import serve
 from bench.machine import rss_bytes
 from bench.measure import percentile
 from flyball.credential.seal import FileKey, Sealer
@@ -236,22 +236,5 @@ class Rememberer:
         ).encode()
 
 
-def main() -> int:
-    """Serve lines until there are no more."""
-    out = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)
-    rememberer = Rememberer(Path(sys.argv[1]))
-    out.write(json.dumps({"pid": os.getpid()}) + "\n")
-    for line in sys.stdin:
-        words = json.loads(line)
-        do: Callable[..., Answer] = getattr(rememberer, words.pop("do"))
-        try:
-            answer = do(**words)
-        except Exception as error:
-            answer = {"error": repr(error)}
-        out.write(json.dumps(answer) + "\n")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(serve(Rememberer(Path(sys.argv[1]))))
