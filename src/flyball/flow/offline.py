@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from flyball.identity import jose
 from flyball.kernel.errors import ConfigError, InvalidInput
 from flyball.kernel.json import Json, parse, parse_object
 from flyball.policy import bundle_tests
+from flyball.policy.case_report import Report
 from flyball.policy.compile import load_bundle
 from flyball.policy.diagnostics import BundleRefused, Diagnostic
 from flyball.policy.draft import draft_files
@@ -82,9 +84,18 @@ def draft_profile(name: str, *, schemas: Path | None, stories: Sequence[Mapping[
     return draft_files(name, schemas=loaded, stories=stories)
 
 
-def test_bundle(path: Path) -> dict[str, Json]:
-    """Run a bundle's own cases on the real decision plane."""
-    return bundle_tests.run_bundle_tests(load_bundle(path)).as_json()
+def test_bundle(
+    path: Path, records: Callable[[], AbstractContextManager[bundle_tests.Records]] | None
+) -> Report:
+    """Run a bundle's own cases on the real decision plane.
+
+    Args:
+        records: makes a store for one case, so that a case that fails can be explained; None to go without.
+
+    Raises:
+        BundleRefused: the bundle is not sound.
+    """
+    return bundle_tests.run_bundle_tests(load_bundle(path), records)
 
 
 def verify_audit(store: Path, *, anchor: Path | None, keys: Path | None) -> audit_verify.Report:

@@ -103,9 +103,9 @@ class Problems:
         """Remember a file's text for quoting."""
         self._lines[file] = text.split("\n")
 
-    def error(self, code: str, mark: Mark, message: str, hint: str = "", width: int = 1) -> None:
-        """Note a finding that refuses the bundle."""
-        self._add(Severity.ERROR, mark, (code, message, hint), width)
+    def error(self, code: str, mark: Mark, message: str, hint: str = "", width: int = 1) -> Diagnostic:
+        """Note a finding that refuses the bundle; the finding."""
+        return self._add(Severity.ERROR, mark, (code, message, hint), width)
 
     def warning(self, code: str, mark: Mark, message: str, hint: str = "", width: int = 1) -> None:
         """Note a finding that is shown and does not refuse the bundle."""
@@ -119,13 +119,19 @@ class Problems:
         self.error(code, mark, f"there is no {kind} `{name}`", did_you_mean(name, choices), len(name))
         return False
 
-    def _add(self, severity: Severity, mark: Mark, said: tuple[str, str, str], width: int) -> None:
+    def _add(self, severity: Severity, mark: Mark, said: tuple[str, str, str], width: int) -> Diagnostic:
         code, message, hint = said
         lines = self._lines.get(mark.file, [])
         source = lines[mark.line - 1].rstrip("\r") if 0 < mark.line <= len(lines) else ""
         found = Diagnostic(mark.file, mark.line, mark.column, message, hint, severity, code, source, width)
         if found not in self._found:
             self._found.append(found)
+        return found
+
+    def retract(self, found: Diagnostic) -> None:
+        """Take a finding back: another one says the same, and better."""
+        if found in self._found:
+            self._found.remove(found)
 
     @property
     def failed(self) -> bool:
@@ -167,12 +173,16 @@ def visible(text: str) -> str:
     return "".join(out)
 
 
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The one of `known` that is spelt most like `word`, or empty where nothing is near."""
+    return next(iter(difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)), "")
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint naming the nearest of `known`, or, where nothing is near, all of them; empty where there are none."""
     choices = sorted(known)
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean `{near[0]}`?"
+    if near := nearest(word, choices):
+        return f"did you mean `{near}`?"
     if not choices:
         return ""
     shown = ", ".join(f"`{choice}`" for choice in choices[:12])

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from flyball.policy.diagnostics import Mark, Problems, did_you_mean
+from flyball.policy.diagnostics import Diagnostic, Mark, Problems, did_you_mean, nearest
 from flyball.policy.yaml import Kind, Listing, Node, Scalar, Table
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
@@ -28,6 +28,7 @@ class Fields:
         self.mark = node.mark
         self._entries = node.entries if isinstance(node, Table) else {}
         self._asked: set[str] = set()
+        self._missing: dict[str, Diagnostic] = {}
         if not isinstance(node, Table):
             problems.error("wrong_shape", node.mark, f"{what} must be a map, not {describe(node)}")
 
@@ -62,6 +63,10 @@ class Fields:
         for key, (mark, _) in self._entries.items():
             if key not in self._asked:
                 unused = self._asked - self._entries.keys()
+                meant = nearest(key, unused)
+                if meant in self._missing:
+                    # The word is there, misspelt: that it is missing too would be the same fault twice.
+                    self.problems.retract(self._missing.pop(meant))
                 self.problems.error(
                     "unknown_key",
                     mark,
@@ -72,7 +77,7 @@ class Fields:
 
     def missing(self, key: str) -> None:
         """Note that `key` must be there."""
-        self.problems.error("missing_field", self.mark, f"{self.what} lacks `{key}`")
+        self._missing[key] = self.problems.error("missing_field", self.mark, f"{self.what} lacks `{key}`")
 
     def text(self, key: str, *, required: bool = False, default: str = "") -> str:
         """A text, not empty."""
