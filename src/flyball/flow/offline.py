@@ -84,9 +84,7 @@ def draft_profile(name: str, *, schemas: Path | None, stories: Sequence[Mapping[
     return draft_files(name, schemas=loaded, stories=stories)
 
 
-def test_bundle(
-    path: Path, records: Callable[[], AbstractContextManager[bundle_tests.Records]] | None
-) -> Report:
+def test_bundle(path: Path, records: Callable[[], AbstractContextManager[bundle_tests.Records]] | None) -> Report:
     """Run a bundle's own cases on the real decision plane.
 
     Args:
