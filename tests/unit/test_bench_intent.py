@@ -410,7 +410,7 @@ def test_the_command_writes_rows_and_a_page(
 def test_one_command_runs_all_suites_that_have_profiles(
     recorded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A folder for some suites each: a row has its own folder's hash; a suite without profiles is named, and none fails.
+    """A folder for some suites each: a row has its own folder's hash; a suite without profiles is named, not failed.
 
     The figures with limits go into the benchmarks' own results, beside what stands there, and their page shows what
     was missed by which calls.
