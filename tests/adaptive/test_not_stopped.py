@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 
 import pytest
-
 from tests.adaptive.kit import ANN, OURS, THEIRS, House, inbox
 
 
