@@ -6,6 +6,8 @@ import datetime
 import json
 from collections.abc import Mapping, Sequence
 
+from bench.intent import registry as intent
+from bench.intent.section import section
 from bench.measure import ROOT, Row
 from bench.registry import FIGURES
 
@@ -23,10 +25,27 @@ def merge(rows: Sequence[Row], facts: Mapping[str, object]) -> list[Row]:
     for row in rows:
         kept[str(row["id"])] = {**row, "date": now, "commit": facts.get("commit", "")}
     found = sorted((row for row in kept.values() if row["id"] in _ORDER), key=lambda row: _ORDER[str(row["id"])])
+    found += _intent(kept)
     RESULTS.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     MACHINE.write_text(json.dumps({**facts, "date": now}, indent=1, ensure_ascii=False) + "\n")
     PAGE.write_text(render(found, {**facts, "date": now}))
     return found
+
+
+def merge_intent(rows: Sequence[Row]) -> list[Row]:
+    """Put rows of `bench.intent`, stamped already, over the old ones of the same ids; write both files."""
+    old = load()
+    kept = {str(row["id"]): row for row in (*old, *rows)}
+    found = [row for row in old if row["id"] in _ORDER] + _intent(kept)
+    RESULTS.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    machine: dict[str, object] = json.loads(MACHINE.read_text()) if MACHINE.exists() else {}
+    PAGE.write_text(render(found, machine))
+    return found
+
+
+def _intent(rows: Mapping[str, Row]) -> list[Row]:
+    """The rows of the suites that the page shows: those with a limit, and those that stand beside them."""
+    return [rows[name] for name in (*intent.BY_ID, *intent.BESIDE) if name in rows]
 
 
 def load() -> list[Row]:
@@ -70,7 +89,7 @@ def render(rows: Sequence[Row], facts: Mapping[str, object]) -> str:
             out.append(
                 f"  *{row.get('date', '')}, commit {row.get('commit', '')}{', QUICK' if row.get('quick') else ''}*"
             )
-    out += ["", "## The machine", ""]
+    out += ["", *section(rows), "## The machine", ""]
     out += [f"- {name}: {value}" for name, value in facts.items()]
     out += [
         "",
@@ -79,6 +98,7 @@ def render(rows: Sequence[Row], facts: Mapping[str, object]) -> str:
         "```",
         "make bench                # all of them",
         "make bench ONLY=http-cpu  # one",
+        "make bench-intent         # the suites, with the profiles of bench/intent/profiles",
         "python -m bench --only http-cpu --only http-p99",
         "```",
         "",

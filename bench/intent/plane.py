@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import secrets
-import shutil
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from bench.intent.bundle import Loaded
@@ -20,14 +15,10 @@ from bench.intent.names import PEP, REQUEST, VOUCHER
 from bench.intent.suites.data import as_map, objects
 from bench.intent.suites.model import Call, Done, Prompt
 from bench.intent.text import structured
-from flyball.credential.seal import FileKey, Sealer
-from flyball.kernel import ids
-from flyball.kernel.clock import SystemClock
+from flyball.assembly.scratch import Scratch, scratch
 from flyball.kernel.json import Json, canonical, parse_object
+from flyball.policy import trial
 from flyball.policy.engine import Core, CoreError
-from flyball.stores.sqlite.native import NativeDatabase, open_store
-from flyball.task.lifecycle import open_task
-from flyball.task.profile import Voucher, validate_inputs
 
 _CELL = "bench"
 _KINDS = ("action", "target", "argument", "origin", "order", "plan", "budget", "flow")
@@ -94,74 +85,34 @@ class Plane:
 
     loaded: Loaded
     document: bytes
-    store: NativeDatabase
-    epoch: int
+    scratch: Scratch
     actions: dict[str, dict[str, Json]] = field(default_factory=dict)
     unreported: Counter[str] = field(default_factory=Counter)
 
     def open(self, prompt: Prompt, plan: Sequence[Mapping[str, Json]] | None = None) -> TaskGate:
         """A new task for a request, vouched for by its opener; with the plan declared at once."""
-        core = Core(
-            cell=_CELL, node="bench-1", epoch=self.epoch, deployment_key=secrets.token_bytes(32),
-            writer=self.store.writer,
-        )  # fmt: skip
+        core = self.scratch.core()
         core.load(self.document)
         compiled = self.loaded.compiled
         profile = compiled.bundle.profiles[self.loaded.profile_of(prompt.task)]
-        agent = compiled.bundle.agents[next(iter(profile.agents))]
-        spec_of_request = profile.inputs.get(REQUEST)
-        given: dict[str, Json] = {REQUEST: prompt.text} if spec_of_request is not None else {}
-        # The opener is whoever the profile takes the user's word from.
-        voucher = next(iter(spec_of_request.vouched_by), VOUCHER) if spec_of_request is not None else VOUCHER
-        inputs = validate_inputs(profile, given, ["voucher"], lambda _: Voucher(voucher, given))
-        now = time.time_ns() // 1_000_000
-        task = open_task(
-            id=ids.task_id(_CELL, now),
-            principal=agent.ids[0],
-            agent=agent.name,
-            owner=agent.owner,
-            profile=profile,
-            bundle=compiled.digest,
-            inputs=inputs,
-            binding="uid:0",
-            now_ms=now,
-            cell=_CELL,
-            home="bench",
-            epoch=1,
-        )
-        spec: dict[str, Json] = {
-            "id": task.id,
-            "principal": task.principal,
-            "agent": task.agent,
-            "owner": task.owner,
-            "profile": task.profile,
-            "profile_digest": task.profile_digest,
-            "inputs": {
-                name: {"value": one.value, "type": one.type, "vouched_by": one.vouched_by}
-                for name, one in task.inputs.items()
-            },
-            "opened_ms": task.opened_ms,
-            "hard_end_ms": task.hard_end_ms,
-            "heartbeat_ms": task.heartbeat_ms,
-            "data_key": base64.b64encode(secrets.token_bytes(32)).decode(),
-            "state": task.state.value,
-            "binding": task.binding,
-        }
-        core.open(canonical(spec))
+        agent = next(iter(profile.agents))
+        asked = profile.inputs.get(REQUEST)
+        task = trial.begin(
+            core, compiled, profile=profile.name, agent=agent, cell=self.scratch.cell,
+            inputs={} if asked is None else {REQUEST: prompt.text},
+            # The opener is whoever the profile takes the user's word from.
+            vouched_by=VOUCHER if asked is None else next(iter(asked.vouched_by), VOUCHER),
+        )  # fmt: skip
         if plan is not None:
             # A planner knows what the profile offers: what is not in it would be refused with a plan or without.
             offered = {rule.action for rule in profile.allow}
             entries = [dict(entry) for entry in plan if entry["action"] in offered]
-            core.declare_plan(task.id, json.dumps(entries).encode(), agent.ids[0])
+            core.declare_plan(task.id, json.dumps(entries).encode(), agent)
         return TaskGate(self, core, task.id)
 
     def effect_of(self, action: str) -> str:
         """`read` or `write`, by the bundle's word."""
         return str(self.actions.get(action, {}).get("effect") or "write")
-
-    def settled(self) -> None:
-        """Wait until what was buffered is written: a unit of work of its own comes back after all before it."""
-        self.store.commit([("UPDATE meta SET value = value WHERE key = ?", ("none",), None)], [])
 
     def wants_structure(self, action: str) -> bool:
         """Whether the sheet declares a list or a map for what the action returns."""
@@ -205,16 +156,8 @@ class TaskGate:
 
     def breaches(self) -> Mapping[str, Mapping[str, Json]]:
         """See `Gate.breaches`: from the durable records."""
-        self._plane.settled()
-        rows = self._plane.store.query(
-            "SELECT body FROM record WHERE task = ? AND kind = 'decided' ORDER BY seq", (self.task,)
-        )
-        found: dict[str, Mapping[str, Json]] = {}
-        for (body,) in rows:
-            record = parse_object(body if isinstance(body, bytes) else str(body))
-            if record.get("effect") != "allow":
-                found[str(record.get("decision"))] = record
-        return found
+        decided = self._plane.scratch.decided(self.task)
+        return {decision: record for decision, record in decided.items() if record.get("effect") != "allow"}
 
 
 @contextmanager
@@ -224,25 +167,13 @@ def plane(loaded: Loaded, *, ladder: str = "") -> Iterator[Plane]:
     Args:
         ladder: this reaction at the first breach of any kind, instead of what the profile says.
     """
-    home = Path(tempfile.mkdtemp(prefix="flyball-intent-"))
-    try:
-        document = parse_object(loaded.compiled.json)
-        if ladder:
-            for profile in objects(document.get("profiles")):
-                _one_step(profile, ladder)
-        (home / "state").mkdir(mode=0o700)
-        sealer = Sealer(FileKey.read_or_make(home / "seal.key"))
-        store = open_store(home / "state", cell=_CELL, node="bench-1", sealer=sealer, clock=SystemClock())
-        database = store.database
-        if not isinstance(database, NativeDatabase):
-            raise TypeError("the store of the harness is the compiled writer")
-        actions = {name: as_map(one) for name, one in as_map(document.get("actions")).items()}
-        try:
-            yield Plane(loaded, canonical(document), database, store.open_epoch(), actions)
-        finally:
-            database.close()
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
+    document = parse_object(loaded.compiled.json)
+    if ladder:
+        for profile in objects(document.get("profiles")):
+            _one_step(profile, ladder)
+    actions = {name: as_map(one) for name, one in as_map(document.get("actions")).items()}
+    with scratch(_CELL) as store:
+        yield Plane(loaded, canonical(document), store, actions)
 
 
 def _one_step(profile: dict[str, Json], ladder: str) -> None:

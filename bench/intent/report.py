@@ -46,29 +46,44 @@ has a core of its own that has just loaded its bundle and decides a handful of c
 
 
 def write(
-    out: Path, rows: Sequence[Row], results: Results, *, digest: str, facts: Mapping[str, Facts],
+    out: Path, rows: Sequence[Row], results: Results, *, digests: Mapping[str, str], facts: Mapping[str, Facts],
     prompts: Mapping[tuple[str, str], str], date: str, commit: str,
 ) -> Path:  # fmt: skip
     """Write the rows to `out` and the page beside it; return the page's path."""
-    stamped = [
-        {**row, "profiles": digest, "sources": _sources(row, facts), "date": date, "commit": commit} for row in rows
-    ]
+    stamped = stamp(rows, digests, facts, date, commit)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(stamped, indent=1, ensure_ascii=False) + "\n")
     page = out.with_name("RESULTS.md")
-    page.write_text(render(rows, results, digest, facts, prompts, date, commit))
+    page.write_text(render(rows, results, digests, facts, prompts, date, commit))
     return page
 
 
+def stamp(
+    rows: Sequence[Row], digests: Mapping[str, str], facts: Mapping[str, Facts], date: str, commit: str
+) -> list[Row]:
+    """The rows with what they were taken from: the profiles' hashes, the suites' sources, the day and the commit."""
+    out: list[Row] = []
+    for row in rows:
+        suites = row["suites"]
+        held = {one: digests[one] for one in suites if one in digests} if isinstance(suites, list) else {}
+        out.append(
+            {
+                **row, "profiles": ", ".join(dict.fromkeys(held.values())), "by_suite": held,
+                "sources": _sources(row, facts), "date": date, "commit": commit,
+            }
+        )  # fmt: skip
+    return out
+
+
 def render(
-    rows: Sequence[Row], results: Results, digest: str, facts: Mapping[str, Facts],
+    rows: Sequence[Row], results: Results, digests: Mapping[str, str], facts: Mapping[str, Facts],
     prompts: Mapping[tuple[str, str], str], date: str, commit: str,
 ) -> str:  # fmt: skip
     """The page."""
     out = [
         "# Work held to its intent: results", "",
         "Made by `python -m bench.intent`; docs/benchmarks.md says how each figure is taken.", "",
-        f"Profiles: `{digest or 'none'}`, frozen before anything was run. {date}, commit {commit}.", "",
+        f"Profiles, frozen before anything was run: {hashes(digests)}. {date}, commit {commit}.", "",
     ]  # fmt: skip
     held = [row for row in rows if row["must"]]
     if held:
@@ -182,6 +197,14 @@ def _call(one: Outcome) -> str:
 
 def _safe(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+
+
+def hashes(digests: Mapping[str, str]) -> str:
+    """The profiles' hashes, each once, with the suites that it is for."""
+    by_hash: dict[str, list[str]] = {}
+    for suite, digest in digests.items():
+        by_hash.setdefault(digest, []).append(suite)
+    return "; ".join(f"{', '.join(suites)} `{digest}`" for digest, suites in by_hash.items()) or "none"
 
 
 def _sources(row: Row, facts: Mapping[str, Facts]) -> list[str]:

@@ -237,7 +237,11 @@ def test_a_profile_is_drafted_from_schemas_and_from_tasks(server: RunningServer,
     assert "send_note" in server.flyball("profile", "draft", "--from", str(schemas), "--name", "notes")
     words = ("profile", "draft", "--from", str(schemas), "--name", "notes", "--out", str(tmp_path / "bundle"))
     server.flyball(*words)
-    assert sorted(path.name for path in (tmp_path / "bundle").rglob("*.yaml")) == ["notes.yaml", "notes.yaml"]
+    assert sorted(path.name for path in (tmp_path / "bundle").rglob("*.yaml")) == [
+        "bundle.yaml",
+        "notes.yaml",
+        "notes.yaml",
+    ]
     server.flyball(*words, code=1)  # over nothing that a person may have written
     server.flyball("approve", reference(agent))
     assert pay(agent)["decision"] is True

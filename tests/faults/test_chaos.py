@@ -11,7 +11,6 @@ import contextlib
 import os
 import random
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -63,10 +62,12 @@ class Field:
 
     def check_while_alive(self) -> None:
         """The healthy agent asks and asks, until the server dies; each allow it was told is kept."""
-        while self.server.running:
-            with contextlib.suppress(flyball_sdk.FlyballError):
-                self.allowed.append(self.healthy.check("sql.select", "table", "orders.public.orders").id)
-            time.sleep(0.03)
+        until(self._checked_and_dead, timeout_s=600, what="the server's death")
+
+    def _checked_and_dead(self) -> bool:
+        with contextlib.suppress(flyball_sdk.FlyballError):
+            self.allowed.append(self.healthy.check("sql.select", "table", "orders.public.orders").id)
+        return not self.server.running
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +178,8 @@ def test_killed_at_any_instant(field_: Field) -> None:
         working = [threading.Thread(target=work) for _ in range(4)]
         for thread in working:
             thread.start()
-        time.sleep(random.uniform(0.05, 1.0))  # the instant is the chance's, as the test's name says
+        wanted = random.randrange(12)  # the instant is the chance's: in the midst of whatever comes next
+        until(lambda told=told, wanted=wanted: len(told) >= wanted, timeout_s=60, what="calls that were allowed")
         server.kill()
         stop.set()
         for thread in working:

@@ -98,7 +98,8 @@ def test_a_finding_renders_with_its_line_and_a_caret() -> None:
     problems.add_source("a.yaml", "one\n  two: tree\n")
     problems.error("wrong", Mark("a.yaml", 2, 8), "no such number", "did you mean `three`?", 4)
     assert problems.all()[0].render() == (
-        "a.yaml:2:8: error: no such number\n    2 |   two: tree\n      |        ^^^^\n      = did you mean `three`?"
+        "a.yaml:2:8: error: no such number [wrong]\n    2 |   two: tree\n      |        ^^^^\n"
+        "      = did you mean `three`?"
     )
 
 

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from flyball.flow.asks import OpenAsk, Proof
 from flyball.flow.gate import Caller, caller, task_holder
 from flyball.flow.house import House
-from flyball.flow.spec import ACTIONS, ALLOT
 from flyball.identity import jose, task_token
 from flyball.kernel.errors import Conflict, Denied, Gone, InvalidInput
 from flyball.kernel.json import Json
 from flyball.task.profile import InputType, Profile, canonical_value
+from flyball.task.spec import ACTIONS, ALLOT
 from flyball.task.task import LIVE, Input, Task, TaskState
 
 MAX_DEPTH = 4

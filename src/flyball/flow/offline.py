@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,10 @@ from flyball.identity import jose
 from flyball.kernel.errors import ConfigError, InvalidInput
 from flyball.kernel.json import Json, parse, parse_object
 from flyball.policy import bundle_tests
+from flyball.policy.case_report import Report
 from flyball.policy.compile import load_bundle
 from flyball.policy.diagnostics import BundleRefused, Diagnostic
-from flyball.policy.draft import draft_files
+from flyball.policy.draft import draft_files, draft_notes, framed
 from flyball.policy.lint import Cooperative
 from flyball.revocation import receipts
 
@@ -56,35 +58,55 @@ def validate_bundle(path: Path) -> BundleReport:
     return BundleReport(True, compiled.bundle.name, compiled.digest, compiled.diagnostics, compiled.cooperative)
 
 
-def draft_profile(name: str, *, schemas: Path | None, stories: Sequence[Mapping[str, Json]]) -> dict[str, str]:
-    """A profile to begin with, and from schemas a tool sheet: texts by their paths in a bundle, with marks where a
-    person must decide.
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """A draft: texts by their paths in a bundle, the same with a bundle.yaml around them, and what to know of it."""
+
+    files: Mapping[str, str]
+    framed: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+def draft_profile(name: str, *, schemas: Sequence[Path], stories: Sequence[Mapping[str, Json]]) -> Drafted:
+    """A profile to begin with, and from schemas a tool sheet, with marks where a person must decide.
 
     Args:
         name: the profile's name.
-        schemas: a file of tool schemas.
+        schemas: files of tool schemas; a file's name stands for its server.
         stories: reviewed tasks, as `flyball.flow.story` tells them.
 
     Raises:
         InvalidInput: there is nothing in it to draft from.
         ConfigError: the file cannot be read.
     """
-    loaded: Json = None
-    if schemas is not None:
+    loaded: dict[str, Json] = {}
+    for path in schemas:
         try:
-            loaded = parse(schemas.read_bytes())
+            loaded[str(path)] = parse(path.read_bytes())
         except OSError as fault:
-            raise ConfigError(f"cannot read {schemas}: {fault.strerror}") from fault
+            raise ConfigError(f"cannot read {path}: {fault.strerror}") from fault
         except ValueError as fault:
             raise InvalidInput(
-                f"{schemas} is not JSON", hint="a list of tool schemas, as `tools/list` gives it"
+                f"{path} is not JSON", hint="a list of tool schemas, as `tools/list` gives it"
             ) from fault
-    return draft_files(name, schemas=loaded, stories=stories)
+    servers: Json = {Path(path).stem: one for path, one in loaded.items()}
+    if len(loaded) != len({Path(path).stem for path in loaded}):
+        servers = [*loaded.values()]
+    told = servers if loaded else None
+    files = draft_files(name, schemas=told, stories=stories)
+    return Drafted(files, framed(name, files), draft_notes(told) if loaded else ())
 
 
-def test_bundle(path: Path) -> dict[str, Json]:
-    """Run a bundle's own cases on the real decision plane."""
-    return bundle_tests.run_bundle_tests(load_bundle(path)).as_json()
+def test_bundle(path: Path, records: Callable[[], AbstractContextManager[bundle_tests.Records]] | None) -> Report:
+    """Run a bundle's own cases on the real decision plane.
+
+    Args:
+        records: makes a store for one case, so that a case that fails can be explained; None to go without.
+
+    Raises:
+        BundleRefused: the bundle is not sound.
+    """
+    return bundle_tests.run_bundle_tests(load_bundle(path), records)
 
 
 def verify_audit(store: Path, *, anchor: Path | None, keys: Path | None) -> audit_verify.Report:

@@ -34,6 +34,7 @@ from flyball.kernel.json import Json, canonical, parse_object
 from flyball.policy.engine import CoreError, Verdict
 from flyball.task import lifecycle
 from flyball.task.profile import Profile, validate_inputs
+from flyball.task.spec import LABELS, task_spec
 from flyball.task.task import LIVE, Cause, Task, TaskState
 
 PEP = "flyball"
@@ -90,7 +91,7 @@ def open_task(house: House, proof: Proof, ask: OpenAsk) -> Opened:
         instance=who.instance,
         parent="" if parent is None else parent.task.id,
         attributes={
-            spec.LABELS: [*labels.starting(house, who.principal, who.instance)],
+            LABELS: [*labels.starting(house, who.principal, who.instance)],
             **({} if parent is None else delegate.narrowing(profile, ask)),
         },
     )
@@ -105,7 +106,7 @@ def open_task(house: House, proof: Proof, ask: OpenAsk) -> Opened:
     unit.commit()
     fault_point("open.after_record")
     try:
-        house.core.open(spec.task_spec(task, data_key))
+        house.core.open(task_spec(task, data_key))
         if ask.plan is not None:
             house.core.declare_plan(task.id, canonical([*ask.plan]), who.principal)
     except CoreError as fault:

@@ -1,9 +1,6 @@
-"""One task in the words of others: of the decision plane, of its record, of its token."""
+"""One task in the words of others: of its record, of its token. (The decision plane's: `flyball.task.spec`.)"""
 
 from __future__ import annotations
-
-import base64
-from collections.abc import Mapping
 
 from flyball.audit.record import Kind
 from flyball.flow.house import House
@@ -11,35 +8,8 @@ from flyball.identity import task_token
 from flyball.kernel.json import Json, canonical
 from flyball.kernel.secret import Secret
 from flyball.task.profile import Profile
-from flyball.task.task import Input, Task
-
-LABELS, ACTIONS, ALLOT = "labels", "actions", "allot"
-"""Names in a task's attributes: what it starts with, and how much less than its parent it may do."""
-
-
-def task_spec(task: Task, data_key: bytes) -> bytes:
-    """The task as the decision plane takes it, when it is opened and when it is rebuilt."""
-    spec: dict[str, Json] = {
-        "id": task.id,
-        "principal": task.principal,
-        "agent": task.agent,
-        "owner": task.owner,
-        "profile": task.profile,
-        "profile_digest": task.profile_digest,
-        "inputs": _inputs(task.inputs),
-        "opened_ms": task.opened_ms,
-        "hard_end_ms": task.hard_end_ms,
-        "heartbeat_ms": task.heartbeat_ms,
-        "data_key": base64.b64encode(data_key).decode(),
-        "state": task.state.value,
-        "binding": task.binding,
-        "instance": task.instance or task.principal,
-        "labels": task.attributes.get(LABELS, []),
-    }
-    if task.parent:
-        spec["parent"] = task.parent
-        spec |= {name: task.attributes[name] for name in (ACTIONS, ALLOT) if name in task.attributes}
-    return canonical(spec)
+from flyball.task.spec import ACTIONS, ALLOT, LABELS
+from flyball.task.task import Task
 
 
 def opened_members(task: Task, profile: Profile) -> dict[str, Json]:
@@ -92,10 +62,3 @@ def token(house: House, task: Task) -> tuple[Secret, int]:
 def token_type(task: Task) -> str:
     """How the token is shown: with a DPoP proof, or by the Unix peer that it is bound to."""
     return "DPoP" if task.binding.startswith("jkt:") else "Bearer"
-
-
-def _inputs(inputs: Mapping[str, Input]) -> dict[str, Json]:
-    return {
-        name: {"value": given.value, "type": given.type, "vouched_by": given.vouched_by}
-        for name, given in inputs.items()
-    }

@@ -19,9 +19,9 @@ import structlog
 from flyball.audit.anchor import Standing
 from flyball.flow import end, highwater, labels, react
 from flyball.flow.house import House
-from flyball.flow.spec import task_spec
 from flyball.kernel.errors import FlyballError
 from flyball.policy.engine import CoreError
+from flyball.task.spec import task_spec
 from flyball.task.task import LIVE, Cause, Task
 
 log = structlog.get_logger("flyball.startup")

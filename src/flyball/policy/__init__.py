@@ -10,6 +10,7 @@ profile allows; what rests on the agent's cooperation is listed as such.
 `yaml`, `reader`, `diagnostics` reading, strictly · `bundle` what a bundle is · `load` (`manifest`,
 `intent`, `cedar_text`, `check`) from a folder to a bundle · `lint` what it promises and cannot keep ·
 `compile`, `validate` what the decision plane loads · `engine` the one door to the decision plane ·
-`bundle_tests` a bundle's own cases · `explain` why a decision was made · `question`, `verdict` the
+`cases`, `bundle_tests`, `case_report` a bundle's own cases · `trial` a task on a plane of its own ·
+`draft` a profile to begin with · `explain` why a decision was made · `question`, `verdict` the
 joint for other engines.
 """

@@ -59,6 +59,7 @@ def read_actions(
     """Read `actions` into `actions`. `sheet` is the resource type and access class of a whole tool sheet."""
     problems = top.problems
     for name, mark, fields in top.tables("actions", "action"):
+        before = problems.count
         if name in BUILT_IN_ACTIONS:
             problems.error("built_in", mark, f"action `{name}` is built in", "leave it out", len(name))
         elif name in actions:
@@ -84,6 +85,10 @@ def read_actions(
         places.setdefault(f"action:{name}/resource", top.at("resource") if sheet else fields.at("resource"))
         places.setdefault(f"action:{name}/class", top.at("class") if sheet else fields.at("class"))
         fields.done()
+        if problems.count != before:
+            # An argument or field that is not there may be one that could not be read.
+            problems.doubt("argument", name)
+            problems.doubt("field", name)
         if name not in actions:
             actions[name] = Action(name, resource, effect, access_class, args, taskless, returns)
 

@@ -15,152 +15,115 @@ Each case has a decision plane of its own, so that no case depends on another. A
 the last allowed call returned, by the enforcement point that asked; `plan:` declares a plan;
 `approve:` and `refuse:` settle the last call that waits for a person. A step `open:` goes on with a new
 task of the same profile, for what counts across tasks. A case with `subject` is decided without a task.
-Nothing is stored: the decision plane has no store here and keeps no record.
+The decision plane has no store here and keeps no record, unless a failure is to be explained.
 """
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import json
 import secrets
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from typing import Protocol
 
-from flyball.kernel import ids
 from flyball.kernel.errors import FlyballError
-from flyball.kernel.json import Json, canonical
+from flyball.kernel.json import Json, canonical, parse
+from flyball.policy import trial
+from flyball.policy.case_report import CaseResult, Report, StepResult
 from flyball.policy.cases import Case, Step, read_cases
 from flyball.policy.compile import Compiled
-from flyball.policy.diagnostics import Diagnostic, Problems, visible
+from flyball.policy.diagnostics import Problems
 from flyball.policy.engine import Core, CoreError
+from flyball.policy.explain import explain
 from flyball.policy.question import Party, PolicyEngine, Question
 from flyball.policy.verdict import Answer, Effect
-from flyball.task.lifecycle import open_task
-from flyball.task.profile import Profile, Voucher, validate_inputs
 from flyball.task.task import Input
 
-_CELL = "test"
+CELL = "test"
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """What came of one step."""
-
-    step: Step
-    answer: Answer
-    ok: bool
-
-    def line(self) -> str:
-        """The step in one line."""
-        if self.step.kind != "check":
-            return visible(f"{self.step.kind}: {', '.join(self.answer.reasons) or 'expected ' + self.step.reason}")
-        asked = f"{self.step.question.action} on {self.step.question.resource.id}"
-        got = f"{self.answer.effect.value} ({', '.join(self.answer.reasons)})"
-        expected = self.step.expect + (f" ({self.step.reason})" if self.step.reason else "")
-        return visible(asked) + (f": {got}" if self.ok else f": expected {expected}, got {got}")
-
-
-@dataclass(frozen=True, slots=True)
-class CaseResult:
-    """What came of one case. `error` is why it could not run, or empty."""
-
-    case: Case
-    steps: tuple[StepResult, ...]
-    error: str = ""
+class Records(Protocol):
+    """A store that planes write to, and what they wrote. `flyball.assembly.scratch` is one."""
 
     @property
-    def ok(self) -> bool:
-        """Whether every step answered as expected."""
-        return not self.error and all(step.ok for step in self.steps)
+    def cell(self) -> str:
+        """The cell of its planes, which the ids of their tasks begin with."""
+
+    def core(self) -> Core:
+        """A fresh plane that keeps its records here."""
+
+    def decided(self, task: str) -> Mapping[str, Mapping[str, Json]]:
+        """The bodies of the task's `decided` records, by decision; all are written by now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What came of all cases, and what was wrong with the files."""
-
-    results: tuple[CaseResult, ...]
-    diagnostics: tuple[Diagnostic, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether every case ran and passed."""
-        return not self.diagnostics and all(result.ok for result in self.results)
-
-    def render(self) -> str:
-        """A table: one line a case, the steps that failed below theirs, and the counts."""
-        lines = [found.render() for found in self.diagnostics]
-        for result in self.results:
-            lines.append(f"{'ok  ' if result.ok else 'FAIL'}  {visible(result.case.name)}")
-            place = result.case.mark
-            if result.error:
-                lines.append(f"        {place.file}:{place.line}: {visible(result.error)}")
-            lines += [
-                f"        {one.step.mark.file}:{one.step.mark.line}: {one.line()}" for one in result.steps if not one.ok
-            ]
-        failed = sum(not result.ok for result in self.results)
-        lines.append(f"{len(self.results)} cases, {failed} failed")
-        return "\n".join(lines)
-
-    def as_json(self) -> dict[str, Json]:
-        """The same as a JSON object."""
-        cases: list[Json] = [
-            {
-                "name": result.case.name,
-                "file": result.case.mark.file,
-                "line": result.case.mark.line,
-                "ok": result.ok,
-                "error": result.error,
-                "steps": [
-                    {
-                        "line": one.step.mark.line,
-                        "ok": one.ok,
-                        "expect": one.step.expect,
-                        "effect": one.answer.effect.value,
-                        "reasons": list(one.answer.reasons),
-                        "policies": list(one.answer.policies),
-                    }
-                    for one in result.steps
-                ],
-            }
-            for result in self.results
-        ]
-        return {"ok": self.ok, "cases": cases, "diagnostics": [found.as_json() for found in self.diagnostics]}
-
-
-def run_bundle_tests(compiled: Compiled, engine: Callable[[], Core] | None = None) -> Report:
+def run_bundle_tests(
+    compiled: Compiled, records: Callable[[], AbstractContextManager[Records]] | None = None
+) -> Report:
     """Run every case of the bundle; none, where one of them cannot be read.
 
     Args:
-        engine: makes the decision plane of one case; the real one by default.
+        records: makes a store for one case. With it a case that fails is run once more, on a plane that keeps
+            records, and what they say of each wrong answer (which argument failed, what was demanded, where the value
+            was seen) is in the report.
     """
     problems = Problems()
     cases = tuple(read_cases(compiled.bundle, problems))
     if problems.failed:
         return Report((), problems.all())
-    make = engine or _core
-    return Report(tuple(_run(case, compiled, make()) for case in cases), problems.all())
+    return Report(tuple(_case(case, compiled, records) for case in cases), problems.all())
 
 
-def _core() -> Core:
-    return Core(cell=_CELL, node="bundle-tests", epoch=1, deployment_key=secrets.token_bytes(32))
+def _case(case: Case, compiled: Compiled, records: Callable[[], AbstractContextManager[Records]] | None) -> CaseResult:
+    core = Core(cell=CELL, node="bundle-tests", epoch=1, deployment_key=secrets.token_bytes(32))
+    result, _ = _run(case, compiled, core, CELL)
+    if result.ok or result.error or records is None:
+        return result
+    with records() as kept:
+        again, tasks = _run(case, compiled, kept.core(), kept.cell)
+        told = {decision: body for task in tasks for decision, body in kept.decided(task).items()}
+    steps = tuple(
+        one if one.ok else dataclasses.replace(one, why=_why(one, told.get(one.answer.decision), case, compiled))
+        for one in again.steps
+    )
+    return dataclasses.replace(again, steps=steps)
 
 
-def _run(case: Case, compiled: Compiled, core: Core) -> CaseResult:
+def _why(
+    result: StepResult, body: Mapping[str, Json] | None, case: Case, compiled: Compiled
+) -> tuple[tuple[str, str], ...]:
+    """What the record says of a wrong answer; what would allow it, where the case expects that."""
+    if body is None or body.get("effect") == Effect.ALLOW.value:
+        rule = str((body or {}).get("rule") or "")
+        place = compiled.bundle.places.get(f"rule:{rule}")
+        return (("rule", f"{rule} ({place.file}:{place.line})" if place else rule),) if rule else ()
+    vouched = case.vouched_by
+    inputs = {name: Input(str(value), "", vouched) for name, value in case.inputs.items()}
+    args = parse(result.step.question.args_json)
+    told = explain(body, compiled, profile=case.profile, inputs=inputs, args=args if isinstance(args, dict) else None)
+    facts = [fact for fact in told.facts if fact[0] not in ("asked", "by", "for", "labels")]
+    if told.change and result.step.expect == Effect.ALLOW.value:
+        facts.append(("to allow it", told.change))
+    return tuple(facts)
+
+
+def _run(case: Case, compiled: Compiled, core: Core, cell: str) -> tuple[CaseResult, tuple[str, ...]]:
+    """The case on this core; and the tasks that it opened."""
     done: list[StepResult] = []
+    run = _Run(case, compiled, core, cell)
+    error = ""
     try:
         core.load(compiled.json)
-        run = _Run(case, compiled, core)
+        run.begin({})
         for step in case.steps:
             answer = run.take(step)
             if answer is not None:
                 done.append(StepResult(step, answer, _right(step, answer)))
-    except FlyballError as error:
-        return CaseResult(case, tuple(done), f"{error.detail}{f' ({error.hint})' if error.hint else ''}")
-    except CoreError as error:
-        return CaseResult(case, tuple(done), str(error.args[1] if len(error.args) > 1 else error))
-    return CaseResult(case, tuple(done))
+    except FlyballError as fault:
+        error = f"{fault.detail}{f' ({fault.hint})' if fault.hint else ''}"
+    except CoreError as fault:
+        error = str(fault.args[1] if len(fault.args) > 1 else fault)
+    return CaseResult(case, tuple(done), error), tuple(run.tasks)
 
 
 def _right(step: Step, answer: Answer) -> bool:
@@ -172,27 +135,40 @@ def _right(step: Step, answer: Answer) -> bool:
 class _Run:
     """A case under way: its task, the last call that was allowed, and the last that waits for a person."""
 
-    def __init__(self, case: Case, compiled: Compiled, core: Core) -> None:
+    def __init__(self, case: Case, compiled: Compiled, core: Core, cell: str) -> None:
         self._case = case
+        self._cell = cell
         self._compiled = compiled
         self._core = core
         self._asks: PolicyEngine = _Asks(core)
         self._task = ""
         self._allowed = ("", "")
         self._pending = ""
-        if case.profile:
-            self._begin({})
+        #: Every task that was opened; none (`""`) where the case is decided without.
+        self.tasks: list[str] = []
 
-    def _begin(self, inputs: Mapping[str, Json]) -> None:
-        self._task = _open(self._case, {**self._case.inputs, **inputs}, self._compiled, self._core)
+    def begin(self, inputs: Mapping[str, Json]) -> None:
+        """Open a task with the case's inputs and these; nothing to do for a case without one."""
+        case = self._case
+        if case.profile:
+            self._task = trial.begin(
+                self._core,
+                self._compiled,
+                profile=case.profile,
+                agent=case.agent,
+                inputs={**case.inputs, **inputs},
+                vouched_by=case.vouched_by,
+                cell=self._cell,
+            ).id
+        self.tasks.append(self._task)
         self._allowed, self._pending = ("", ""), ""
-        if self._case.plan:
-            self._core.declare_plan(self._task, self._case.plan.encode(), self._case.agent)
+        if case.plan:
+            self._core.declare_plan(self._task, case.plan.encode(), case.agent)
 
     def take(self, step: Step) -> Answer | None:
         """Take one step. What it answers, or None where nothing was asked."""
         if step.kind == "open":
-            self._begin(step.given)
+            self.begin(step.given)
             return None
         if step.kind == "check":
             return self._check(step.question)
@@ -245,55 +221,6 @@ class _Asks:
         return Answer(
             Effect(verdict.effect), tuple(verdict.reasons), tuple(verdict.policies), verdict.decision, approval
         )
-
-
-def _open(case: Case, inputs: dict[str, Json], compiled: Compiled, core: Core) -> str:
-    bundle, now = compiled.bundle, time.time_ns() // 1_000_000
-    profile = bundle.profiles[case.profile]
-    agent = bundle.agents[case.agent]
-    task = open_task(
-        id=ids.task_id(_CELL, now),
-        principal=agent.ids[0].replace("*", "x") if agent.ids else f"peer:uid:{agent.uid}",
-        agent=agent.name,
-        owner=agent.owner,
-        profile=profile,
-        bundle=compiled.digest,
-        inputs=_inputs(case, profile, inputs),
-        binding="uid:0",
-        now_ms=now,
-        cell=_CELL,
-        home="bundle-tests",
-        epoch=1,
-    )
-    given: dict[str, Json] = {
-        name: {"value": one.value, "type": one.type, "vouched_by": one.vouched_by} for name, one in task.inputs.items()
-    }
-    core.open(
-        canonical(
-            {
-                "id": task.id,
-                "principal": task.principal,
-                "agent": task.agent,
-                "owner": task.owner,
-                "profile": task.profile,
-                "profile_digest": task.profile_digest,
-                "inputs": given,
-                "opened_ms": task.opened_ms,
-                "hard_end_ms": task.hard_end_ms,
-                "heartbeat_ms": task.heartbeat_ms,
-                "data_key": base64.b64encode(secrets.token_bytes(32)).decode(),
-                "state": task.state.value,
-                "binding": task.binding,
-            }
-        )
-    )
-    return task.id
-
-
-def _inputs(case: Case, profile: Profile, inputs: dict[str, Json]) -> dict[str, Input]:
-    """The inputs, vouched for by the issuer that the case names, if it names one."""
-    vouchers = ["case"] if case.vouched_by else []
-    return validate_inputs(profile, inputs, vouchers, lambda _: Voucher(case.vouched_by, inputs))
 
 
 def _evaluation(question: Question) -> str:

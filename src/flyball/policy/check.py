@@ -118,6 +118,8 @@ class _Check:
             self.problems.error("pep_without_actions", place, f"enforcement point `{pep.name}` may ask for nothing")
         for pattern in pep.actions:
             only = Pep(pep.name, {}, (pattern,))
+            if self.problems.doubted("action"):
+                continue
             if not any(only.may_ask(action) for action in self.bundle.actions):
                 self.problems.error(
                     "unknown_action",
@@ -220,7 +222,7 @@ class _Check:
                     'write a constant as a source: `from: ["=value"]`',
                     len(bound.arg),
                 )
-            elif self.problems.known("argument", bound.arg, action.args, mark, "unknown_argument"):
+            elif self.problems.known("argument", bound.arg, action.args, mark, "unknown_argument", rule.action):
                 mark = bundle.place(f"rule:{rule.id}/where:{bound.arg}/{bound.op.value}")
                 self.bound(profile, bound, action.args[bound.arg], mark)
         for total in (*rule.budget.sums, *(total for across in rule.across for total in across.sums)):
@@ -241,7 +243,7 @@ class _Check:
     def total(self, profile: Profile, rule: Rule, total: Sum) -> None:
         mark = self.bundle.place(f"rule:{rule.id}/sum:{total.arg}")
         args = self.bundle.actions[rule.action].args
-        if not self.problems.known("argument", total.arg, args, mark, "unknown_argument"):
+        if not self.problems.known("argument", total.arg, args, mark, "unknown_argument", rule.action):
             return
         if args[total.arg] not in ("long", "decimal"):
             self.problems.error("wrong_bound", mark, f"`{total.arg}` is a {args[total.arg]} and cannot be summed")

@@ -76,7 +76,7 @@ def check_flow(bundle: Bundle, profile: Profile, problems: Problems) -> None:
         known = problems.known("action", never.action or written, bundle.actions, mark, "unknown_action")
         if known and never.by:
             args = bundle.actions[never.action].args
-            problems.known("argument", root_of(never.arg), args, mark, "unknown_argument")
+            problems.known("argument", root_of(never.arg), args, mark, "unknown_argument", never.action)
     today = profile.today
     mark = bundle.place(f"{where}/today")
     if isinstance(today, FromInput):
@@ -93,7 +93,7 @@ def check_rule(bundle: Bundle, profile: Profile, rule: Rule, problems: Problems)
     place = f"rule:{rule.id}"
     args = bundle.actions[rule.action].args
     sources = _Sources(bundle, profile, rule, problems)
-    if rule.asked and REQUEST not in profile.inputs:
+    if rule.asked and REQUEST not in profile.inputs and not problems.doubted("input"):
         problems.error(
             "asked_without_request",
             bundle.place(f"{place}/asked"),
@@ -112,9 +112,11 @@ def check_rule(bundle: Bundle, profile: Profile, rule: Rule, problems: Problems)
             problems.known("label", label, bundle.all_labels(), mark, "unknown_label")
     held = [*(one.arg for one in rule.origins), *(one.arg for one in rule.free), *(one.arg for one in rule.aggregates)]
     for arg in dict.fromkeys(held):
-        _argument(arg, args, bundle.place(f"{place}/where:{arg}"), problems)
+        _argument(arg, rule.action, args, bundle.place(f"{place}/where:{arg}"), problems)
     for origin in rule.origins:
         at = bundle.place(f"{place}/where:{origin.arg}/as")
+        if problems.doubted("as", f"{place}/where:{origin.arg}"):
+            continue
         if _compares(origin.arg, origin.kind, args, at, problems):
             for source in origin.sources:
                 sources.check(source, origin.arg, origin.kind)
@@ -144,7 +146,7 @@ def check_rule(bundle: Bundle, profile: Profile, rule: Rule, problems: Problems)
             sources.check(one.source, one.arg, one.kind)
     for distinct in rule.budget.distinct:
         mark = bundle.place(f"{place}/distinct:{distinct.arg}")
-        problems.known("argument", distinct.arg, args, mark, "unknown_argument")
+        problems.known("argument", distinct.arg, args, mark, "unknown_argument", rule.action)
 
 
 def _labels(rule: Rule) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -152,9 +154,9 @@ def _labels(rule: Rule) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield from ((free.arg, free.without) for free in rule.free)
 
 
-def _argument(arg: str, known: Mapping[str, str], mark: Mark, problems: Problems) -> None:
+def _argument(arg: str, action: str, known: Mapping[str, str], mark: Mark, problems: Problems) -> None:
     root = root_of(arg)
-    if not problems.known("argument", root, known, mark, "unknown_argument") or arg == root:
+    if not problems.known("argument", root, known, mark, "unknown_argument", action) or arg == root:
         return
     inner = arg[len(root) :]
     if known[root] != "any" and not (known[root] == "strings" and inner == "[]"):
@@ -224,8 +226,9 @@ class _Sources:
                 self.mismatch(mark, f"input `{name}` holds {declared.value} and never gives {kind}", source)
 
     def arg(self, path: str, mark: Mark) -> None:
-        args = self.bundle.actions[self.rule.action].args if self.rule else {}
-        self.problems.known("argument", root_of(path), args, mark, "unknown_argument")
+        action = self.rule.action if self.rule else ""
+        args = self.bundle.actions[action].args if action else {}
+        self.problems.known("argument", root_of(path), args, mark, "unknown_argument", action)
 
     def field(self, source: Source, name: str, kinds: tuple[str, ...], mark: Mark, kind: str = "date") -> bool:
         """Whether the field is there; noted where it is not, or is of none of `kinds`."""
@@ -243,6 +246,8 @@ class _Sources:
         return True
 
     def unknown(self, source: Source, name: str, mark: Mark) -> None:
+        if self.problems.doubted("field", source.name):
+            return
         fields = fields_of(self.bundle.actions[source.name].returns)
         if not fields:
             hint = f"declare what `{source.name}` returns, under `returns`"

@@ -70,7 +70,11 @@ def compile_bundle(bundle: Bundle, problems: Problems) -> Compiled:
     Cedar's own validation runs only where nothing is wrong yet: it would only repeat in its words
     what was already said in the bundle's.
     """
+    broken = problems.failed
     cooperative = lint(bundle, problems)
+    if broken:
+        # What an error left out of the bundle would be warned of as dead, unreported or unreachable.
+        problems.without_warnings()
     _check_schema(bundle, problems)
     schema, own_schema_line = schema_text(bundle)
     profiles = [_profile(bundle, profile) for profile in bundle.profiles.values()]

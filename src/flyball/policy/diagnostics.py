@@ -7,6 +7,7 @@ escaped before it is shown: a bundle under review may be hostile to the reviewer
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -60,8 +61,9 @@ class Diagnostic:
     width: int = 1
 
     def render(self) -> str:
-        """The finding as text: place, message, source line with a caret, hint."""
-        out = [f"{visible(self.file)}:{self.line}:{self.column}: {self.severity.value}: {visible(self.message)}"]
+        """The finding as text: place, message and code, source line with a caret, hint."""
+        place = f"{visible(self.file)}:{self.line}:{self.column}"
+        out = [f"{place}: {self.severity.value}: {visible(self.message)} [{self.code}]"]
         if self.source:
             start = max(0, min(self.column - 1, len(self.source)))
             # A long line is cut around the caret, so that the caret is always on the screen.
@@ -98,34 +100,61 @@ class Problems:
     def __init__(self) -> None:
         self._found: list[Diagnostic] = []
         self._lines: dict[str, list[str]] = {}
+        self._doubts: set[tuple[str, str]] = set()
 
     def add_source(self, file: str, text: str) -> None:
         """Remember a file's text for quoting."""
         self._lines[file] = text.split("\n")
 
-    def error(self, code: str, mark: Mark, message: str, hint: str = "", width: int = 1) -> None:
-        """Note a finding that refuses the bundle."""
-        self._add(Severity.ERROR, mark, (code, message, hint), width)
+    def error(self, code: str, mark: Mark, message: str, hint: str = "", width: int = 1) -> Diagnostic:
+        """Note a finding that refuses the bundle; the finding."""
+        return self._add(Severity.ERROR, mark, (code, message, hint), width)
 
     def warning(self, code: str, mark: Mark, message: str, hint: str = "", width: int = 1) -> None:
         """Note a finding that is shown and does not refuse the bundle."""
         self._add(Severity.WARNING, mark, (code, message, hint), width)
 
-    def known(self, kind: str, name: str, names: Iterable[str], mark: Mark, code: str) -> bool:
-        """Whether `name` is one of `names`; an error with a "did you mean" where it is not."""
+    @property
+    def count(self) -> int:
+        """How many findings there are."""
+        return len(self._found)
+
+    def doubt(self, kind: str, of: str = "") -> None:
+        """What is missing of this kind may be missing for a fault that was noted already, so it is not noted again.
+
+        Args:
+            kind: as in `known`: `action`, `argument`, `field`, `input` …
+            of: only what belongs to this action or profile; empty for all.
+        """
+        self._doubts.add((kind, of))
+
+    def doubted(self, kind: str, of: str = "") -> bool:
+        """Whether that nothing of this kind is there says nothing."""
+        return (kind, of) in self._doubts or (kind, "") in self._doubts
+
+    def known(self, kind: str, name: str, names: Iterable[str], mark: Mark, code: str, of: str = "") -> bool:
+        """Whether `name` is one of `names`; where it is not, an error with a "did you mean", unless `doubted`."""
         choices = tuple(names)
         if name in choices or not name:
             return name in choices
+        if self.doubted(kind, of):
+            return False
         self.error(code, mark, f"there is no {kind} `{name}`", did_you_mean(name, choices), len(name))
         return False
 
-    def _add(self, severity: Severity, mark: Mark, said: tuple[str, str, str], width: int) -> None:
+    def _add(self, severity: Severity, mark: Mark, said: tuple[str, str, str], width: int) -> Diagnostic:
         code, message, hint = said
         lines = self._lines.get(mark.file, [])
         source = lines[mark.line - 1].rstrip("\r") if 0 < mark.line <= len(lines) else ""
         found = Diagnostic(mark.file, mark.line, mark.column, message, hint, severity, code, source, width)
         if found not in self._found:
             self._found.append(found)
+        return found
+
+    def retract(self, found: Diagnostic) -> None:
+        """Take a finding back: another one says the same, and better."""
+        if found in self._found:
+            self._found.remove(found)
 
     @property
     def failed(self) -> bool:
@@ -133,8 +162,31 @@ class Problems:
         return any(found.severity is Severity.ERROR for found in self._found)
 
     def all(self) -> tuple[Diagnostic, ...]:
-        """Every finding, by place: file, line, column; errors first at one place."""
-        return tuple(sorted(self._found, key=lambda d: (d.file, d.line, d.column, d.severity.value, d.code)))
+        """Every finding, by place: file, line, column; errors first at one place.
+
+        The same thing said of several lines of one file is one finding, at the first; its hint names the others.
+        """
+        ordered = sorted(self._found, key=lambda d: (d.file, d.line, d.column, d.severity.value, d.code))
+        alike: dict[tuple[str, str, str], list[Diagnostic]] = {}
+        for found in ordered:
+            alike.setdefault((found.file, found.code, found.message), []).append(found)
+        return tuple(_folded(alike[(one.file, one.code, one.message)]) for one in ordered if one is _first(alike, one))
+
+    def without_warnings(self) -> None:
+        """Take every warning back."""
+        self._found = [found for found in self._found if found.severity is Severity.ERROR]
+
+
+def _first(alike: Mapping[tuple[str, str, str], list[Diagnostic]], one: Diagnostic) -> Diagnostic:
+    return alike[(one.file, one.code, one.message)][0]
+
+
+def _folded(same: Sequence[Diagnostic]) -> Diagnostic:
+    lines = sorted({one.line for one in same} - {same[0].line})
+    if not lines:
+        return same[0]
+    others = f"the same on line{'' if len(lines) == 1 else 's'} {', '.join(map(str, lines))}"
+    return dataclasses.replace(same[0], hint=f"{same[0].hint}; {others}" if same[0].hint else others)
 
 
 class BundleRefused(ConfigError):
@@ -167,12 +219,16 @@ def visible(text: str) -> str:
     return "".join(out)
 
 
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The one of `known` that is spelt most like `word`, or empty where nothing is near."""
+    return next(iter(difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)), "")
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint naming the nearest of `known`, or, where nothing is near, all of them; empty where there are none."""
     choices = sorted(known)
-    near = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean `{near[0]}`?"
+    if near := nearest(word, choices):
+        return f"did you mean `{near}`?"
     if not choices:
         return ""
     shown = ", ".join(f"`{choice}`" for choice in choices[:12])

@@ -17,7 +17,7 @@ from flyball.kernel.errors import InvalidInput
 from flyball.kernel.json import Json
 from flyball.policy.draft_calls import Seen, observe, rules_from
 from flyball.policy.draft_schemas import Tool, read_tools, rules_for, sheet_text
-from flyball.policy.draft_text import HEAD, slug
+from flyball.policy.draft_text import AGENT, FRAME, HEAD, VOUCHER, slug
 
 MAX_TOOLS = 2000
 
@@ -30,6 +30,23 @@ def draft(name: str, *, schemas: Json = None, stories: Sequence[Mapping[str, Jso
     """
     files = draft_files(name, schemas=schemas, stories=stories)
     return "\n".join(f"# file: {path}\n{text}" for path, text in files.items())
+
+
+def draft_notes(schemas: Json) -> tuple[str, ...]:
+    """What a person should know: names that no action can have, two tools of one name, what was left out."""
+    tools, notes = read_tools(schemas)
+    return (
+        (*notes, f"only the first {MAX_TOOLS} of {len(tools)} tools are drafted") if len(tools) > MAX_TOOLS else notes
+    )
+
+
+def framed(name: str, files: Mapping[str, str]) -> dict[str, str]:
+    """The drafted files with a bundle.yaml that `flyball validate` takes: an agent, a voucher, a gateway."""
+    filled = {
+        path: text.replace("agents: []", f"agents: [{AGENT}]").replace("vouched_by: []", f"vouched_by: [{VOUCHER}]")
+        for path, text in files.items()
+    }
+    return {"bundle.yaml": FRAME.format(name=slug(name), agent=AGENT), **filled}
 
 
 def draft_files(name: str, *, schemas: Json = None, stories: Sequence[Mapping[str, Json]] = ()) -> dict[str, str]:
@@ -87,7 +104,7 @@ def draft_from_calls(tasks: Sequence[Mapping[str, Json]], name: str = "draft") -
 
 
 def _tools(schemas: Json) -> tuple[Tool, ...]:
-    tools = read_tools(schemas)
+    tools, _ = read_tools(schemas)
     if not tools:
         raise InvalidInput(
             "there is no tool in this JSON",
@@ -110,4 +127,4 @@ def _profile(name: str, rules: str, inputs: Sequence[str]) -> str:
         "nothing\n"
         for one in inputs
     )
-    return HEAD.format(name=slug(name), inputs=lines) + rules
+    return HEAD.format(name=slug(name), agents="", inputs=lines) + rules

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
 from flyball.kernel.json import Json
-from flyball.policy.draft_schemas import Tool, kind_of
+from flyball.policy.draft_kinds import kind_of
+from flyball.policy.draft_schemas import Tool
 from flyball.policy.draft_text import scalar
 
 _ACTION = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
@@ -212,18 +213,21 @@ def _rule(action: str, seen: Seen, tool: Tool | None) -> list[str]:
     else:
         lines.append("    # asked: []               # DECIDE: the words that ask for it")
     lines.append(f"    at_most: {seen.most}                # DECIDE: a task did it {times} at most")
-    where = [_argument(path, one, path in (seen.always or ())) for path, one in seen.arguments.items()]
+    schemas = {} if tool is None else {arg: one for arg, one in tool.properties.items() if isinstance(one, dict)}
+    where = [
+        _argument(path, one, path in (seen.always or ()), schemas.get(path, {})) for path, one in seen.arguments.items()
+    ]
     if where:
         lines += ["    where:", *(f"      {line}" for line in where)]
     return lines
 
 
-def _argument(path: str, argument: Argument, always: bool) -> str:
+def _argument(path: str, argument: Argument, always: bool, schema: Mapping[str, Json]) -> str:
     name = path.rpartition(".")[2].removesuffix("[]")
     required = ", required: true" if always else ""
     distinct = list(dict.fromkeys(argument.values))
     chosen, unexplained = argument.chosen()
-    kind = kind_of(name, {}) or ("number" if all(_is_number(one) for one in distinct) else "text")
+    kind = kind_of(name, schema, distinct) or "text"
     key = scalar(path)
     if len(distinct) == 1 and len(argument.values) > 2 and len(distinct[0]) <= 200:
         return f"{key}: {{as: {kind}{required}, from: [{scalar('=' + distinct[0])}]}}   # the same in every call"
@@ -233,7 +237,3 @@ def _argument(path: str, argument: Argument, always: bool) -> str:
     listed = ", ".join(scalar(one) if one.startswith("=") or '"' in one else one for one in chosen)
     mark = f"   # DECIDE: {unexplained} of {len(argument.values)} values have none of these" if unexplained else ""
     return f"{key}: {{as: {kind}{required}, from: [{listed}]}}{mark}"
-
-
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"-?[0-9]+(?:\.[0-9]{1,4})?", text) is not None

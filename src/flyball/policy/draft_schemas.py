@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flyball.kernel.json import Json
+from flyball.policy.draft_kinds import kind_of
+from flyball.policy.draft_names import Names, listed
 from flyball.policy.draft_text import remark, scalar
-from flyball.policy.draft_words import ASKED, FREE, GRAVE, KINDS, LIKE, REACHES_OUT, READS
+from flyball.policy.draft_words import ASKED, DEEDS, FREE, GRAVE, LIKE, REACHES_OUT, READS, stem, words
 from flyball.policy.where import PATH
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 _ARG = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
@@ -28,6 +29,8 @@ class Tool:
     output: Json
     hints: str
     prefix: str = ""
+    #: What the sheet must say of its name, or empty.
+    mark: str = ""
 
     @property
     def verbs(self) -> tuple[str, ...]:
@@ -42,20 +45,12 @@ class Tool:
         return said and not any(set(words(arg)) & REACHES_OUT for arg in self.properties)
 
 
-def words(name: str) -> tuple[str, ...]:
-    """The words of a name: snake_case, kebab-case and camelCase alike."""
-    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+", name)
-    return tuple(part.lower() for part in parts)
-
-
-def read_tools(schemas: Json) -> tuple[Tool, ...]:
-    """The tools in any of the usual shapes, each name once; empty where there is none."""
-    found: dict[str, Tool] = {}
-    for one in _listed(schemas):
-        inner = one.get("function")
-        spec = inner if isinstance(inner, dict) else one
-        name = spec.get("name")
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
+def read_tools(schemas: Json) -> tuple[tuple[Tool, ...], tuple[str, ...]]:
+    """The tools in any of the usual shapes, and notes for people on names that had to be changed or left out."""
+    names, found = Names(), list[Tool]()
+    for server, spec in listed(schemas):
+        name, mark = names.give(spec, server)
+        if not name:
             continue
         schema = next((spec[key] for key in ("inputSchema", "input_schema", "parameters") if key in spec), {})
         shape = schema if isinstance(schema, dict) else {}
@@ -66,8 +61,7 @@ def read_tools(schemas: Json) -> tuple[Tool, ...]:
             ", ".join(f"{key}={value}" for key, value in annotations.items()) if isinstance(annotations, dict) else ""
         )
         description = spec.get("description")
-        found.setdefault(
-            name,
+        found.append(
             Tool(
                 name,
                 description if isinstance(description, str) else "",
@@ -77,27 +71,15 @@ def read_tools(schemas: Json) -> tuple[Tool, ...]:
                 else frozenset(),
                 spec.get("outputSchema") or spec.get("returns"),
                 hints,
-            ),
+                mark=mark,
+            )
         )
-    first = Counter(words(name)[0] for name in found if words(name))
+    first = Counter(words(tool.name)[0] for tool in found if words(tool.name))
     shared = {
         word for word, count in first.items() if count > 2 and count * 2 > len(found) and word not in READS | GRAVE
     }
     prefix = next(iter(shared), "")
-    return tuple(dataclasses.replace(tool, prefix=prefix) for tool in found.values())
-
-
-def _listed(schemas: Json) -> Iterator[dict[str, Json]]:
-    if isinstance(schemas, list):
-        for one in schemas:
-            if isinstance(one, dict):
-                yield one
-    elif isinstance(schemas, dict):
-        inner = next((schemas[key] for key in ("tools", "functions", "result") if key in schemas), None)
-        if inner is not None:
-            yield from _listed(inner)
-        elif "name" in schemas or "function" in schemas:
-            yield schemas
+    return tuple(dataclasses.replace(tool, prefix=prefix) for tool in found), tuple(names.notes)
 
 
 def sheet_text(name: str, tools: Sequence[Tool]) -> str:
@@ -108,6 +90,8 @@ def sheet_text(name: str, tools: Sequence[Tool]) -> str:
         "actions:",
     ]
     for tool in tools:
+        if tool.mark:
+            lines.append(f"  # {tool.mark}")
         if tool.description:
             lines.append(f"  # {remark(tool.description)}")
         if tool.hints:
@@ -180,19 +164,6 @@ def _type(schema: Json) -> str:
     return {"string": "string", "integer": "long", "number": "decimal", "boolean": "bool"}.get(str(kind), "any")
 
 
-def kind_of(name: str, schema: Mapping[str, Json]) -> str:
-    """As what an argument or field of this name is compared, or empty where its name says nothing."""
-    form = {"email": "email", "uri": "url", "url": "url", "date": "date", "date-time": "datetime", "time": "time"}
-    told = schema.get("format")
-    if isinstance(told, str) and told in form:
-        return form[told]
-    said = words(name)
-    for kind, known in KINDS:
-        if said and (said[-1] in known.split() or "".join(said) in known.split()):
-            return kind
-    return next((kind for kind, known in KINDS if set(said) & set(known.split())), "")
-
-
 def rules_for(tools: Sequence[Tool]) -> str:
     """`allow` of a profile: the reads in one rule, then a rule for each effect."""
     reads = [tool.name for tool in tools if tool.reads]
@@ -208,8 +179,10 @@ def rules_for(tools: Sequence[Tool]) -> str:
 def rule_for(tool: Tool) -> list[str]:
     """The rule of one effect: asked for, each argument from the request or free, grave ones approved by a person."""
     lines = [f"  - action: {tool.name}"]
-    asked = _asked(tool.verbs)
-    lines.append(f"    asked: [{asked}]   # DECIDE: every way to ask for this")
+    asked, more = _asked(tool)
+    lines.append(f"    asked: [{', '.join(asked) or 'DECIDE'}]   # DECIDE: every way to ask for this")
+    if more:
+        lines.append(f"    # DECIDE, people also say: {', '.join(more)}")
     lines.append("    at_most: 3                # DECIDE: twice what a long honest task needs")
     where = [
         line for arg, schema in tool.properties.items() if _ARG.fullmatch(arg) for line in _argument(tool, arg, schema)
@@ -221,12 +194,16 @@ def rule_for(tool: Tool) -> list[str]:
     return lines
 
 
-def _asked(verbs: Sequence[str]) -> str:
-    for verb, like in LIKE.items():
-        if any(word == verb or word in like.split() for word in verbs):
-            listed = re.findall(r'"[^"]+"|\S+', ASKED[verb])
-            return ", ".join(listed)
-    return ", ".join(dict.fromkeys(f"{word}*" for word in verbs if word.isalpha())) or "DECIDE"
+def _asked(tool: Tool) -> tuple[list[str], list[str]]:
+    """Words of the tool's own name and description that name the deed; and what people may say instead."""
+    verbs = [word for word in tool.verbs if word in DEEDS] or [word for word in tool.verbs if word.isalpha()][:1]
+    described = re.findall(r"[a-z]+", tool.description.lower())
+    bases = {form: deed for deed in DEEDS for form in (deed, deed + "s", deed + "es", deed.rstrip("e") + "ing")}
+    verbs += [bases[word] for word in described[:60] if word in bases]
+    own = list(dict.fromkeys(stem(word) for word in verbs))
+    likes = [verb for verb, like in LIKE.items() if any(word == verb or word in like.split() for word in verbs)]
+    more = [word for verb in likes for word in re.findall(r'"[^"]+"|\S+', ASKED[verb])]
+    return own, [word for word in dict.fromkeys(more) if word not in own]
 
 
 def _argument(tool: Tool, arg: str, schema: Json) -> list[str]:
@@ -247,9 +224,10 @@ def _argument(tool: Tool, arg: str, schema: Json) -> list[str]:
     size = next((FREE[word] for word in reversed(words(arg)) if word in FREE), None)
     if size is not None and kind not in ("email", "iban"):
         return [f"      {arg}: {{free: {size}}}   # DECIDE: labels that must not stand in it: without: [secret]"]
+    hint = "fields of earlier results that give it: result(ACTION).FIELD"
     if not kind:
         kind = "text"
-    hint = "fields of earlier results that give it: result(ACTION).FIELD"
+        hint = f"as what it is compared (email, id, date …)? {hint}"
     return [f"      {arg}: {{as: {kind}{required}, from: [request]}}   # DECIDE: {hint}"]
 
 

@@ -8,12 +8,33 @@ import re
 HEAD = """\
 profile: {name}
 purpose: DECIDE what this is for, in one sentence
-agents: []                    # DECIDE which agents may run it
+agents: [{agents}]                    # DECIDE which agents may run it
 inputs:
 {inputs}time: {{ttl: 1h, heartbeat: 60s}}
 # today: result(ACTION)       # DECIDE: the tool that tells the date; otherwise the plane's clock (UTC)
 allow:
 """
+#: A bundle.yaml to begin with, for a folder that has none. It is sound as it stands, and governs nobody yet.
+FRAME = """\
+name: {name}
+version: "1"
+owners:
+  house: {{contact: house@example.org}}                # DECIDE: who answers for the agent
+agents:
+  {agent}: {{ids: ["spiffe://example.org/agent/{agent}"], owner: house}}   # DECIDE: how the agent proves who it is
+identity:
+  trust_domains:
+    example.org: {{dev: true}}                          # DECIDE: your trust domain; `dev` is for a trial alone
+resource_types:
+  tool:
+# Asks for each call and reports each result. Only what somebody other than the agent reports is believed.
+peps:
+  gateway:
+    identity: {{spiffe: "spiffe://example.org/pep/gateway"}}   # DECIDE: what stands before the tools
+    actions: ["*"]
+    may_report: true
+"""
+AGENT, VOUCHER = "agent", "spiffe://example.org/app/chat"
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _RESERVED = {"true", "false", "null", "yes", "no", "on", "off"}
 

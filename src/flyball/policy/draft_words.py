@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def _set(listed: str) -> frozenset[str]:
     return frozenset(listed.split())
@@ -39,7 +41,7 @@ LIKE = {
 }
 #: As what an argument is compared, by a word in its name or by the schema's format.
 KINDS = (
-    ("email", "email mail recipient recipients participants attendees guests cc bcc to"),
+    ("email", "email mail cc bcc"),
     ("url", "url uri link endpoint webhook website"),
     ("iban", "iban"),
     ("phone", "phone mobile telephone"),
@@ -49,6 +51,17 @@ KINDS = (
     ("money", "amount price total cost fee sum budget fare"),
     ("path", "path file filepath filename folder directory"),
     ("id", "id ids uuid key code number reference sku iata slug handle username user channel account"),
+)
+#: As what it is compared, by words in its description. A name such as `to` alone says nothing.
+SAID = (
+    ("email", ("e-?mails?", "mail addresses", "mail address")),
+    ("url", ("urls?", "uris?", "web address", "hyperlink")),
+    ("phone", ("phone", "telephone", "mobile number", "phone numbers?")),
+    ("iban", ("ibans?",)),
+    ("datetime", ("date and time", "iso 8601 (?:date-?time|timestamp)", "timestamp")),
+    ("date", ("yyyy-mm-dd", "calendar day")),
+    ("path", ("file ?path", "path of", "path to")),
+    ("id", ("ids?", "identifiers?", "handle", "slug", "channel")),
 )
 FREE = {
     "body": 8000,
@@ -64,3 +77,23 @@ FREE = {
     "title": 200,
     "summary": 500,
 }
+
+
+def words(name: str) -> tuple[str, ...]:
+    """The words of a name: snake_case, kebab-case and camelCase alike."""
+    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+", name)
+    return tuple(part.lower() for part in parts)
+
+
+def stem(word: str) -> str:
+    """A word as `asked` takes it: without its ending, so that `sends`, `sending` and `sent it` are near one entry."""
+    for ending in ("ing", "ies", "es", "ed", "s", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3 and not (ending == "s" and word.endswith("ss")):
+            return word[: -len(ending)] + "*"
+    return word + "*"
+
+
+#: Words that name a deed. Of a description only these are taken: the rest of it is a stranger's text.
+DEEDS = frozenset(word for verb, like in LIKE.items() for word in (verb, *like.split())) | (
+    GRAVE - _set("command password credential secret shell")
+)

@@ -16,6 +16,7 @@ from flyball.policy.diagnostics import BundleRefused, Mark, Problems
 from flyball.policy.intent import read_profile
 from flyball.policy.manifest import Manifest, read_manifest
 from flyball.policy.provenance import resolve
+from flyball.policy.reader import NAMED_UNDER
 from flyball.policy.yaml import parse
 from flyball.task.profile import Profile
 
@@ -34,6 +35,9 @@ def read_bundle(folder: Path) -> tuple[Bundle, Problems]:
     manifest = Manifest()
     if (data := files.get("bundle.yaml")) is not None and (node := parse("bundle.yaml", data, problems)) is not None:
         manifest = read_manifest(node, problems)
+    else:
+        for kind in NAMED_UNDER.values():
+            problems.doubt(kind)
     labels = list(manifest.labels)
     profiles: dict[str, Profile] = {}
     policies: list[Policy] = []
@@ -47,7 +51,9 @@ def read_bundle(folder: Path) -> tuple[Bundle, Problems]:
                 profiles[profile.name] = profile
         elif name.startswith("tools/"):
             node = parse(name, data, problems)
-            if node is not None:
+            if node is None:
+                problems.doubt("action")
+            else:
                 labels += read_sheet(name, node, problems, manifest.actions, manifest.places)
         elif name.startswith("policies/"):
             policies += split_policies(name, _text(name, data, problems), problems)

@@ -86,11 +86,11 @@ def _agents(top: Fields, out: Manifest) -> None:
         )
         out.places[f"agent:{name}/owner"] = fields.at("owner")
         out.groups[name] = tuple(value for value, _ in fields.texts("groups"))
-        if "ids" not in fields and uid is None:
+        fields.done()
+        if "ids" not in fields and uid is None and not fields.meant & {"ids", "uid"}:
             fields.problems.error(
                 "agent_without_identity", mark, f"agent `{name}` has no identity", "give it `ids` or a `uid`", len(name)
             )
-        fields.done()
 
 
 def _types(top: Fields, key: str, what: str, types: dict[str, str], out: Manifest) -> None:

@@ -10,13 +10,27 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from flyball.policy.diagnostics import Mark, Problems, did_you_mean
+from flyball.policy.diagnostics import Diagnostic, Mark, Problems, did_you_mean, nearest
 from flyball.policy.yaml import Kind, Listing, Node, Scalar, Table
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 _DURATION = re.compile(r"([1-9][0-9]{0,8})(ms|s|m|h|d)")
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _LONG_MAX = 2**63 - 1
+
+
+#: What is named under a key, for `Problems.known`: where the key is misspelt, nothing of it is there.
+NAMED_UNDER = {
+    "actions": "action",
+    "access_classes": "access class",
+    "agents": "agent",
+    "identity": "voucher issuer",
+    "inputs": "input",
+    "owners": "owner",
+    "resource_types": "resource type",
+    "targets": "target",
+    "trust_domains": "voucher issuer",
+}
 
 
 class Fields:
@@ -28,6 +42,9 @@ class Fields:
         self.mark = node.mark
         self._entries = node.entries if isinstance(node, Table) else {}
         self._asked: set[str] = set()
+        self._missing: dict[str, Diagnostic] = {}
+        #: After `done`: the keys that were there under a misspelt name.
+        self.meant: set[str] = set()
         if not isinstance(node, Table):
             problems.error("wrong_shape", node.mark, f"{what} must be a map, not {describe(node)}")
 
@@ -62,6 +79,12 @@ class Fields:
         for key, (mark, _) in self._entries.items():
             if key not in self._asked:
                 unused = self._asked - self._entries.keys()
+                meant = nearest(key, unused)
+                self.meant.add(meant)
+                self._doubt(meant)
+                if meant in self._missing:
+                    # The word is there, misspelt: that it is missing too would be the same fault twice.
+                    self.problems.retract(self._missing.pop(meant))
                 self.problems.error(
                     "unknown_key",
                     mark,
@@ -70,9 +93,17 @@ class Fields:
                     len(key),
                 )
 
+    def _doubt(self, key: str) -> None:
+        if key in NAMED_UNDER:
+            self.problems.doubt(NAMED_UNDER[key])
+
+    def misspelt(self, key: str) -> bool:
+        """Whether `key` seems to be there under another spelling that nobody has asked for; `done` notes that."""
+        return any(one not in self._asked and nearest(one, [key]) for one in self._entries)
+
     def missing(self, key: str) -> None:
         """Note that `key` must be there."""
-        self.problems.error("missing_field", self.mark, f"{self.what} lacks `{key}`")
+        self._missing[key] = self.problems.error("missing_field", self.mark, f"{self.what} lacks `{key}`")
 
     def text(self, key: str, *, required: bool = False, default: str = "") -> str:
         """A text, not empty."""
@@ -199,6 +230,7 @@ class Fields:
             return
         if not isinstance(node, Table):
             self.problems.error("wrong_shape", node.mark, f"`{key}` of {self.what} must be a map, not {describe(node)}")
+            self._doubt(key)
             return
         for name, (mark, value) in node.entries.items():
             if not form.fullmatch(name):
@@ -209,6 +241,7 @@ class Fields:
                     "use letters, digits, `.`, `_` and `-`, beginning with a letter, 63 at most",
                     len(name),
                 )
+                self._doubt(key)
                 continue
             yield name, mark, value
 

@@ -46,6 +46,8 @@ def read_where(rule: Fields, rule_id: str, places: dict[str, Mark]) -> Where:
         if not node.entries:
             rule.problems.error("empty_bounds", mark, f"`where` bounds `{arg}` by nothing")
         kind = fields.choice("as", VALUE_TYPES, "")
+        if not kind and "as" in fields:
+            fields.problems.doubt("as", place)
         places[f"{place}/as"] = fields.at("as")
         _bounds(fields, arg, kind, place, places, found)
         _origin(fields, arg, kind, place, places, found)
@@ -89,6 +91,8 @@ def _origin(fields: Fields, arg: str, kind: str, place: str, places: dict[str, M
     not_by = fields.texts("not_by")
     for label, mark in not_by:
         places[f"{place}/label:{label}"] = mark
+    if fields.misspelt("from"):
+        return
     if "from" not in fields:
         for key, mark in modifiers.items():
             fields.problems.error(

@@ -7,7 +7,7 @@ Always holds: a task is made only by `lifecycle.open_task` and rebuilt only by a
 outlives its profile's TTL; FENCED and CLOSED are final; an input is marked with who vouched for
 it, and the agent's own word is marked as nobody's.
 
-`profile` what a profile is, and `validate_inputs` · `task` the task and its states ·
-`lifecycle` opening, and the arrows · `heartbeat` time that does not count while we are deaf ·
-`ports` what is needed of a store.
+`profile` what a profile is, and `validate_inputs` · `task` the task and its states · `spec` the task as
+the decision plane takes it · `lifecycle` opening, and the arrows · `heartbeat` time that does not count
+while we are deaf · `ports` what is needed of a store.
 """

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from flyball.assembly.scratch import scratch
 from flyball.edges.cli import render
 from flyball.edges.cli.context import JsonOption
 from flyball.edges.cli.errors import FAILED
@@ -45,32 +46,22 @@ def validate(bundle: BundleArgument, as_json: JsonOption = False) -> int:
 def run_cases(bundle: BundleArgument, as_json: JsonOption = False) -> int:
     """Run the cases that lie beside a bundle's policies, on the real decision plane.
 
+    A case that fails is told with its call, what was expected, what came, and where a refused value came from.
+
     \b
     Examples:
       flyball test bundles/demo
     """
-    told = offline.test_bundle(bundle)
-    good = told.get("ok") is True
+    report = offline.test_bundle(bundle, scratch)
     if as_json:
-        print(json.dumps(told, indent=2))
-        return 0 if good else FAILED
-    cases = render.objects(told, "cases")
-    for case in cases:
-        mark, style = ("✓", "green") if case.get("ok") is True else ("✗", "bold red")
-        place = f"{render.text(case.get('file'))}:{render.text(case.get('line'))}"
-        render.line(f"{mark} {render.text(case.get('name'))}  {place}", style)
-        if case.get("error"):
-            render.line(f"    {render.text(case.get('error'))}")
-        for step in render.objects(case, "steps"):
-            if step.get("ok") is not True:
-                got = f"{render.text(step.get('effect'))} ({render.text(step.get('reasons'))})"
-                said = (
-                    f"    line {render.text(step.get('line'))}: expected {render.text(step.get('expect'))}, was {got}"
-                )
-                render.line(said)
-    for one in render.objects(told, "diagnostics"):
-        place = f"{render.text(one.get('file'))}:{render.text(one.get('line'))}"
-        render.line(f"{place}: {render.text(one.get('message'))}", "bold red")
-    failed = sum(case.get("ok") is not True for case in cases)
-    render.line(f"{len(cases)} cases, {failed} failed", "green" if good else "bold red")
-    return 0 if good else FAILED
+        print(json.dumps(report.as_json(), indent=2))
+        return 0 if report.ok else FAILED
+    for found in report.diagnostics:
+        print(found.render())
+    for case in report.results:
+        first, *rest = case.lines()
+        render.escaped(first, "green" if case.ok else "bold red")
+        for one in rest:
+            render.escaped(one)
+    render.line(report.summary(), "green" if report.ok else "bold red")
+    return 0 if report.ok else FAILED

@@ -77,4 +77,6 @@ def _findings(findings: Sequence[Json]) -> None:
     for one in findings:
         if isinstance(one, dict):
             place = f"{one.get('file')}:{one.get('line')}:{one.get('column')}"
-            print(clean(f"{place}: {one.get('severity')}: {one.get('message')}", 500), file=sys.stderr)
+            print(
+                clean(f"{place}: {one.get('severity')}: {one.get('message')} [{one.get('code')}]", 500), file=sys.stderr
+            )
