@@ -138,7 +138,7 @@ impl Loader<'_> {
         let hand_written = self.policies(&document.policies, &validator);
         let mut index = Index::default();
         for (policy, card) in hand_written {
-            if let Err(error) = index.add(policy, card) {
+            if let Err(error) = index.add(&policy, card) {
                 self.findings.wrong(error.to_string());
             }
         }
@@ -349,7 +349,7 @@ impl Loader<'_> {
                 if own && rule.id != card.id {
                     continue;
                 }
-                if let Err(error) = rule.cell.add(policy.clone(), card.clone()) {
+                if let Err(error) = rule.cell.add(&policy, card.clone()) {
                     self.findings.wrong(error.to_string());
                 }
             }

@@ -1,72 +1,94 @@
 //! Cedar's answer. Every policy whose scope can match is evaluated; one that errs refuses.
+//!
+//! Cedar's own evaluator evaluates Cedar's own conditions. Its `Authorizer` is left aside: for each request it
+//! makes every policy's condition anew out of scope and clauses, and collects what nobody reads here; that was half
+//! of a check. The corpora of `conformance.rs` hold this to its answers.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use cedar_policy::{AuthorizationError, Authorizer, Context, Decision, Entities, EntityUid, Request, Response};
-use cedar_policy_core::ast::{ExtensionFunction, Name, PartialValue, Value as CedarValue};
+use cedar_policy::{Context, Effect, Entities, EntityUid, Policy};
+use cedar_policy_core::ast::{
+    EntityUIDEntry, Expr, ExtensionFunction, Literal, Name, PartialValue, Request, SlotEnv, Value as CedarValue,
+    ValueKind,
+};
+use cedar_policy_core::evaluator::Evaluator;
 use cedar_policy_core::extensions::Extensions;
 use smol_str::SmolStr;
 
-use crate::engine::{Opinion, combine};
+use crate::engine::Opinion;
 use crate::scope::Cell;
 use crate::value::{Value, cedar_decimal};
 
-/// Evaluate cells one by one against the same request.
-pub(crate) fn opine<'a>(request: &Request, cells: impl Iterator<Item = &'a Cell>, entities: &Entities) -> Opinion {
-    let authorizer = Authorizer::new();
-    let mut opinion = Opinion::Silent;
-    for cell in cells {
-        let response = authorizer.is_authorized(request, &cell.set, entities);
-        opinion = match (opinion, read(cell, &response)) {
-            (Opinion::Silent, said) => said,
-            (before, Opinion::Silent) => before,
-            (before, said) => combine(before, said),
-        };
-    }
-    opinion
+/// A policy, ready to be evaluated: its whole condition, made once.
+pub(crate) struct Ready {
+    condition: Expr,
+    slots: SlotEnv,
+    forbids: bool,
 }
 
-fn read(cell: &Cell, response: &Response) -> Opinion {
-    let diagnostics = response.diagnostics();
-    let mut errors = diagnostics.errors().peekable();
-    if errors.peek().is_some() {
-        let ids = errors.map(|error| {
-            let AuthorizationError::PolicyEvaluationError(error) = error;
-            name(cell, error.policy_id().as_ref())
-        });
-        return Opinion::Error(ids.collect());
+impl Ready {
+    pub(crate) fn new(policy: &Policy) -> Self {
+        let parsed: &cedar_policy_core::ast::Policy = policy.as_ref();
+        Self {
+            condition: parsed.condition(),
+            slots: parsed.env().clone(),
+            forbids: policy.effect() == Effect::Forbid,
+        }
     }
-    match response.decision() {
-        Decision::Allow => Opinion::Permit(diagnostics.reason().map(|id| name(cell, id.as_ref())).collect()),
-        Decision::Deny => {
-            let mut ids = Vec::new();
-            let mut reaction = None;
-            for id in diagnostics.reason() {
-                let card = cell.card(id.as_ref());
-                reaction = reaction.max(card.and_then(|card| card.on_deny));
-                ids.push(name(cell, id.as_ref()));
-            }
-            // Cedar's deny without a reason is only the absence of a permit.
-            if ids.is_empty() { Opinion::Silent } else { Opinion::Forbid(ids, reaction) }
+
+    /// Whether it holds; `None` where it errs.
+    fn holds(&self, evaluator: &Evaluator<'_>) -> Option<bool> {
+        match evaluator.interpret(&self.condition, &self.slots).ok()?.value_kind() {
+            ValueKind::Lit(Literal::Bool(yes)) => Some(*yes),
+            _ => None,
         }
     }
 }
 
-fn name(cell: &Cell, id: &str) -> Arc<str> {
-    cell.card(id).map_or_else(|| Arc::from(id), |card| Arc::clone(&card.id))
+/// A request, put to policies.
+pub(crate) struct Asked<'e> {
+    evaluator: Evaluator<'e>,
 }
 
-/// A request; `None` where Cedar will not have it.
-pub(crate) fn request(
-    principal: &EntityUid,
-    action: &EntityUid,
-    resource: EntityUid,
-    context: Context,
-) -> Option<Request> {
-    // Not validated against the schema: every part was made from it, and the typed arguments are
-    // checked before. An attribute that is missing all the same is an evaluation error, which denies.
-    Request::new(principal.clone(), action.clone(), resource, context, None).ok()
+impl<'e> Asked<'e> {
+    /// Not validated against the schema: every part was made from it, and the typed arguments are checked before. An
+    /// attribute that is missing all the same is an evaluation error, which denies.
+    pub(crate) fn new(
+        principal: &EntityUid,
+        action: &EntityUid,
+        resource: &EntityUid,
+        context: &Context,
+        entities: &'e Entities,
+    ) -> Self {
+        let known = |uid: &EntityUid| EntityUIDEntry::known(uid.as_ref().clone(), None);
+        let context = context.as_ref().clone();
+        let request = Request::new_unchecked(known(principal), known(action), known(resource), Some(context));
+        Self { evaluator: Evaluator::new(request, entities.as_ref(), Extensions::all_available()) }
+    }
+
+    /// What the policies of these cells say: an error before a refusal, a refusal before a permit.
+    pub(crate) fn opinion<'c>(&self, cells: impl IntoIterator<Item = &'c Cell>) -> Opinion {
+        let (mut permits, mut forbids, mut errors, mut reaction) = (Vec::new(), Vec::new(), Vec::new(), None);
+        for (card, policy) in cells.into_iter().flat_map(|cell| &cell.policies) {
+            match policy.holds(&self.evaluator) {
+                None => errors.push(Arc::clone(&card.id)),
+                Some(false) => {}
+                Some(true) if policy.forbids => {
+                    reaction = reaction.max(card.on_deny);
+                    forbids.push(Arc::clone(&card.id));
+                }
+                Some(true) => permits.push(Arc::clone(&card.id)),
+            }
+        }
+        match (errors.is_empty(), forbids.is_empty(), permits.is_empty()) {
+            (false, _, _) => Opinion::Error(errors),
+            (_, false, _) => Opinion::Forbid(forbids, reaction),
+            (_, _, false) => Opinion::Permit(permits),
+            // Cedar's deny without a reason is only the absence of a permit.
+            _ => Opinion::Silent,
+        }
+    }
 }
 
 /// Cedar's constructor of decimals, looked up once.

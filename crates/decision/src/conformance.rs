@@ -43,7 +43,7 @@ fn run(line: &str, seen: &mut Seen) {
     let mut index = Index::default();
     for policy in set.policies() {
         let card = Card { id: Arc::from(policy.id().to_string()), on_deny: None };
-        index.add(policy.clone(), card).unwrap();
+        index.add(&policy, card).unwrap();
     }
     seen.tests += 1;
     for asked in test["requests"].as_array().unwrap() {
@@ -52,7 +52,7 @@ fn run(line: &str, seen: &mut Seen) {
         let context = schema.as_ref().map(|schema| (schema, &action));
         let context = Context::from_json_str(&asked["context"].to_string(), context).unwrap();
         let check = asked["validateRequest"].as_bool().unwrap_or(true).then_some(schema.as_ref()).flatten();
-        let request = Request::new(principal.clone(), action.clone(), resource.clone(), context, check).unwrap();
+        Request::new(principal.clone(), action.clone(), resource.clone(), context.clone(), check).unwrap();
         let mut cells = Vec::new();
         let (principals, actions) = (index.principals(&principal, &entities), index.actions(&action, &entities));
         index.candidates(&principals, &actions, &resource, &entities, &mut cells);
@@ -70,7 +70,7 @@ fn run(line: &str, seen: &mut Seen) {
             ids.sort();
             ids
         };
-        match cedar::opine(&request, cells.into_iter(), &entities) {
+        match cedar::Asked::new(&principal, &action, &resource, &context, &entities).opinion(cells) {
             Opinion::Error(ids) => {
                 assert_eq!(sorted(ids), errors, "{what}");
                 seen.erring += 1;

@@ -180,15 +180,21 @@ fn opinion(bundle: &Bundle, agent: &Agent, action: &Action, shown: &Shown<'_>) -
     let mut cells = Vec::with_capacity(4);
     bundle.index.candidates(&agent.scopes, &action.scopes, &resource, &bundle.entities, &mut cells);
     let needs: Needs = cells.iter().fold(rule.cell.needs, |needs, cell| needs.and(cell.needs));
-    let context = if needs.only_intent() { rule.context.clone() } else { shown.context(needs)? };
-    let request = cedar::request(&agent.uid, &action.uid, resource, context)?;
-    let own = cedar::opine(&request, std::iter::once(&rule.cell), &bundle.entities);
+    let whole;
+    let context = if needs.only_intent() {
+        &rule.context
+    } else {
+        whole = shown.context(needs)?;
+        &whole
+    };
+    let asked = cedar::Asked::new(&agent.uid, &action.uid, &resource, context, &bundle.entities);
+    let own = asked.opinion([&rule.cell]);
     if cells.is_empty() && bundle.engines.is_empty() {
         return Some(own);
     }
     // Hand-written policies can only refuse: what a task may do is its profile's to say.
     let narrow = |opinion| if matches!(opinion, Opinion::Permit(_)) { Opinion::Silent } else { opinion };
-    let mut opinion = combine(own, narrow(cedar::opine(&request, cells.iter().copied(), &bundle.entities)));
+    let mut opinion = combine(own, narrow(asked.opinion(cells)));
     for engine in &bundle.engines {
         let question = Question {
             agent: &task.agent.name,

@@ -1,15 +1,15 @@
 //! Hand-written policies, found by their scope, so that cost does not grow with their number.
 //!
 //! A policy's scope (principal, action, resource) becomes three small numbers, and the policies of
-//! one such triple share a small `PolicySet`. A request looks up the few triples that can match it;
+//! one such triple share a cell. A request looks up the few triples that can match it;
 //! every policy whose scope matches is in one of them, so what is left out could not have counted.
 
 use ahash::AHashMap;
 use cedar_policy::{
-    ActionConstraint, Entities, EntityTypeName, EntityUid, Policy, PolicySet, PolicySetError, PrincipalConstraint,
-    ResourceConstraint,
+    ActionConstraint, Entities, EntityTypeName, EntityUid, Policy, PrincipalConstraint, ResourceConstraint,
 };
 
+use crate::cedar::Ready;
 use crate::needs::Needs;
 use crate::verdict::Reaction;
 use std::sync::Arc;
@@ -26,23 +26,24 @@ pub(crate) struct Card {
 /// Policies that are always evaluated together.
 #[derive(Default)]
 pub(crate) struct Cell {
-    pub(crate) set: PolicySet,
-    pub(crate) cards: Vec<Card>,
+    pub(crate) policies: Vec<(Card, Ready)>,
     pub(crate) needs: Needs,
 }
 
+/// Two policies of one name: a refusal could not be told apart.
+#[derive(Debug, thiserror::Error)]
+#[error("duplicate policy id `{0}`")]
+pub(crate) struct Twice(Arc<str>);
+
 impl Cell {
     /// Add one policy.
-    pub(crate) fn add(&mut self, policy: Policy, card: Card) -> Result<(), Box<PolicySetError>> {
-        self.needs = self.needs.and(Needs::of(&policy));
-        self.set.add(policy)?;
-        self.cards.push(card);
+    pub(crate) fn add(&mut self, policy: &Policy, card: Card) -> Result<(), Twice> {
+        if self.policies.iter().any(|(known, _)| known.id == card.id) {
+            return Err(Twice(card.id));
+        }
+        self.needs = self.needs.and(Needs::of(policy));
+        self.policies.push((card, Ready::new(policy)));
         Ok(())
-    }
-
-    /// The card of a policy of this cell.
-    pub(crate) fn card(&self, id: &str) -> Option<&Card> {
-        self.cards.iter().find(|card| card.id.as_ref() == id)
     }
 }
 
@@ -163,7 +164,7 @@ pub(crate) struct Index {
 
 impl Index {
     /// Add one policy under its scope.
-    pub(crate) fn add(&mut self, policy: Policy, card: Card) -> Result<(), Box<PolicySetError>> {
+    pub(crate) fn add(&mut self, policy: &Policy, card: Card) -> Result<(), Twice> {
         let principal = match policy.principal_constraint() {
             PrincipalConstraint::Any => Part::Any,
             PrincipalConstraint::Eq(uid) => Part::Equal(uid),

@@ -142,8 +142,7 @@ fn decide(bundle: &Bundle, pep: &Pep, call: &TasklessCall<'_>) -> Outcome {
     let mut cells = Vec::new();
     let scopes = bundle.index.principals(&principal, &entities);
     bundle.index.candidates(&scopes, &action.scopes, &resource, &entities, &mut cells);
-    let request = cedar::request(&principal, &action.uid, resource, context).ok_or(no(Reason::EngineError))?;
-    match cedar::opine(&request, cells.into_iter(), &entities) {
+    match cedar::Asked::new(&principal, &action.uid, &resource, &context, &entities).opinion(cells) {
         Opinion::Permit(policies) => Ok(policies),
         Opinion::Silent => Err(no(Reason::PolicyNoPermit)),
         Opinion::Forbid(policies, _) => Err((Reason::PolicyForbids, policies)),

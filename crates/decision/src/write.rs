@@ -4,7 +4,9 @@
 pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let bytes = text.as_bytes();
-    if bytes.iter().all(|byte| *byte >= 0x20 && *byte != b'"' && *byte != b'\\') {
+    // To the end, without a way out: that is done many bytes at a time.
+    let special = bytes.iter().fold(false, |found, byte| found | (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\'));
+    if !special {
         out.extend_from_slice(bytes);
     } else {
         for byte in bytes {
