@@ -9,14 +9,14 @@ from typing import Annotated
 import typer
 from typer._completion_classes import completion_init
 
-from flyball.edges.cli import agent, approvals, audit, bundle, demo, evidence, run, serve, status, tasks
+from flyball.edges.cli import agent, approvals, audit, bundle, demo, evidence, run, serve, status, target, tasks
 
 app = typer.Typer(
     name="flyball",
     help=(
         "Flyball: privilege exists only while a task holds it.\n\n"
         "Run it: serve, dev, reload, demo. Before that: validate, test. "
-        "Look: status, tasks, task, leases, why, receipts, audit. "
+        "Look: status, tasks, task, leases, target, why, receipts, audit. "
         "Act: revoke, suspend, resume, quarantine, approvals, approve, refuse, agent. As an agent: run. "
         "Write: profile."
     ),
@@ -55,6 +55,7 @@ _GROUPS = (
     (tasks.task, "One task."),
     (agent.agent, "One agent."),
     (agent.profile, "Draft a profile."),
+    (target.target, "Targets; Flyball's own login there."),
     (evidence.receipts, "Signed evidence of revocations."),
     (audit.audit, "The record: verify it, read it."),
     (serve.dev, "Identities for trying out."),
