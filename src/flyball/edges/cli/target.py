@@ -10,6 +10,7 @@ import typer
 from flyball.edges.cli import render
 from flyball.edges.cli.context import AddrOption, Cli, ConfigOption, JsonOption, ReasonOption
 from flyball.edges.cli.errors import UNWELL
+from flyball.edges.cli.plain import Plain
 from flyball.kernel.json import Json
 
 target = typer.Typer(
@@ -17,7 +18,7 @@ target = typer.Typer(
 )
 
 
-@target.command("list")
+@target.command("list", short_help="Every target, looked at now.", cls=Plain)
 def list_targets(config: ConfigOption = None, addr: AddrOption = "", as_json: JsonOption = False) -> int:
     """Every target, looked at now: whether it answers, who Flyball is there, when that login was last rotated.
 
@@ -53,7 +54,7 @@ def list_targets(config: ConfigOption = None, addr: AddrOption = "", as_json: Js
     return unwell
 
 
-@target.command("rotate")
+@target.command("rotate", short_help="Give our own login there a new password.", cls=Plain)
 def rotate(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The target, as the bundle names it.")],
     reason: ReasonOption = "",
