@@ -259,6 +259,20 @@ class Site:
         finally:
             self.server.start()
 
+    @contextlib.contextmanager
+    def rotation(self) -> Iterator[None]:
+        shared = self.folder
+        with tempfile.TemporaryDirectory(prefix="flyball-rotation-") as own:
+            self.folder = Path(own)
+            file = self.folder / "admin"
+            file.touch(mode=0o600)
+            file.write_text(self.admin_password)
+            try:
+                yield
+            finally:
+                self.folder = shared
+                setup.apply(self.superuser(), admin="flyball_admin", password=self.admin_password, groups=["writers"])
+
     def close(self) -> None:
         for connection in self._clients:
             connection.close()

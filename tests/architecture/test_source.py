@@ -168,6 +168,25 @@ def test_the_threat_model_names_tests_that_exist() -> None:
     assert missing == []
 
 
+def test_the_page_of_guards_names_guards_and_tests_that_exist() -> None:
+    """Each row of docs/guards.md is a guarantee, a guard's file and function, and a test of it that is there."""
+    rows = [
+        [cell.strip() for cell in line.strip("|\n").split(" | ")]
+        for line in (ROOT / "docs" / "guards.md").read_text().splitlines()
+        if line.startswith("| ") and not line.startswith(("| ---", "| guarantee"))
+    ]
+    assert len(rows) > 80
+    wrong = []
+    for row in rows:
+        _, guard, test = row
+        for cell, base, colon in ((guard, ROOT / "src/flyball", ":"), (test, ROOT / "tests", "::")):
+            file, _, function = cell.strip("`").partition(colon)
+            path = (ROOT if file.startswith(("crates/", "sdk/")) else base) / file
+            if not path.is_file() or (function and not re.search(rf"(def|class) {function}\b", path.read_text())):
+                wrong.append(cell)
+    assert wrong == []
+
+
 def test_documents_link_to_files_that_exist() -> None:
     """A relative link of a document leads somewhere."""
     broken = []

@@ -48,10 +48,17 @@ class _Memory:
 
     @contextlib.contextmanager
     def down(self) -> Iterator[None]:
-        for call in ("issue", *STEPS, "probe", "inventory"):
+        for call in ("issue", *STEPS, "probe", "inventory", "rotate"):
             self.world.faults.arm(call, "fail", 100)
         yield
         self.world.faults.clear()
+
+    @contextlib.contextmanager
+    def rotation(self) -> Iterator[None]:
+        kept = self.world.admin
+        yield
+        assert self.world.admin != kept
+        self.world.admin = kept
 
 
 class TestMemory(BackendContract):

@@ -282,6 +282,21 @@ def test_run_with_a_command_that_is_not_there(server: RunningServer, svid_file: 
     assert states(server, "T-930") == ["closed"]
 
 
+def test_targets_are_listed_and_rotated(server: RunningServer) -> None:
+    """`target rotate` says that the new login works; list, status and record show when; an unknown one is refused."""
+    told = server.flyball("target", "rotate", "orders", "--reason", "a drill")
+    assert told.startswith("Flyball's own login at orders was rotated ")
+    rows = [line.split("\t") for line in server.flyball("target", "list").splitlines()]
+    assert rows[0] == ["target", "kind", "state", "version", "own role", "rotated", "leases", "remark"]
+    assert [row[:3] for row in rows[1:]] == [["orders", "memory", "ok"]]
+    assert rows[1][5].endswith("Z")
+    found = json.loads(server.flyball("target", "rotate", "orders", "--json"))
+    assert json.loads(server.flyball("target", "list", "--json"))[0]["rotated_ms"] == found["rotated_ms"]
+    assert "Flyball's own login rotated" in server.flyball("status")
+    assert "a drill" in server.flyball("audit", "show", "--kind", "target_rotation")
+    server.flyball("target", "rotate", "nowhere", code=1)
+
+
 def test_status_is_3_when_something_is_not_well(tmp_path: Path) -> None:
     """A target that cannot be reached: exit code 3, and the line that says so."""
     from tests.server import running_server, shop

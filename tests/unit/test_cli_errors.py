@@ -123,6 +123,26 @@ def test_completion_answers() -> None:
     assert done.stdout.split() == ["revoke"]
 
 
+def test_completion_is_installed_and_completes(tmp_path: Path) -> None:
+    """`flyball --install-completion` in bash writes what that bash then completes with, subcommands too."""
+    (tmp_path / "flyball").write_text(f'#!/bin/sh\nexec {sys.executable} -m flyball "$@"\n')
+    (tmp_path / "flyball").chmod(0o755)
+    env = {**os.environ, "HOME": str(tmp_path), "PATH": f"{tmp_path}:{os.environ['PATH']}", "SHELL": "/bin/bash"}
+    lines = (
+        "flyball --install-completion && . ~/.bashrc && COMP_WORDS=(flyball target ro) COMP_CWORD=2 "
+        "&& _flyball_completion flyball && echo ${COMPREPLY[@]}"
+    )
+    done = subprocess.run(["bash", "-c", lines], env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines()[-1:] == ["rotate"], done.stderr
+
+
+def test_help_shows_arguments_by_their_names(capsys: pytest.CaptureFixture[str]) -> None:
+    """As a shell's user knows it: `PROFILE -- COMMAND`, no braces, no types of a programming language."""
+    _, out, _ = told(capsys, "run", "--help")
+    assert out.startswith("Usage: flyball run [OPTIONS] PROFILE -- COMMAND [ARG]…\n")
+    assert "<str>" not in out
+
+
 def test_every_command_has_help_with_an_example_where_it_takes_more_than_an_id() -> None:
     """`--help` of every command works and says what it does."""
     from typer.main import get_command

@@ -185,3 +185,23 @@ def test_a_target_where_everything_hangs_costs_no_more_threads() -> None:
         guarded.run("kill", plan, {})
     assert threading.active_count() <= before + 64
     world.faults.clear()
+
+
+def test_a_backend_without_a_login_of_ours_refuses_to_rotate_one() -> None:
+    """Rotation is an optional capability: where it is missing the façade says so, and with a code of its own."""
+    guarded = Guarded(Odd(None))
+    assert not guarded.rotates
+    with pytest.raises(TargetRefused) as caught:
+        guarded.rotate_admin()
+    assert caught.value.code == "rotation_unsupported"
+
+
+def test_a_rotation_that_hangs_is_given_up() -> None:
+    """Like every call at a target, it ends here in time."""
+    backend = MemoryBackend("m", frozenset({"w"}), SystemClock(), World())
+    backend.faults.arm("rotate", "hang")
+    guarded = Guarded(backend, timeout_s=0.05)
+    assert guarded.rotates
+    with pytest.raises(TargetUnavailable):
+        guarded.rotate_admin()
+    backend.faults.release()

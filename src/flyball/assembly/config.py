@@ -86,6 +86,21 @@ class DevConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SealConfig:
+    """Where the sealing key comes from, if not from the file `seal_key`.
+
+    Attributes:
+        command: a program and its arguments, run once at the start; it prints the key. Empty for none.
+        wrapped: a file that the command gets on its standard input (a wrapped key), or None for nothing.
+        timeout_ms: how long it may take.
+    """
+
+    command: tuple[str, ...]
+    wrapped: Path | None
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class TimingConfig:
     """Times in milliseconds.
 
@@ -141,6 +156,7 @@ class Config:
     public_keys: Path
     control: ListenConfig
     decision: DecisionConfig
+    seal: SealConfig
     journal: JournalConfig
     dev: DevConfig
     timing: TimingConfig
@@ -155,6 +171,7 @@ class Config:
 SECTIONS: Mapping[str, type] = {
     "control": ListenConfig,
     "decision": DecisionConfig,
+    "seal": SealConfig,
     "journal": JournalConfig,
     "dev": DevConfig,
     "timing": TimingConfig,
@@ -240,7 +257,10 @@ def _read(top: Reader, file: Path | None) -> Config:
     state = top.path("state_dir", Path(".flyball"))
     keys = top.path("keys_dir", state / "keys")
     control, decision = top.section("control"), top.section("decision")
-    journal, dev, timing, log = (top.section(name) for name in ("journal", "dev", "timing", "log"))
+    seal, journal, dev, timing, log = (top.section(name) for name in ("seal", "journal", "dev", "timing", "log"))
+    command = seal.command("command")
+    if command:
+        top.refuse_beside("seal_key", "`seal.command` gives the sealing key already")
     mode = top.choice("mode", ("dev", "production"), "dev")
     return Config(
         file=file,
@@ -278,6 +298,11 @@ def _read(top: Reader, file: Path | None) -> Config:
             workers=decision.whole("workers", 1, least=1, most=64),
             max_wait_ms=decision.duration("max_wait", 2000, least=10, most=60_000),
         ),
+        seal=SealConfig(
+            command=command,
+            wrapped=seal.optional_path("wrapped", None),
+            timeout_ms=seal.duration("timeout", 10_000, least=10, most=300_000),
+        ),
         journal=JournalConfig(
             path=journal.path("path", state / "journal" / "journal"),
             size=journal.size("size", 8 << 20, least=1 << 20, most=1 << 30),
@@ -305,6 +330,8 @@ def _check(config: Config, problems: Problems, mark: Mark) -> None:
         _check_listener(name, place, problems, mark)
     if config.decision.client_ca is not None and config.decision.tls_cert is None:
         problems.error("tls", mark, "`decision.client_ca` asks for TLS", "set decision.tls_cert and decision.tls_key")
+    if config.seal.wrapped is not None and not config.seal.command:
+        problems.error("seal", mark, "`seal.wrapped` is for a command", "set seal.command")
     if config.store in (config.anchor, config.journal.path):
         problems.error("same_file", mark, "the store, the anchor and the journal are three files")
     if config.mode == "production":

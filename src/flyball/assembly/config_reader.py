@@ -6,13 +6,14 @@ No method raises: each notes what is wrong with its place, so that all faults ar
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from flyball.assembly.config_values import split_address
 from flyball.policy.diagnostics import Mark, Problems, did_you_mean
-from flyball.policy.yaml import Kind, Node, Scalar, Table
+from flyball.policy.yaml import Kind, Listing, Node, Scalar, Table
 
 PREFIX = "FLYBALL_"
 _DURATION = re.compile(r"([1-9][0-9]{0,8})(ms|s|m|h)")
@@ -138,6 +139,40 @@ class Reader:
             self._refuse(name, raw[1], "a path")
             return default
         return (raw[2] / Path(raw[0]).expanduser()) if raw[0] else None
+
+    def command(self, name: str) -> tuple[str, ...]:
+        """A program, by an absolute path, and its arguments: a list, or one line with quotes as in a shell."""
+        raw, full = None, self._full(name)
+        entry = self._entries.get(name)
+        variable = PREFIX + full.replace(".", "_").upper()
+        if variable not in self._env and entry is not None and isinstance(entry[1], Listing):
+            items, mark = entry[1].items, entry[1].mark
+            words = [item.text for item in items if isinstance(item, Scalar)]
+            if len(words) != len(items):
+                words = []
+        else:
+            raw = self._raw(name)
+            if raw is None:
+                return ()
+            mark = raw[1]
+            try:
+                words = shlex.split(raw[0])
+            except ValueError:
+                words = []
+            if not raw[0]:
+                return ()
+        if not words or not words[0].startswith("/") or any("\0" in word for word in words):
+            self._refuse(name, mark, "a program's absolute path and its arguments", "for example [/usr/bin/age, -d]")
+            return ()
+        return tuple(words)
+
+    def refuse_beside(self, name: str, why: str) -> None:
+        """Note that a field is set which may not be."""
+        raw = self._raw(name)
+        if raw is not None:
+            self._problems.error(
+                "two_sources", raw[1], f"`{self._full(name)}` is set, and {why}", "keep one of the two"
+            )
 
     def address(self, name: str, default: str) -> str:
         """`host:port`, or empty for none."""

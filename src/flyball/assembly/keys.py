@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from flyball.assembly import seal_command
 from flyball.assembly.config import Config
 from flyball.audit.checkpoint import NoteSigner
 from flyball.credential.seal import FileKey, Sealer
@@ -43,20 +44,27 @@ def open_keys(config: Config) -> Keys:
     """The keys in the configured folder, made where they are missing.
 
     Raises:
-        ConfigError: a key file that is open to others, or is not what it should be.
+        ConfigError: a key file that is open to others, or is not what it should be; or the command that is to give
+            the sealing key gives none.
     """
     folder = config.keys_dir
     private_dir(folder)
-    config.seal_key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     keys = Keys(
         tokens=TokenKeys.open(folder / "tokens"),
         receipts=ReceiptSigner(_ed25519(folder / "receipts.pem")),
         notes=NoteSigner(f"{config.issuer}/chain", _ed25519(folder / "checkpoints.pem")),
-        sealer=Sealer(FileKey.read_or_make(config.seal_key)),
+        sealer=Sealer(_sealing_key(config)),
         deployment=_raw(folder / "deployment.key"),
     )
     _publish(config.public_keys, keys.public(config.issuer))
     return keys
+
+
+def _sealing_key(config: Config) -> FileKey:
+    if config.seal.command:
+        return seal_command.run(config.seal)
+    config.seal_key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return FileKey.read_or_make(config.seal_key)
 
 
 def _ed25519(path: Path) -> Ed25519PrivateKey:

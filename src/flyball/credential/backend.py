@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from flyball.kernel.errors import Denied, Unavailable
 from flyball.kernel.json import Json
@@ -147,4 +147,22 @@ class Backend(Protocol):
 
     def inspect(self) -> Mapping[str, Json]:
         """Facts for `status`: version, our own role's excess privilege (`excess`: list of text), doors."""
+        ...
+
+
+@runtime_checkable
+class RotatesAdmin(Protocol):
+    """What a backend can do besides: give Flyball's own login at the target a new secret.
+
+    An optional capability: a backend has it by having the method. Leases are not touched, and what
+    was issued before can be revoked after. A crash at any instruction leaves a login that is found.
+    """
+
+    def rotate_admin(self) -> None:
+        """Replace the secret of our own login, verified before the old one is let go.
+
+        Raises:
+            TargetRefused: the target rejected it; the old secret stays.
+            TargetUnavailable: it may or may not have happened; whichever secret counts will be found.
+        """
         ...

@@ -21,6 +21,7 @@ from flyball.credential.backend import (
     LeaseSpec,
     Plan,
     ProbeReport,
+    RotatesAdmin,
     StepOutcome,
     TargetRefused,
     TargetUnavailable,
@@ -33,6 +34,7 @@ T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9_.:@/-]{1,200}")
 _STEP = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _VERDICTS = frozenset({"refused", "accepted", "inconclusive"})
+UNSUPPORTED = "rotation_unsupported"
 _MOST_BYTES = 65_536
 _MOST_FOUND = 100_000
 _MOST_STEPS = 20
@@ -124,6 +126,22 @@ class Guarded:
         facts = self._call("inspect", self._backend.inspect)
         _json(facts, "inspect")
         return facts
+
+    @property
+    def rotates(self) -> bool:
+        """Whether the backend can give our own login a new secret."""
+        return isinstance(self._backend, RotatesAdmin)
+
+    def rotate_admin(self) -> None:
+        """Give our own login at the target a new secret.
+
+        Raises:
+            TargetRefused: `rotation_unsupported` where the backend cannot; else see `RotatesAdmin`.
+        """
+        backend = self._backend
+        if not isinstance(backend, RotatesAdmin):
+            raise TargetRefused(f"a {backend.kind} target has no login that Flyball could rotate", code=UNSUPPORTED)
+        self._call("rotate", backend.rotate_admin)
 
     def _call(self, what: str, call: Callable[[], T]) -> T:
         """`_checked`, in a thread of its own that we wait for no longer than `timeout_s`."""

@@ -42,10 +42,7 @@ class SealError(FlyballError):
 
 
 class KeyHolder(Protocol):
-    """Who holds the deployment's key: a file (`FileKey`) or a key management service.
-
-    A service's implementation calls it for `seal` and `open`; the key need never be here.
-    """
+    """Who holds the deployment's key: this process (`FileKey`), or a service that is called for `seal` and `open`."""
 
     def seal(self, plain: bytes, bound_to: bytes) -> bytes:
         """Seal `plain` so that it opens only with the same `bound_to`."""
@@ -61,10 +58,11 @@ class KeyHolder(Protocol):
 
 
 class FileKey:
-    """The deployment's key in a private file: one base64 line of 32 bytes for each key, newest first.
+    """The deployment's key, held in this process: one base64 line of 32 bytes for each key, newest first.
 
-    The first line seals; every line opens. To rotate, put a new line on top; to retire an old key,
-    remove its line once nothing is sealed under it any more.
+    It comes from a private file, or from a command that asks a key management service. The first
+    line seals; every line opens. To rotate, put a new line on top; to retire an old key, remove its
+    line once nothing is sealed under it any more.
     """
 
     def __init__(self, keys: list[bytes]) -> None:
@@ -87,13 +85,22 @@ class FileKey:
         Raises:
             ConfigError: it is missing, open to others, or holds something else.
         """
-        lines = [line.strip() for line in read_private(path).splitlines()]
+        return cls.parse(read_private(path), f"{path} holds no sealing key")
+
+    @classmethod
+    def parse(cls, data: bytes, otherwise: str) -> FileKey:
+        """The keys in `data`.
+
+        Raises:
+            ConfigError: it holds something else; `otherwise` says so, and nothing quotes the data.
+        """
+        lines = [line.strip() for line in data.splitlines()]
         try:
             keys = [base64.b64decode(line, validate=True) for line in lines if line]
         except binascii.Error:
             keys = []
         if not keys or any(len(key) != _KEY for key in keys):
-            raise ConfigError(f"{path} holds no sealing key", code="sealing_key", hint="32 bytes in base64, one a line")
+            raise ConfigError(otherwise, code="sealing_key", hint="32 bytes in base64, one key a line")
         return cls(keys)
 
     @classmethod

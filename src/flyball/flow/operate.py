@@ -13,7 +13,8 @@ from flyball.credential.lease import Lease, LeaseState
 from flyball.flow import agents, react
 from flyball.flow.asks import RecordFilter
 from flyball.flow.house import House
-from flyball.kernel.errors import FlyballError, InvalidInput, NotFound
+from flyball.flow.targets import look
+from flyball.kernel.errors import InvalidInput, NotFound
 from flyball.kernel.json import Json, parse, parse_object
 from flyball.policy.explain import explain
 from flyball.task.task import Task, TaskState
@@ -191,7 +192,7 @@ def status(house: House) -> dict[str, Json]:
     rows = house.leases.select(limit=100_000)
     by_lease = Counter(row.state.value for row in rows)
     quarantined: list[Json] = [lease_view(row) for row in rows if row.state is LeaseState.QUARANTINED]
-    targets = {name: _target(house, name) for name in house.backends}
+    targets = {name: look(house, name) for name in house.backends}
     asked: list[Json] = [{"task": key, **row} for key, row in house.store.rows("quarantine_request")]
     seq, head = house.log.head()
     degraded: list[Json] = [*react.degraded(house)]
@@ -299,14 +300,6 @@ def record_view(row: Stored) -> dict[str, Json]:
     """A record as operators see it: its body and its place; what is sealed stays sealed."""
     body = parse_object(row.body)
     return {"seq": row.seq, "n": row.n, **body, "sealed": row.sealed is not None, "hash": row.hash.hex()}
-
-
-def _target(house: House, name: str) -> dict[str, Json]:
-    try:
-        facts = dict(house.backends[name].inspect())
-    except FlyballError as fault:
-        return {"reachable": False, "excess": [], "detail": fault.detail}
-    return {"reachable": True, **facts, "excess": facts.get("excess", [])}
 
 
 def _cooperative(house: House, profile: str) -> list[Json]:

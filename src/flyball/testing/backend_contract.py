@@ -15,7 +15,15 @@ from typing import Protocol
 
 import pytest
 
-from flyball.credential.backend import Backend, LeaseSpec, Plan, ProbeReport, TargetRefused, TargetUnavailable
+from flyball.credential.backend import (
+    Backend,
+    LeaseSpec,
+    Plan,
+    ProbeReport,
+    RotatesAdmin,
+    TargetRefused,
+    TargetUnavailable,
+)
 from flyball.credential.issue import make_secret
 from flyball.kernel.clock import Clock
 from flyball.kernel.ids import lease_id, task_id
@@ -52,6 +60,10 @@ class Harness(Protocol):
 
     def down(self) -> AbstractContextManager[None]:
         """While it lasts, the target cannot be reached."""
+        ...
+
+    def rotation(self) -> AbstractContextManager[None]:
+        """While it lasts, Flyball's own login is one that may be rotated; after it, it is what it was before."""
         ...
 
 
@@ -253,6 +265,29 @@ class BackendContract:
         held.revoke()
         assert held.probe().gone
 
+    def test_rotating_our_own_login_touches_no_lease(self, target: Harness) -> None:
+        """Sessions go on, new leases are issued, old ones are revoked and proved gone by a backend made afterwards."""
+        with target.rotation():
+            held = Held(target).issue()
+            session = held.login()
+            _rotating(target.backend()).rotate_admin()
+            assert session.alive()
+            after = Held(target).issue()
+            for one in (held, after):
+                one.revoke()
+                assert one.probe().gone
+            assert not session.alive()
+
+    def test_a_rotation_that_did_not_reach_the_target_changes_nothing(self, target: Harness) -> None:
+        """It says so in time; afterwards we still get in, and the next rotation goes through."""
+        with target.rotation():
+            backend = _rotating(target.backend())
+            with target.down(), pytest.raises(TargetUnavailable):
+                backend.rotate_admin()
+            assert not list(target.backend().inventory(target.issuer))
+            backend.rotate_admin()
+            assert not list(target.backend().inventory(target.issuer))
+
     def test_only_its_own_issuers_are_found(self, target: Harness) -> None:
         """Another deployment's leases at the same target are none of ours (lease rule 9)."""
         ours, theirs = Held(target).issue(), Held(target, issuer=f"{target.issuer}-other").issue()
@@ -310,3 +345,10 @@ class BackendContract:
                     shown += [repr(error), repr(error.__cause__), repr(error.__context__), error.detail, error.hint]
         shown += [record.getMessage() for record in caplog.records]
         assert held.secret.reveal() not in "\n".join(shown)
+
+
+def _rotating(backend: Backend) -> RotatesAdmin:
+    """The backend as one that can rotate our own login; what has no such login is not tested for it."""
+    if not isinstance(backend, RotatesAdmin) or not getattr(backend, "rotates", True):
+        pytest.skip("this backend does not rotate a login of ours")
+    return backend

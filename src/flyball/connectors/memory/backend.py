@@ -7,6 +7,7 @@ effect and before the answer. A production configuration refuses it.
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -50,14 +51,14 @@ class Role:
 
 
 class Faults:
-    """What goes wrong, by call: `issue`, a step's name, `probe`, `inventory`. Armed for a number of times.
+    """What goes wrong, by call: `issue`, a step's name, `probe`, `inventory`, `inspect`, `rotate`. For so many times.
 
-    `fail` raises TargetUnavailable before the effect; `lost` does so after the effect, as a broken
-    connection would; `die` raises `DiedError` after the effect; `hang` waits until `release()`;
-    `odd` raises an error of no known kind, with a text that must not travel.
+    `fail` raises TargetUnavailable before the effect, `refuse` TargetRefused; `lost` is the former
+    after the effect, as with a broken connection; `die` raises `DiedError` after the effect; `hang`
+    waits until `release()`; `odd` raises an error of no known kind, with a text that must not travel.
     """
 
-    KINDS = frozenset({"fail", "lost", "die", "hang", "odd"})
+    KINDS = frozenset({"fail", "refuse", "lost", "die", "hang", "odd"})
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -102,6 +103,8 @@ class Faults:
         kind = self._next(call)
         if kind == "fail":
             raise TargetUnavailable(f"{call}: the target is down")
+        if kind == "refuse":
+            raise TargetRefused(f"{call}: the target said no")
         if kind == "odd":
             raise KeyError(f"{call}: an error of its own, quoting a-secret-it-was-given")
         if kind == "hang":
@@ -122,6 +125,8 @@ class World:
     lock: threading.Lock = field(default_factory=threading.Lock)
     faults: Faults = field(default_factory=Faults)
     control: bool = True
+    admin: Secret = field(default_factory=lambda: Secret(secrets.token_urlsafe(16)))
+    """The secret of Flyball's own login; nothing here asks for it, a rotation replaces it."""
     doors: tuple[str, ...] = ("memory",)
 
     def login(self, name: str, secret: Secret, now_ms: int) -> bool:
@@ -258,4 +263,10 @@ class MemoryBackend:
 
     def inspect(self) -> Mapping[str, Json]:
         """Facts for `status`."""
-        return {"version": "memory", "excess": [], "doors": [{"name": door} for door in self.world.doors]}
+        with self.faults.around("inspect"):
+            return {"version": "memory", "excess": [], "doors": [{"name": door} for door in self.world.doors]}
+
+    def rotate_admin(self) -> None:
+        """Give Flyball's own login a new secret."""
+        with self.faults.around("rotate"), self.world.lock:
+            self.world.admin = Secret(secrets.token_urlsafe(16))

@@ -12,6 +12,7 @@ import typer
 from flyball.edges.cli import render
 from flyball.edges.cli.context import AddrOption, Cli, ConfigOption, JsonOption, ReasonOption
 from flyball.edges.cli.errors import MISUSED, CliError
+from flyball.edges.cli.plain import Plain
 from flyball.flow import offline
 from flyball.flow.text import clean
 from flyball.kernel.json import Json
@@ -20,7 +21,7 @@ agent = typer.Typer(name="agent", help="One agent.", no_args_is_help=True, rich_
 profile = typer.Typer(name="profile", help="Profiles of intent.", no_args_is_help=True, rich_markup_mode=None)
 
 
-@agent.command("fresh")
+@agent.command("fresh", short_help="Say that an agent's instances are fresh.", cls=Plain)
 def fresh(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The agent's name in the bundle.")],
     reason: ReasonOption = "",
@@ -48,7 +49,7 @@ def fresh(
     render.line(f"agent {name} is fresh: {gone} followed {count} instance{'' if count == 1 else 's'} of it", "green")
 
 
-@profile.command("draft")
+@profile.command("draft", short_help="Propose one, from tools or reviewed tasks.", cls=Plain)
 def draft(
     sources: Annotated[
         list[str] | None,

@@ -7,27 +7,25 @@ from importlib import metadata
 from typing import Annotated
 
 import typer
-from typer._completion_classes import completion_init
 
-from flyball.edges.cli import agent, approvals, audit, bundle, demo, evidence, run, serve, status, tasks
+from flyball.edges.cli import agent, approvals, audit, bundle, demo, evidence, run, serve, status, target, tasks
+from flyball.edges.cli.plain import Plain
 
 app = typer.Typer(
     name="flyball",
     help=(
         "Flyball: privilege exists only while a task holds it.\n\n"
         "Run it: serve, dev, reload, demo. Before that: validate, test. "
-        "Look: status, tasks, task, leases, why, receipts, audit. "
+        "Look: status, tasks, task, leases, target, why, receipts, audit. "
         "Act: revoke, suspend, resume, quarantine, approvals, approve, refuse, agent. As an agent: run. "
         "Write: profile."
     ),
     epilog="Each command has examples: flyball COMMAND --help. The configuration: docs/configuration.md.",
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-completion_init()
 
 _COMMANDS = (
     ("serve", "Run Flyball.", serve.serve),
@@ -50,11 +48,12 @@ _COMMANDS = (
     ("completion", "A shell's completion script.", demo.completion),
 )
 for _name, _short, _command in _COMMANDS:
-    app.command(_name, short_help=_short)(_command)
+    app.command(_name, short_help=_short, cls=Plain)(_command)
 _GROUPS = (
     (tasks.task, "One task."),
     (agent.agent, "One agent."),
     (agent.profile, "Draft a profile."),
+    (target.target, "Targets; Flyball's own login there."),
     (evidence.receipts, "Signed evidence of revocations."),
     (audit.audit, "The record: verify it, read it."),
     (serve.dev, "Identities for trying out."),

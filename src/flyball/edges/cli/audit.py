@@ -13,6 +13,7 @@ from flyball.assembly import local
 from flyball.edges.cli import render
 from flyball.edges.cli.context import Cli, ConfigOption, JsonOption
 from flyball.edges.cli.errors import MISUSED, CliError
+from flyball.edges.cli.plain import Plain
 from flyball.flow import evidence, offline
 
 audit = typer.Typer(
@@ -30,7 +31,7 @@ _AGO = re.compile(r"([1-9][0-9]{0,6})(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-@audit.command("verify")
+@audit.command("verify", short_help="Verify the chain, signatures and tables.", cls=Plain)
 def verify(
     store: StoreOption = None,
     anchor: Annotated[
@@ -71,7 +72,7 @@ def verify(
     return report.exit_code
 
 
-@audit.command("show")
+@audit.command("show", cls=Plain)
 def show(
     kind: Annotated[list[str] | None, typer.Option("--kind", metavar="KIND", help="Only these (repeatable).")] = None,
     task: Annotated[str, typer.Option("--task", metavar="TASK", help="Only this task's.")] = "",
@@ -79,7 +80,7 @@ def show(
     lease: Annotated[str, typer.Option("--lease", metavar="LEASE", help="Only where this lease stands.")] = "",
     effect: Annotated[str, typer.Option("--effect", metavar="EFFECT", help="Decisions with this effect: deny, …")] = "",
     since: Annotated[str, typer.Option("--since", metavar="AGO", help="Only the last 30s, 15m, 2h, 1d.")] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=100_000, help="How many at most.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=100_000, help="How many at most.")] = 100,
     ocsf: Annotated[bool, typer.Option("--ocsf", help="Decisions as OCSF events (JSON lines), for a SIEM.")] = False,
     store: StoreOption = None,
     config: ConfigOption = None,

@@ -12,6 +12,7 @@ import typer
 from flyball.edges.cli import render
 from flyball.edges.cli.context import AddrOption, Cli, ConfigOption, JsonOption
 from flyball.edges.cli.errors import CliError
+from flyball.edges.cli.plain import Plain
 from flyball.edges.cli.tasks import LimitOption, payload_of
 from flyball.flow import evidence, offline
 from flyball.kernel.json import Json
@@ -24,7 +25,7 @@ receipts = typer.Typer(
 )
 
 
-@receipts.command("list")
+@receipts.command("list", cls=Plain)
 def receipts_list(
     task: Annotated[str, typer.Option("--task", metavar="TASK", help="Only this task's.")] = "",
     lease: Annotated[str, typer.Option("--lease", metavar="LEASE", help="Only this lease's.")] = "",
@@ -51,7 +52,7 @@ def receipts_list(
     cli.table(columns, rows, empty="no receipts")
 
 
-@receipts.command("show")
+@receipts.command("show", cls=Plain)
 def receipts_show(
     receipt: Annotated[str, typer.Argument(metavar="RECEIPT", help="The receipt's id.")],
     config: ConfigOption = None,
@@ -74,7 +75,7 @@ def receipts_show(
     show_receipt(payload_of(found))
 
 
-@receipts.command("verify")
+@receipts.command("verify", cls=Plain)
 def receipts_verify(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A receipt's envelope, as JSON.")],
     keys: Annotated[

@@ -11,6 +11,7 @@ from flyball.assembly import config as configuration
 from flyball.assembly import local
 from flyball.edges.cli.context import AddrOption, Cli, ConfigOption, JsonOption
 from flyball.edges.cli.errors import MISUSED, CliError
+from flyball.edges.cli.plain import Plain
 from flyball.edges.cli.render import text
 from flyball.kernel.json import Json
 
@@ -46,7 +47,7 @@ def reload(config: ConfigOption = None, addr: AddrOption = "", as_json: JsonOpti
     print(f"bundle {text(told.get('name'))} is in force: {text(told.get('digest'))}")
 
 
-@dev.command("init")
+@dev.command("init", short_help="Make the trust domain, where there is none.", cls=Plain)
 def dev_init(config: ConfigOption = None) -> None:
     """Make the development trust domain's key and bundle, where there is none yet.
 
@@ -63,7 +64,7 @@ def dev_init(config: ConfigOption = None) -> None:
     print("under `identity.trust_domains` of the bundle")
 
 
-@dev.command("svid")
+@dev.command("svid", cls=Plain)
 def dev_svid(
     spiffe_id: Annotated[str, typer.Argument(metavar="SPIFFE_ID", help="spiffe://<the dev trust domain>/…")],
     audience: Annotated[
@@ -86,7 +87,7 @@ def dev_svid(
     print(local.dev_domain(loaded).issue(spiffe_id, audience or loaded.issuer, ttl_s=ttl, instance=instance))
 
 
-@dev.command("voucher")
+@dev.command("voucher", short_help="Issue a signed word for inputs or a call.", cls=Plain)
 def dev_voucher(
     spiffe_id: Annotated[str, typer.Argument(metavar="SPIFFE_ID", help="Who vouches: spiffe://<the dev domain>/…")],
     given: Annotated[

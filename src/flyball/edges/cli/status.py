@@ -85,7 +85,9 @@ def _targets(targets: dict[str, Json]) -> None:
             said_more = f"target {name}: Flyball's own role may do more than it needs: {render.text(more)}"
             render.line(said_more, "bold red")
         version = render.text(target.get("version"))
-        render.line(f"target {name} is reachable{f' ({version})' if version else ''}")
+        rotated = render.when(target.get("rotated_ms"))
+        since = f", Flyball's own login rotated {rotated}" if rotated else ""
+        render.line(f"target {name} is reachable{f' ({version})' if version else ''}{since}")
 
 
 def _cooperative(profiles: dict[str, Json]) -> None:

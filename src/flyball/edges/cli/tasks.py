@@ -12,12 +12,13 @@ import typer
 from flyball.edges.cli import render
 from flyball.edges.cli.context import AddrOption, Cli, ConfigOption, JsonOption, ReasonOption
 from flyball.edges.cli.errors import MISUSED, UNWELL, CliError
+from flyball.edges.cli.plain import Plain
 from flyball.kernel.json import Json
 
 task = typer.Typer(name="task", help="One task.", no_args_is_help=True, rich_markup_mode=None)
 
 StateOption = Annotated[list[str] | None, typer.Option("--state", metavar="STATE", help="Only these (repeatable).")]
-LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at most.")]
+LimitOption = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=1000, help="How many at most.")]
 TaskOption = Annotated[str, typer.Option("--task", metavar="TASK", help="One task.")]
 LeaseOption = Annotated[str, typer.Option("--lease", metavar="LEASE", help="One lease; its task goes on without it.")]
 AgentOption = Annotated[str, typer.Option("--agent", metavar="NAME", help="Everything of one agent.")]
@@ -62,7 +63,7 @@ def _left(one: dict[str, Json]) -> str:
     return "" if one.get("state") in ("fenced", "closed") else render.left(one.get("hard_end_ms"))
 
 
-@task.command("show")
+@task.command("show", short_help="What one task has done so far.", cls=Plain)
 def task_show(
     task_id: Annotated[str, typer.Argument(metavar="TASK", help="The task's id.")],
     config: ConfigOption = None,
@@ -131,7 +132,8 @@ def revoke(
     addr: AddrOption = "",
     as_json: JsonOption = False,
 ) -> int:
-    """Pull the lever: fence at once, then take back all that is held. Name exactly one of the four.
+    """Pull the lever: fence at once, then take back all that is held. Name exactly one
+    of --task, --lease, --agent, --owner.
 
     It returns when every receipt is there, or when the wait is over; what is still being revoked
     then goes on being retried, and the exit code is 3.

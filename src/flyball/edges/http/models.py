@@ -235,6 +235,21 @@ class RecordList(Answered):
     records: list[dict[str, JsonValue]]
 
 
+class TargetList(Answered):
+    """Targets by name, each with what a look at it found."""
+
+    targets: list[dict[str, JsonValue]]
+
+
+class Rotated(Answered):
+    """Flyball's own login at the target has a new secret since `rotated_ms`."""
+
+    target: str
+    kind: str
+    rotated_ms: int
+    rotated_by: str
+
+
 class Anything(Answered):
     """An object; its members are described in docs/operations.md."""
 

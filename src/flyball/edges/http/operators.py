@@ -25,7 +25,7 @@ from flyball.edges.http.deps import (
     answer,
     ended_json,
 )
-from flyball.flow import approvals, bundles, end, labels, operate, story
+from flyball.flow import approvals, bundles, end, labels, operate, story, targets
 from flyball.flow.asks import RecordFilter
 from flyball.kernel.errors import ConfigError
 from flyball.kernel.json import Json
@@ -200,6 +200,23 @@ def records(
     wanted = RecordFilter(frozenset(kind or ()), task, since_ms, limit)
     found: list[Json] = [*operate.records(house, wanted)]
     return answer({"records": found})
+
+
+@router.get("/targets", response_model=models.TargetList, summary="The targets, looked at now")
+def list_targets(house: HouseDep, places: OperatorPlaces) -> Response:
+    """Whether each answers, who Flyball is there, and when its own login was last rotated."""
+    with places.one():
+        found: list[Json] = [*targets.listed(house)]
+    return answer({"targets": found})
+
+
+@router.post("/targets/{name}/rotate", response_model=models.Rotated, summary="Rotate Flyball's own login at a target")
+def rotate_target(
+    house: HouseDep, by: OperatorDep, places: OperatorPlaces, name: NamePath, ask: models.Reason | None = None
+) -> Response:
+    """A new secret, verified before the old one is let go. Leases and their sessions are not touched."""
+    with places.one():
+        return answer(targets.rotate(house, name, by=by, reason=(ask or models.Reason()).reason))
 
 
 @router.get("/status", response_model=models.Anything, summary="How the house stands")
