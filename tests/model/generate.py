@@ -283,7 +283,12 @@ def args(draw: Draw, action: str) -> dict[str, Any]:
             out[name] = draw(
                 st.sampled_from(
                     [
-                        [], [{"file_id": "id-7"}], [{"file_id": "id-8"}, {}], ["id-7"], {"file_id": "id-7"}, "id-7",
+                        [],
+                        [{"file_id": "id-7"}],
+                        [{"file_id": "id-8"}, {}],
+                        ["id-7"],
+                        {"file_id": "id-7"},
+                        "id-7",
                         [{"file_id": "id-7", "owner": "ann@acme.org"}, {"file_id": "id-8", "owner": "bob@acme.org"}],
                         [{"file_id": "id-8", "owner": "ann@acme.org"}, {"owner": "eve@evil.example"}],
                     ]

@@ -202,7 +202,9 @@ def _after(value: Value, values: list[Value], days: list[Value], clock: list[Val
         day = _with_year(one, value[1][1])
         # From midnight on only where that day was meant, and not a moment of it.
         whole = not any(times.same_date(moment[1], day) for moment in starts[:moments])
-        starts += [("datetime", day, second, None) for second in (*([0] if whole else []), *(time[1] for time in clock))]
+        starts += [
+            ("datetime", day, second, None) for second in (*([0] if whole else []), *(time[1] for time in clock))
+        ]
     for one in starts:
         try:
             here, there = _wall(value), _wall(one)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.model.bounds import amount, within
-from tests.model.documents import WrongShape, at_path, below, count_below, filled, scoped
+from tests.model.documents import WrongShape, below, count_below, filled, scoped
 from tests.model.held import elements, origin_labels
 from tests.model.origins import World, all_resolved, offered_by, readings, resolved, rows_of
 from tests.model.plan import matching_entry

@@ -20,8 +20,7 @@ ACTIONS: dict[str, tuple[str, dict[str, str]]] = {
 
 #: What an argument may be taken `as`.
 AS: dict[str, dict[str, tuple[str, ...]]] = {
-    "send": {"to": ("email", "text"), "subject": ("text",), "files[].file_id": ("id",),
-             "files[].owner": ("email",)},
+    "send": {"to": ("email", "text"), "subject": ("text",), "files[].file_id": ("id",), "files[].owner": ("email",)},
     "pay": {"iban": ("iban",), "amount": ("money", "number"), "on": ("date",), "note": ("text", "id")},
     "book": {"start": ("datetime", "date"), "end": ("datetime",), "who": ("email",), "place": ("text", "id")},
     "purge": {"id": ("id",)},
@@ -76,7 +75,16 @@ POOLS: dict[str, tuple[str, ...]] = {
         "https://evil.example/a",
         "https://acme.org@evil.example/a",
     ),
-    "text": ("Summer party", "summer  party!", "Budget", "#budget", "--Budget", "Winter party", "Winter - party", "par"),
+    "text": (
+        "Summer party",
+        "summer  party!",
+        "Budget",
+        "#budget",
+        "--Budget",
+        "Winter party",
+        "Winter - party",
+        "par",
+    ),
     "any": ("Budget", "ann@acme.org", "7"),
 }
 
