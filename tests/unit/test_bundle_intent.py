@@ -62,7 +62,7 @@ BASE = Path(__file__).parents[1] / "assets" / "bundles" / "base"
             ),
         ),
         (
-            "result(a) where call.path in request and call.to[].id as email is args.to and call.n is \"1\"",
+            'result(a) where call.path in request and call.to[].id as email is args.to and call.n is "1"',
             Source(
                 "result",
                 "a",
@@ -74,7 +74,10 @@ BASE = Path(__file__).parents[1] / "assets" / "bundles" / "base"
                 ),
             ),
         ),
-        ("result(a).id where call in request", Source("result", "a", "id", (Condition("call", "in_input", "request"),))),
+        (
+            "result(a).id where call in request",
+            Source("result", "a", "id", (Condition("call", "in_input", "request"),)),
+        ),
         (
             'result(a).id where t is "say \\"in request\\" and"',
             Source("result", "a", "id", (Condition("t", "is", 'say "in request" and'),)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from flyball.policy.diagnostics import Mark, Problems
 from flyball.policy.flow_rules import read_ladder
@@ -162,7 +162,7 @@ def _asked(fields: Fields, rule_id: str, places: dict[str, Mark]) -> tuple[tuple
     return tuple(groups)
 
 
-def _phrases(entries: list[tuple[str, Mark]], problems: Problems) -> tuple[str, ...]:
+def _phrases(entries: Iterable[tuple[str, Mark]], problems: Problems) -> tuple[str, ...]:
     found: list[str] = []
     for value, mark in entries:
         phrase = " ".join(unicodedata.normalize("NFC", value).split())
