@@ -30,11 +30,7 @@ pub(crate) struct Ready {
 impl Ready {
     pub(crate) fn new(policy: &Policy) -> Self {
         let parsed: &cedar_policy_core::ast::Policy = policy.as_ref();
-        Self {
-            condition: parsed.condition(),
-            slots: parsed.env().clone(),
-            forbids: policy.effect() == Effect::Forbid,
-        }
+        Self { condition: parsed.condition(), slots: parsed.env().clone(), forbids: policy.effect() == Effect::Forbid }
     }
 
     /// Whether it holds; `None` where it errs.

@@ -126,7 +126,8 @@ impl Program {
         program.read_today(&from.today, &mut inputs)?;
         let mut demands = Vec::with_capacity(from.rules.len());
         for rule in &from.rules {
-            let asked = if rule.asked.groups().is_empty() { None } else { Some(program.ask(&rule.asked, &mut inputs)?) };
+            let asked =
+                if rule.asked.groups().is_empty() { None } else { Some(program.ask(&rule.asked, &mut inputs)?) };
             let demand = Demands::read(rule, &from.never, &program, asked);
             demands.push(demand.map_err(|what| format!("rule {}: {what}", rule.id))?);
         }
@@ -184,7 +185,8 @@ impl Program {
                         act.takes.push(take);
                         Ok::<_, String>((place, joins))
                     };
-                    let (place, joins) = if !adds || drawn(from, at) { take(false)? } else { (u16::MAX, Box::default()) };
+                    let (place, joins) =
+                        if !adds || drawn(from, at) { take(false)? } else { (u16::MAX, Box::default()) };
                     sum = if adds { Some(take(true)?) } else { None };
                     Source::Result { place, joins }
                 }
