@@ -78,10 +78,10 @@ def test_a_proof_is_for_one_method_one_address_and_one_token(live: Live, agent: 
     shown = agent.shown()
     refused(live, request.heartbeat, replace(shown, url=f"{BASE}/elsewhere"), agent.task)
     refused(live, request.heartbeat, replace(shown, method="GET"), agent.task)
-    older = agent.token
-    agent.token = agent.beat().token.reveal()
-    if agent.token != older:
-        refused(live, request.heartbeat, replace(agent.shown(), authorization=f"DPoP {older}"), agent.task)
+    for token in ("an.earlier.token", ""):
+        elsewhere = agent.proof(f"/v1/tasks/{agent.task}", token=token)
+        shown = replace(elsewhere, authorization=f"DPoP {agent.token}")
+        assert refused(live, request.heartbeat, shown, agent.task).code in ("dpop_ath", "dpop_malformed")
     two = agent.shown()
     refused(live, request.heartbeat, replace(two, dpop=(*two.dpop, *agent.shown().dpop)), agent.task)
 

@@ -388,6 +388,31 @@ def test_the_demo_plays_to_its_end_and_leaves_nothing(tmp_path: Path) -> None:
     until(lambda: not named_in(str(home)), 10, "processes of the demo")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda one: one.name)
+def test_the_demo_that_is_kept_leaves_nothing_when_it_is_stopped(tmp_path: Path, number: signal.Signals) -> None:
+    """`flyball demo --keep` says how to look around and how to stop; Ctrl-C, `kill` and a closed terminal all end it,
+    its server and its database. A signal in the middle of the story does so too."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("FLYBALL_", "PG", "KEEP"))}
+    home = tmp_path / "demo"
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "flyball", "demo", "--keep", "--json", "--home", str(home)],
+        env={**env, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        stdout=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert demo.stdout is not None
+    # Only the first is played to its end; the others are stopped once the server runs.
+    wanted = "to stop it all" if number is signal.SIGINT else "Flyball started in"
+    said = ""
+    for said in demo.stdout:
+        if wanted in said:
+            break
+    assert wanted in said
+    demo.send_signal(number)
+    assert demo.wait(60) in (0, 130)
+    demo.stdout.close()
+    until(lambda: not named_in(str(home)), 10, "processes of the demo")
+
+
 def named_in(words: str) -> list[str]:
     """Processes whose command line names this."""
     found = []

@@ -349,7 +349,15 @@ class Stage(Sight):
 
     def keep_lines(self) -> list[str]:
         """Where things are while it is left running."""
-        return [f"control API {self.control_url}", f"psql: {self.psql} {self.postgres.dsn(dbname=database.DATABASE)}"]
+        config = f"FLYBALL_CONFIG={self.home.resolve()}/flyball.yaml"
+        return [
+            "in another terminal:",
+            f"  {config} flyball status",
+            f"  {config} flyball target rotate orders",
+            f"  {self.psql} {self.postgres.dsn(dbname=database.DATABASE)}",
+            f"the control API is at {self.control_url}",
+            f"to stop it all: Ctrl-C here, or kill {os.getpid()}",
+        ]
 
     def wait_for_interrupt(self) -> None:
         """Until Ctrl-C."""

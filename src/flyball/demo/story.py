@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 
 from flyball.demo.ledger_copy import cut_tail, flip_byte
 from flyball.demo.narrator import Narrator
@@ -23,6 +25,7 @@ LONG_READ = (
     "CROSS JOIN generate_series(1, 200) ORDER BY a.id"
 )
 ATTACKER = "archive@outside.example"
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
@@ -306,6 +309,10 @@ def main(*, as_json: bool = False, keep: bool = False, home: Path | None = None)
     tell.title("Flyball: privilege exists only while a task holds it.")
     stage = Stage(home or Path(".flyball/demo"))
     began = time.monotonic()
+    # A closed terminal or a `kill` ends it as Ctrl-C does: nothing is left behind.
+    # What is ignored already (`nohup`) stays so.
+    signals = [one for one in _ENDING if signal.getsignal(one) is not signal.SIG_IGN]
+    _on(signals, _interrupt)
     try:
         stage.set_up()
         Story(stage, tell).play()
@@ -313,7 +320,7 @@ def main(*, as_json: bool = False, keep: bool = False, home: Path | None = None)
             f"the story took {time.monotonic() - began:.0f} s; its store stays in {stage.home} until the next run"
         )
         if keep:
-            tell.did("KEEP=1: everything is left running until Ctrl-C")
+            tell.did("everything is left running")
             for line in stage.keep_lines():
                 tell.note(line)
             stage.wait_for_interrupt()
@@ -323,5 +330,16 @@ def main(*, as_json: bool = False, keep: bool = False, home: Path | None = None)
     except KeyboardInterrupt:
         return 130
     finally:
+        _on(signals, signal.SIG_IGN)
         stage.tear_down()
+        _on(signals, signal.SIG_DFL)
     return 0
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _on(signals: Sequence[signal.Signals], action: Callable[[int, FrameType | None], None] | signal.Handlers) -> None:
+    for number in signals:
+        signal.signal(number, action)
