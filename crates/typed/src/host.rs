@@ -20,9 +20,10 @@ pub(crate) fn host(text: &str) -> Option<SmolStr> {
     }
     let text = nfc(text)?;
     let name = text.strip_suffix('.').unwrap_or(&text);
-    for (place, label) in name.split('.').enumerate() {
-        let plain = label.chars().all(|c| c.is_alphanumeric() || c == '-' || (c == '_' && place == 0));
-        if label.is_empty() || label.len() > 63 || !plain || label.starts_with('-') || label.ends_with('-') {
+    for label in name.split('.') {
+        // No registry gives out a name with a `_`, and yet every resolver and browser takes one.
+        let plain = label.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));
+        if label.is_empty() || label.len() > 63 || !plain || label.starts_with('-') || label.ends_with(['-', '_']) {
             return None;
         }
     }

@@ -55,5 +55,5 @@ pub use derived::{email_host, path_name, path_parent, url_host, url_path};
 pub use kind::Kind;
 pub use number::numeral;
 pub use read::{find, read};
-pub use token::find_names;
-pub use words::words;
+pub use token::{find_names, find_path_names};
+pub use words::{Word, signed_words, words};

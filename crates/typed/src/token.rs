@@ -120,7 +120,7 @@ fn is_id(token: &str) -> bool {
     token.bytes().any(|byte| byte.is_ascii_digit()) || inner.contains(['-', '_', '.', '/'])
 }
 
-/// Every path: tokens and quoted names with a `/` or a file's ending.
+/// Every path: tokens and quoted names with a `/`, a file's ending or a point before them.
 pub(crate) fn find_paths(text: &str, each: &mut dyn FnMut(Readings)) {
     quoted(text, &mut |inner| {
         if inner.contains(' ') && is_path(inner) {
@@ -148,7 +148,24 @@ fn is_path(token: &str) -> bool {
         let plain = ending.bytes().all(|byte| byte.is_ascii_alphanumeric());
         !name.is_empty() && (1..=8).contains(&ending.len()) && plain && ending.bytes().any(|b| b.is_ascii_alphabetic())
     });
-    ending || token.contains('/') || matches!(token.as_bytes(), [drive, b':', b'\\', ..] if drive.is_ascii_alphabetic())
+    // ".env"
+    let hidden = token.strip_prefix('.').is_some_and(|name| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(plain)
+    });
+    ending || hidden || token.contains('/') || matches!(token.as_bytes(), [drive, b':', b'\\', ..] if drive.is_ascii_alphabetic())
+}
+
+/// Calls `each` with every whole token of running text as a path, however plain a word it is: `Makefile`. A lone
+/// point is the folder itself. The work is linear in the length of the text.
+pub fn find_path_names(text: &str, each: &mut dyn FnMut(SmolStr)) {
+    tokens(text, &mut |token| {
+        let name = if token == "." { token } else { bare(token) };
+        let names = name == "." || name.contains(char::is_alphanumeric);
+        if names && !name.contains("://") {
+            exact::path(name).into_iter().for_each(&mut *each);
+        }
+    });
 }
 
 /// Calls `each` with every piece of text that may be a URL: with a scheme, or the parts of a token.

@@ -8,7 +8,26 @@ use crate::exact::{compose, imitates_ascii, lower};
 /// What is nothing but punctuation is no word. Signs that mean something stay: `$5`, `-5`, `5%`. The sign in front
 /// of a name does not: `#general` and `@general` are the word `general`.
 pub fn words(text: &str) -> impl Iterator<Item = Cow<'_, str>> {
-    text.split_whitespace().map(strip).filter(|word| !word.is_empty()).map(fold)
+    text.split_whitespace().map(|word| strip(word).1).filter(|word| !word.is_empty()).map(fold)
+}
+
+/// A word as [`words`] gives it, with the signs that fell away at its ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word<'a> {
+    /// The word.
+    pub text: Cow<'a, str>,
+    /// What stood before it: `--` of `--force`.
+    pub before: &'a str,
+    /// What stood behind it.
+    pub after: &'a str,
+}
+
+/// The words of a text, each with its signs. What is nothing but signs is a word of no text, with all of them before it.
+pub fn signed_words(text: &str) -> impl Iterator<Item = Word<'_>> {
+    text.split_whitespace().map(|word| {
+        let (before, text, after) = strip(word);
+        Word { text: fold(text), before, after }
+    })
 }
 
 /// Punctuation that falls away at both ends of a word.
@@ -56,16 +75,18 @@ pub(crate) fn is_punctuation(c: char) -> bool {
     )
 }
 
-fn strip(word: &str) -> &str {
+/// A word in three: the signs before it, itself, the signs behind it.
+fn strip(word: &str) -> (&str, &str, &str) {
     let begins = word.trim_start_matches(|c| is_punctuation(c) || matches!(c, '#' | '@'));
     let stripped = begins.trim_end_matches(is_punctuation);
     // The sign of a number is no punctuation.
     let sign = word.len() - begins.len();
-    let signed = sign > 0 && stripped.starts_with(|c: char| c.is_ascii_digit());
-    match word.get(sign.saturating_sub(1)..sign + stripped.len()) {
-        Some(with) if signed && with.starts_with('-') => with,
-        _ => stripped,
-    }
+    let end = sign + stripped.len();
+    let signed = stripped.starts_with(|c: char| c.is_ascii_digit())
+        && word.get(..sign).is_some_and(|before| before.ends_with('-'));
+    let start = if signed { sign - 1 } else { sign };
+    let part = |from: usize, to: usize| word.get(from..to).unwrap_or_default();
+    (part(0, start), part(start, end), part(end, word.len()))
 }
 
 fn fold(word: &str) -> Cow<'_, str> {
