@@ -8,6 +8,7 @@ use crate::call::{Call, Now};
 use crate::decide::{Granted, Way};
 use crate::instances::Above;
 use crate::intent::LabelSet;
+use crate::json::Json;
 use crate::pep::{CONTROL_PLANE, PepIdentity};
 use crate::plan::Moves;
 use crate::plane::Plane;
@@ -39,6 +40,7 @@ pub(crate) struct Change {
 pub(crate) struct Answered<'a, 'c> {
     pub(crate) bundle: &'a Bundle,
     pub(crate) call: &'c Call<'c>,
+    pub(crate) json: Option<&'c Json<'c>>,
     pub(crate) granted: &'c Granted<'a>,
     pub(crate) k: u64,
     pub(crate) decision: &'c str,
@@ -55,7 +57,7 @@ impl Plane {
         above: &mut [Above<'_>],
         answered: &Answered<'_, '_>,
     ) -> Change {
-        let Answered { bundle, call, granted, k, decision, digest, now } = *answered;
+        let Answered { bundle, call, json, granted, k, decision, digest, now } = *answered;
         let (rule, profile) = (granted.found.rule, &task.profile);
         let mut change = Change::default();
         match &granted.way {
@@ -114,6 +116,7 @@ impl Plane {
                 rule: Arc::clone(&rule.id),
                 done: change.done,
                 plan: change.plan.clone(),
+                cited: json.and_then(|json| profile.program.cited(call.action, json)),
             };
             live.remember(Pending { k, epoch: self.cfg.epoch, reported: false, call: Some(Box::new(call)) });
         }

@@ -131,7 +131,7 @@ impl Plane {
         let (mut to, mut degraded, mut change, mut reaction) = (None, false, None, None);
         match &outcome {
             Ok(granted) => {
-                let answered = Answered { bundle, call, granted, k, decision: &decision, digest, now };
+                let answered = Answered { bundle, call, json, granted, k, decision: &decision, digest, now };
                 change = Some(self.apply(task, &mut live, &mut above, &answered));
             }
             Err(refused) => {

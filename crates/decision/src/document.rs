@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 mod intent;
 
 pub(crate) use intent::{
-    Aggregate, Distinct, Field, Free, Never, Origin, Plus, Reactions, Reported, ResultSource, RowTest, Source,
+    Aggregate, Asked, Distinct, Field, Free, Never, Origin, Plus, Reactions, Reported, ResultSource, RowTest, Source,
     Template, Today,
 };
 
@@ -164,7 +164,7 @@ pub(crate) struct Rule {
     #[serde(default = "default_effect")]
     pub(crate) effect: String,
     #[serde(default)]
-    pub(crate) asked: Vec<String>,
+    pub(crate) asked: Asked,
     #[serde(default)]
     pub(crate) after: Vec<String>,
     #[serde(default)]

@@ -72,7 +72,7 @@ impl Fold<'_> {
     ) -> Option<()> {
         let decision = || ids::parse_decision(self.cell, self.task.number, text(json, "decision")?);
         match kind {
-            "decided" => self.decided(live, above, answered, json)?,
+            "decided" => self.decided(live, above, answered, json, sealed)?,
             "not_released" => {
                 let (epoch, k) = decision()?;
                 live.forget(epoch, k);
@@ -133,6 +133,7 @@ impl Fold<'_> {
         above: &mut [Above<'_>],
         answered: &mut Answered,
         json: &Json<'_>,
+        sealed: Option<&[u8]>,
     ) -> Option<()> {
         let (epoch, k) = ids::parse_decision(self.cell, self.task.number, text(json, "decision")?)?;
         if epoch == self.epoch {
@@ -183,6 +184,7 @@ impl Fold<'_> {
                         rule: Arc::from(rule),
                         done: change.done,
                         plan: change.plan.clone(),
+                        cited: self.cited(action, text(json, "decision")?, sealed)?,
                     };
                     live.remember(Pending { k, epoch, reported: false, call: Some(Box::new(call)) });
                 }
@@ -210,6 +212,17 @@ impl Fold<'_> {
             answered.insert((epoch, k), change);
         }
         Some(())
+    }
+
+    /// Of the arguments that stand sealed beside a decision, those that choose rows of its result.
+    fn cited(&self, action: &str, decision: &str, sealed: Option<&[u8]>) -> Option<Option<Box<[u8]>>> {
+        let program = &self.task.profile.program;
+        if !program.cites(action) {
+            return Some(None);
+        }
+        // A call without arguments seals nothing.
+        let plain = sealed.map_or(Some(b"{}".to_vec()), |sealed| unseal(&self.task.key, self.id, decision, sealed))?;
+        Some(program.cited(action, &Json::parse(&plain).ok()?))
     }
 
     fn reported(

@@ -140,12 +140,7 @@ impl<'a> Held<'a, '_> {
             return Err(Failure::of(Hurdle::Missing, rule, arg));
         }
         for path in rule.demands.required() {
-            let mut there = false;
-            path.leaves(self.json, &mut |_| {
-                there = true;
-                false
-            });
-            if !there {
+            if !path.filled(self.json) {
                 return Err(Failure::of(Hurdle::Missing, rule, path.as_str()));
             }
         }
@@ -231,9 +226,11 @@ impl<'a> Held<'a, '_> {
         let mut out: Vec<(u16, u64)> = Vec::new();
         for one in &rule.conduct.distinct {
             let of = |hurdle| Failure::of(hurdle, rule, one.arg.as_str());
-            let Some((_, key)) = self.task.mind() else { return Err(of(Hurdle::Unknown)) };
+            let Some((given, key)) = self.task.mind() else { return Err(of(Hurdle::Unknown)) };
+            let remembered = self.live.story.as_deref().and_then(|story| story.memory.today());
+            let today = given.today(&self.profile.program, remembered, self.wall_ms);
             let slot = u16::try_from(one.slot).map_err(|_| of(Hurdle::Budget))?;
-            let values = values(one.kind, &one.arg, self.json, key, None).ok_or_else(|| of(Hurdle::Origin))?;
+            let values = values(one.kind, &one.arg, self.json, key, today).ok_or_else(|| of(Hurdle::Origin))?;
             let seen = self.live.story.as_deref().map(|story| &story.distinct);
             let new = values.iter().filter(|hash| !seen.is_some_and(|seen| seen.has(slot, **hash))).count();
             let new = i64::try_from(new).unwrap_or(i64::MAX);

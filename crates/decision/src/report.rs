@@ -9,7 +9,7 @@ use crate::apply::{own, shift};
 use crate::call::Now;
 use crate::ids;
 use crate::instances::{Above, labelled, names};
-use crate::intent::{self, Kept, LabelSet, extract};
+use crate::intent::{self, Kept, LabelSet, content, extract};
 use crate::json::Json;
 use crate::noted::{Change, Noted, Report};
 use crate::plane::{Plane, Refusal};
@@ -199,7 +199,7 @@ impl Plane {
         let said = labelled(&profile.program, &mut live, meta.labels.iter().copied());
         let said = said.ok_or_else(|| Refusal::new("malformed", "more labels than a task can have"))?;
         let number = live.story.as_deref().map_or(0, |story| story.results(&call.action)).saturating_add(1);
-        let kept = (!self_reported).then(|| keep(&found, &live, &call.action, number, &json, now)).flatten();
+        let kept = (!self_reported).then(|| keep(&found, &live, &call, number, &json, now)).flatten();
         let count = kept.as_ref().map_or(0, Kept::len);
         let n = live.k.saturating_add(1);
         let blob = blob(kept.as_ref(), &canonical);
@@ -212,7 +212,12 @@ impl Plane {
             pending.reported = true;
         }
         live.story().reported(&call.action, pep, u32::try_from(count).unwrap_or(u32::MAX));
-        let labels = said.and(kept.as_ref().map_or_else(LabelSet::default, Kept::labels));
+        let content = match &kept {
+            Some(kept) => kept.labels(),
+            None if self_reported => LabelSet::default(),
+            None => content(&profile.program, &call.action, &json),
+        };
+        let labels = said.and(content);
         let attached = labels.less(live.labels.all);
         live.labels.all = live.labels.all.and(labels);
         let rule = profile.rule(&call.action, &call.rule);
@@ -286,12 +291,13 @@ pub(crate) fn give_back(task: &Task, live: &mut Live, above: &mut [Above<'_>], c
 }
 
 /// What the profile may ask for of a result.
-fn keep(task: &Task, live: &Live, action: &str, number: u32, result: &Json<'_>, now: Now) -> Option<Kept> {
+fn keep(task: &Task, live: &Live, asked: &Asked, number: u32, result: &Json<'_>, now: Now) -> Option<Kept> {
     let (given, key) = task.mind()?;
     let memory = live.story.as_deref().map(|story| &story.memory);
     let program = &task.profile.program;
-    let report = intent::Report { program, given, memory, key, wall_ms: now.wall_ms };
-    Some(extract(&report, action, number, result))
+    let call = asked.cited.as_deref().and_then(|cited| Json::parse(cited).ok());
+    let report = intent::Report { program, given, memory, key, call: call.as_ref(), wall_ms: now.wall_ms };
+    Some(extract(&report, &asked.action, number, result))
 }
 
 /// What is sealed beside a result's record.

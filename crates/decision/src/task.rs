@@ -114,6 +114,8 @@ pub(crate) struct Asked {
     /// entries of plans.
     pub(crate) done: Option<u16>,
     pub(crate) plan: Moves,
+    /// Arguments that choose rows of its own result, as JSON.
+    pub(crate) cited: Option<Box<[u8]>>,
 }
 
 /// Decisions remembered for reports, at most.

@@ -47,11 +47,19 @@ pub(crate) struct ResultSource {
     pub(crate) rows: Vec<RowTest>,
 }
 
-/// A test of one field of a row: exactly one of the four members beside `field`.
+/// A test of one field of a row, or of an argument of the call that made the result: exactly one of the four
+/// members beside `field`, `call` and `as`.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RowTest {
+    #[serde(default)]
     pub(crate) field: String,
+    /// A path into that call's arguments; the field is empty then.
+    #[serde(default)]
+    pub(crate) call: Option<String>,
+    /// As what that argument is read; absent: as text.
+    #[serde(default, rename = "as")]
+    pub(crate) kind: Option<String>,
     #[serde(default)]
     pub(crate) in_input: Option<String>,
     #[serde(default)]
@@ -60,6 +68,31 @@ pub(crate) struct RowTest {
     pub(crate) is: Option<String>,
     #[serde(default)]
     pub(crate) extreme: Option<String>,
+}
+
+/// What must stand in the request: one of some words, or one of each of several groups of them.
+#[derive(Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(untagged)]
+pub(crate) enum Asked {
+    Any(Vec<String>),
+    Each(Vec<Vec<String>>),
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self::Any(Vec::new())
+    }
+}
+
+impl Asked {
+    /// The groups; none: nothing must stand there.
+    pub(crate) fn groups(&self) -> &[Vec<String>] {
+        match self {
+            Self::Any(words) if words.is_empty() => &[],
+            Self::Any(words) => std::slice::from_ref(words),
+            Self::Each(groups) => groups,
+        }
+    }
 }
 
 /// What relative days are counted from.
@@ -151,6 +184,8 @@ pub(crate) struct Free {
     pub(crate) arg: String,
     pub(crate) max: usize,
     #[serde(default)]
+    pub(crate) required: bool,
+    #[serde(default)]
     pub(crate) without: Vec<String>,
 }
 
@@ -196,7 +231,12 @@ impl std::fmt::Display for ResultSource {
             write!(f, ".{}", self.field)?;
         }
         for (n, row) in self.rows.iter().enumerate() {
-            write!(f, " {} {}", if n == 0 { "where" } else { "and" }, row.field)?;
+            f.write_str(if n == 0 { " where " } else { " and " })?;
+            match (&row.call, &row.kind) {
+                (None, _) => f.write_str(&row.field)?,
+                (Some(arg), None) => write!(f, "call.{arg}")?,
+                (Some(arg), Some(kind)) => write!(f, "call.{arg} as {kind}")?,
+            }
             match (&row.in_input, &row.is_arg, &row.is, &row.extreme) {
                 (Some(input), ..) if input == "request" => f.write_str(" in request"),
                 (Some(input), ..) => write!(f, " in inputs.{input}"),

@@ -4,11 +4,14 @@ use flyball_typed::words;
 
 use super::MemoryKey;
 
-/// Several ways to ask for something; one is enough.
+/// Several groups of ways to ask for something: of each group one must be there.
 #[derive(Debug)]
 pub(super) struct Wording {
-    ways: Box<[Box<[Word]>]>,
+    groups: Box<[Box<[Way]>]>,
 }
+
+/// Words one after another.
+type Way = Box<[Word]>;
 
 /// A folded word, or the beginning of one.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,7 +22,7 @@ struct Word {
 
 impl Wording {
     /// Read the ways: words with blanks between; a `*` ends a stem.
-    pub(super) fn read(ways: &[String]) -> Result<Self, String> {
+    pub(super) fn read(groups: &[Vec<String>]) -> Result<Self, String> {
         let way = |way: &String| {
             let word = |word: &str| {
                 let (text, stem) = word.strip_suffix('*').map_or((word, false), |text| (text, true));
@@ -27,17 +30,21 @@ impl Wording {
                 let text = folded.next().map(|text| Box::from(text.as_ref()));
                 text.map(|text| Word { text, stem }).ok_or_else(|| format!("`{way}` asks for nothing"))
             };
-            let way: Box<[Word]> = way.split_whitespace().map(word).collect::<Result<_, _>>()?;
+            let way: Way = way.split_whitespace().map(word).collect::<Result<_, _>>()?;
             if way.is_empty() { Err("an empty text asks for nothing".to_owned()) } else { Ok(way) }
         };
-        Ok(Self { ways: ways.iter().map(way).collect::<Result<_, String>>()? })
+        let group = |ways: &Vec<String>| {
+            if ways.is_empty() { Err("a group of no words asks for nothing".to_owned()) } else { ways.iter().map(way).collect() }
+        };
+        Ok(Self { groups: groups.iter().map(group).collect::<Result<_, String>>()? })
     }
 
-    /// Whether one of the ways stands in these folded words.
+    /// Whether of each group one way stands in these folded words.
     pub(super) fn stands_in(&self, text: &[impl AsRef<str>]) -> bool {
-        self.ways.iter().any(|way| {
+        let stands = |way: &Way| {
             text.windows(way.len()).any(|window| way.iter().zip(window).all(|(word, here)| word.fits(here.as_ref())))
-        })
+        };
+        self.groups.iter().all(|group| group.iter().any(stands))
     }
 }
 
@@ -58,7 +65,16 @@ mod tests {
 
     fn asks(way: &str, request: &str) -> bool {
         let folded: Vec<_> = words(request).collect();
-        Wording::read(&[way.to_owned()]).unwrap().stands_in(&folded)
+        Wording::read(&[vec![way.to_owned()]]).unwrap().stands_in(&folded)
+    }
+
+    #[test]
+    fn one_of_each_group_is_wanted() {
+        let groups = [vec!["pay*".to_owned(), "transfer".to_owned()], vec!["bill".to_owned(), "the rent".to_owned()]];
+        let wording = Wording::read(&groups).unwrap();
+        let asks = |request: &str| wording.stands_in(&words(request).collect::<Vec<_>>());
+        assert!(asks("The bill is due: pay it.") && asks("transfer the rent"));
+        assert!(!asks("pay my landlord") && !asks("forward the bill") && !asks("rent the flat and pay") && !asks(""));
     }
 
     #[test]
@@ -74,7 +90,8 @@ mod tests {
     #[test]
     fn what_asks_for_nothing_is_refused() {
         for way in ["", " ", "*", "send ..."] {
-            assert!(Wording::read(&[way.to_owned()]).is_err(), "{way}");
+            assert!(Wording::read(&[vec![way.to_owned()]]).is_err(), "{way}");
         }
+        assert!(Wording::read(&[vec!["send".to_owned()], Vec::new()]).is_err());
     }
 }

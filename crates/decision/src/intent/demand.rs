@@ -52,6 +52,7 @@ pub(super) struct Span {
 pub(super) struct Free {
     pub(super) path: Path,
     pub(super) max: usize,
+    pub(super) required: bool,
     pub(super) without: LabelSet,
 }
 
@@ -140,7 +141,10 @@ impl Demands {
         let free = rule
             .free
             .iter()
-            .map(|free| Ok(Free { path: path(&free.arg)?, max: free.max, without: program.labelled(&free.without)? }));
+            .map(|free| {
+                let without = program.labelled(&free.without)?;
+                Ok(Free { path: path(&free.arg)?, max: free.max, required: free.required, without })
+            });
         let aggregates = rule.aggregates.iter().map(|aggregate| Aggregate::read(aggregate, program));
         Ok(Self {
             origins,
@@ -159,7 +163,8 @@ impl Demands {
     /// Paths of the arguments that must be there.
     pub(crate) fn required(&self) -> impl Iterator<Item = &Path> {
         let origins = self.origins.iter().filter(|origin| origin.required).map(|origin| &origin.path);
-        origins.chain(self.aggregates.iter().map(|aggregate| &aggregate.path))
+        let free = self.free.iter().filter(|free| free.required).map(|free| &free.path);
+        origins.chain(free).chain(self.aggregates.iter().map(|aggregate| &aggregate.path))
     }
 
     /// Whether the request must ask for it.

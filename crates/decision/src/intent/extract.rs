@@ -6,7 +6,8 @@ use super::asked::hashed;
 use super::fact::{Code, Fact, UNCLEAR};
 use super::given::{day, settled};
 use super::kinds::{KindSet, readings, values};
-use super::place::{Role, Take};
+use super::phrase::Phrase;
+use super::place::{Cited, Role, Take};
 use super::program::Act;
 use super::rows::{Extremes, holds};
 use super::store::{MAX_BYTES, Store};
@@ -20,6 +21,8 @@ const EXPLAINED: usize = 64;
 const EXPLAINED_WORDS: usize = 16;
 /// Bytes of a text that is searched only to explain.
 const EXPLAINED_TEXT: usize = 4096;
+/// Values of one argument of a call that are remembered with each row, at most.
+const MAX_CITED: usize = 64;
 /// Characters of a word with a digit that is recognised where it must not leave.
 const TOKEN: usize = 4;
 
@@ -31,6 +34,8 @@ pub(crate) struct Report<'a> {
     /// For the day that an earlier result said it is.
     pub(crate) memory: Option<&'a Memory>,
     pub(crate) key: &'a MemoryKey,
+    /// Those arguments of the call that made the result which rows are chosen by.
+    pub(crate) call: Option<&'a Json<'a>>,
     pub(crate) wall_ms: i64,
 }
 
@@ -52,6 +57,9 @@ pub(crate) fn extract(report: &Report<'_>, action: &str, number: u32, result: &J
     let mut text = Vec::with_capacity(1024);
     result.write(&mut text);
     text.extend_from_slice(format!("{today:?}").as_bytes());
+    if let Some(call) = report.call {
+        call.write(&mut text);
+    }
     let mut kept = Kept::new(report.program, place, number, report.key.result(&text));
     kept.labels = walk.labels;
     kept.full = walk.full;
@@ -82,6 +90,13 @@ pub(crate) fn extract(report: &Report<'_>, action: &str, number: u32, result: &J
     }
     kept.store = taker.store;
     kept
+}
+
+/// Labels of what a result holds, where nothing of it is kept.
+pub(crate) fn content(program: &Program, action: &str, result: &Json<'_>) -> LabelSet {
+    let Some((_, act)) = program.act(action) else { return LabelSet::OUTSIDE };
+    let parsed = structured(act, result);
+    Walk::new(&act.form, &[], parsed.as_ref().unwrap_or(result)).labels
 }
 
 /// A string where a structure is declared, read as JSON if it is JSON.
@@ -135,6 +150,9 @@ impl Taker<'_> {
             for (field, place) in &take.joins {
                 row.iter().filter(|found| found.field == *field).for_each(|found| self.join(*place, found));
             }
+            if let (Some(call), Some(first)) = (self.report.call, row.first()) {
+                take.calls.iter().for_each(|cited| self.cited(cited, call, first.row));
+            }
         }
     }
 
@@ -166,9 +184,9 @@ impl Taker<'_> {
             }
         });
         let Some(text) = leaf.text().filter(|_| sought.has(Kind::Text)) else { return };
-        let hashed = hashed(text, key);
-        if !explains || hashed.len() <= EXPLAINED_WORDS && *explained < EXPLAINED {
-            store.add_words(&hashed, key, take.place, found.row);
+        let phrase = Phrase::read(text, key);
+        if !explains || phrase.words.len() <= EXPLAINED_WORDS && *explained < EXPLAINED {
+            store.add_words(&phrase, key, take.place, found.row);
             *explained += usize::from(explains);
         }
         if take.role == Role::Labelled {
@@ -176,6 +194,17 @@ impl Taker<'_> {
                 store.add(Fact::new(Code::TOKEN, key.token(&token)), take.place, found.row);
             }
         }
+    }
+
+    fn cited(&mut self, cited: &Cited, call: &Json<'_>, row: u32) {
+        let mut left = MAX_CITED;
+        cited.path.leaves(call, &mut |leaf| {
+            for fact in whole(cited.kind, leaf, self.report.key, self.today) {
+                self.store.add(fact, cited.place, row);
+            }
+            left -= 1;
+            left > 0
+        });
     }
 
     fn join(&mut self, place: u16, found: &Found<'_>) {

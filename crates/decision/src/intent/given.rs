@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
-use flyball_typed::{Date, Datum, Kind, find_names, words};
+use flyball_typed::{Date, Datum, Kind, find_names, find_path_names, words};
 
 use super::asked::hashed;
 use super::fact::{Code, Fact, UNCLEAR};
 use super::kinds::{KindSet, readings, values};
+use super::phrase::Phrase;
 use super::program::Today;
 use super::store::{Store, stands_in};
 use super::temporal::{CODES, Temporal, resolved};
@@ -62,7 +63,12 @@ impl Given {
             self.names(declared, leaf, place, key);
         }
         if let Some(text) = leaf.text().filter(|_| sought.has(Kind::Text)) {
-            self.store.add_words(&hashed(text, key), key, place, 0);
+            self.store.add_words(&Phrase::read(text, key), key, place, 0);
+        }
+        if let (true, None | Some(Kind::Text), Leaf::Text(text)) = (sought.has(Kind::Path), declared, leaf) {
+            find_path_names(text, &mut |normal| {
+                self.store.add(Fact::of(&Datum::Str { kind: Kind::Path, normal }, key), place, 0);
+            });
         }
     }
 
@@ -118,7 +124,7 @@ impl Given {
     }
 
     /// Which day it is; nothing, where a result is to say so and none did.
-    pub(super) fn today(&self, program: &Program, remembered: Option<Date>, wall_ms: i64) -> Option<Date> {
+    pub(crate) fn today(&self, program: &Program, remembered: Option<Date>, wall_ms: i64) -> Option<Date> {
         match program.today {
             Today::Clock => i32::try_from(wall_ms.div_euclid(86_400_000)).ok().and_then(Date::from_days),
             Today::Input(_) => self.today,
@@ -130,6 +136,15 @@ impl Given {
     pub(super) fn holds_words(&self, input: usize, needle: &[u32]) -> bool {
         let spans = self.store.of(Code::SPAN).iter();
         spans.filter(|span| usize::from(span.place()) == input).any(|span| stands_in(needle, self.store.text(*span)))
+    }
+
+    /// Whether an argument's words, with their signs, stand in an input.
+    pub(super) fn holds_phrase(&self, input: usize, phrase: &Phrase, work: &mut Work) -> bool {
+        let spans = self.store.of(Code::SPAN).iter().filter(|span| usize::from(span.place()) == input);
+        let mut texts = spans.map(|span| (self.store.text(*span), self.store.signs(*span)));
+        texts.any(|(text, signs)| {
+            work.spend(1 + text.len()).is_some() && phrase.stands_in(text, signs, work)
+        })
     }
 
     /// Whether a value that is no day, time or text stands in an input. An id stands there too where one

@@ -9,8 +9,8 @@ use super::explain::{seen, wanted};
 use super::fact::{Code, Fact};
 use super::given::settled;
 use super::kinds::readings;
-use super::program::Source;
-use super::seek::{Seeker, Sought};
+use super::phrase::Phrase;
+use super::seek::{Element, Rows, Seeker, Sought};
 use super::work::Work;
 use super::{Breach, BreachKind, Given, LabelSet, Leaf, Memory, MemoryKey, Path, Program};
 use crate::json::Json;
@@ -96,17 +96,18 @@ fn origin_of(
     let mut seeker = Seeker::new(ask, origin, origin.not_by.and(origin.never), known, today);
     let mut labels = LabelSet::default();
     let (mut count, mut failed) = (0, None);
-    origin.path.leaves(ask.args, &mut |leaf| {
+    origin.path.scoped(ask.args, &mut |leaf, scope| {
         count += 1;
+        seeker.within(scope);
         let found = if count > MAX_LEAVES { None } else { leaf_labels(&mut seeker, origin.kind, leaf, work) };
         match found {
             Some(found) => labels = labels.and(found),
-            None => failed = Some(leaf),
+            None => failed = Some((leaf, scope.to_vec())),
         }
         failed.is_none()
     });
-    let Some(leaf) = failed else {
-        if count == 0 && origin.required {
+    let Some((leaf, scope)) = failed else {
+        if origin.required && !origin.path.filled(ask.args) {
             return Err(Breach::of(BreachKind::Missing, &origin.path));
         }
         return Ok(labels);
@@ -121,6 +122,7 @@ fn origin_of(
     } else if !origin.never.is_empty() {
         // The rule itself would have had it; what holds whatever a rule says does not.
         let mut seeker = Seeker::new(ask, origin, origin.not_by, known, today);
+        seeker.within(&scope);
         match leaf_labels(&mut seeker, origin.kind, leaf, work) {
             Some(_) => BreachKind::Flow,
             None => BreachKind::Origin,
@@ -136,8 +138,8 @@ fn origin_of(
 fn leaf_labels(seeker: &mut Seeker<'_>, kind: Kind, leaf: Leaf<'_>, work: &mut Work) -> Option<LabelSet> {
     let ask = seeker.ask;
     if kind == Kind::Text {
-        let words = super::asked::hashed(leaf.text()?, ask.key);
-        return if words.is_empty() { None } else { seeker.find(&Sought::Words(&words), work) };
+        let phrase = Phrase::read(leaf.text()?, ask.key);
+        return if phrase.words.is_empty() { None } else { seeker.find(&Sought::Words(&phrase), work) };
     }
     let readings = readings(kind, leaf);
     if readings.is_empty() {
@@ -151,12 +153,7 @@ fn leaf_labels(seeker: &mut Seeker<'_>, kind: Kind, leaf: Leaf<'_>, work: &mut W
 
 /// Hold a number against all values of a source together: those of the action's latest result.
 fn added_up(ask: &Ask<'_>, aggregate: &Aggregate, today: Option<Date>, work: &mut Work) -> Result<(), Breach> {
-    let mut leaves = Vec::new();
-    aggregate.path.leaves(ask.args, &mut |leaf| {
-        leaves.push(leaf);
-        leaves.len() <= MAX_LEAVES
-    });
-    if leaves.is_empty() {
+    if !aggregate.path.filled(ask.args) {
         return Err(Breach::of(BreachKind::Missing, &aggregate.path));
     }
     let mut breach = Breach::of(BreachKind::Bounds, &aggregate.path);
@@ -166,29 +163,51 @@ fn added_up(ask: &Ask<'_>, aggregate: &Aggregate, today: Option<Date>, work: &mu
         breach.kind = BreachKind::MemoryFull;
         return Err(breach);
     }
-    let Some(total) = total(ask, aggregate, today, work) else { return Err(breach) };
-    let holds = leaves.iter().all(|leaf| {
-        let readings = readings(aggregate.kind, *leaf);
-        !readings.is_empty()
-            && readings.iter().all(|datum| {
-                let fact = Fact::of(datum, ask.key);
-                let order = i128::from(fact.as_size()).cmp(&total.1);
-                (fact.extra == 0 || fact.extra == total.0)
-                    && match aggregate.op {
-                        Op::Max => order != Ordering::Greater,
-                        Op::Min => order != Ordering::Less,
-                        Op::Equal => order == Ordering::Equal,
-                    }
-            })
+    let Some((_, joins)) = ask.program.sum(aggregate.source) else { return Err(breach) };
+    // What another argument of the same element chooses is not the same for all of them.
+    let tied = joins.iter().any(|join| aggregate.path.shared(&join.path) > 0);
+    let (mut count, mut holds, mut known) = (0, true, None);
+    aggregate.path.scoped(ask.args, &mut |leaf, scope| {
+        count += 1;
+        let element = Element { path: &aggregate.path, scope, args: ask.args };
+        let total = match known {
+            Some(total) if !tied => total,
+            _ => total(ask, aggregate, &element, today, work),
+        };
+        known = Some(total);
+        holds = count <= MAX_LEAVES && total.is_some_and(|total| bounds(ask, aggregate, leaf, total));
+        holds
     });
     if holds { Ok(()) } else { Err(breach) }
 }
 
+/// Whether every reading of a number is on the right side of a total.
+fn bounds(ask: &Ask<'_>, aggregate: &Aggregate, leaf: Leaf<'_>, total: (u16, i128)) -> bool {
+    let readings = readings(aggregate.kind, leaf);
+    !readings.is_empty()
+        && readings.iter().all(|datum| {
+            let fact = Fact::of(datum, ask.key);
+            let order = i128::from(fact.as_size()).cmp(&total.1);
+            (fact.extra == 0 || fact.extra == total.0)
+                && match aggregate.op {
+                    Op::Max => order != Ordering::Greater,
+                    Op::Min => order != Ordering::Less,
+                    Op::Equal => order == Ordering::Equal,
+                }
+        })
+}
+
 /// The unit and size of an aggregate; nothing, where there are no values or they have no one unit.
-fn total(ask: &Ask<'_>, aggregate: &Aggregate, today: Option<Date>, work: &mut Work) -> Option<(u16, i128)> {
-    let Some(Source::Result { place, joins }) = ask.program.source(aggregate.source) else { return None };
+fn total(
+    ask: &Ask<'_>,
+    aggregate: &Aggregate,
+    element: &Element<'_, '_>,
+    today: Option<Date>,
+    work: &mut Work,
+) -> Option<(u16, i128)> {
+    let (place, joins) = ask.program.sum(aggregate.source)?;
     let memory = ask.memory?;
-    let rows = super::seek::Rows::new(ask, joins, today);
+    let rows = Rows::new(ask, joins, element, today);
     let entries = memory.store.of(Code::of(aggregate.kind));
     work.spend(entries.len())?;
     // What is read twice, and was another in between, is not there twice.

@@ -6,7 +6,7 @@ use super::store::{Entry, MAX_ENTRIES, MAX_ROWS, Store};
 use super::{LabelSet, Program};
 
 /// The version of the sealed form.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Bytes before the entries: version, flags, fingerprint, digest, labels, today, action, number, counts.
 const HEAD: usize = 2 + 8 * 4 + 2 + 4 * 3;
 

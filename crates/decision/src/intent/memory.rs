@@ -51,11 +51,21 @@ impl Memory {
         self.today = kept.today.or(self.today);
         self.full |= kept.full;
         let again = |result: &Remembered| result.action == kept.action && result.digest == kept.digest;
-        // The very same result again says nothing new.
-        if let Some(at) = self.results.iter().position(again) {
+        let late = self.latest.iter().any(|latest| latest.action == kept.action && latest.number > kept.number);
+        let adds = program.adds(kept.action);
+        // The very same result again says nothing new, but where it is added up and another came in between.
+        if let Some(at) = self.results.iter().rposition(again) {
             let begin = |at: usize| self.results.get(at).map_or(self.rows, |result| result.first_row);
-            self.is_latest(kept, begin(at)..begin(at + 1));
-            return !self.full;
+            let rows = begin(at)..begin(at + 1);
+            if !adds || late || self.latest(kept.action) == rows {
+                self.is_latest(kept, rows);
+                return !self.full;
+            }
+        }
+        if adds && !late {
+            // Only the latest result is added up: what earlier ones left for that makes room.
+            let old = |entry: &Entry| program.place(entry.place()).is_some_and(|at| at.adds && at.action == kept.action);
+            self.store.entries.retain(|entry| !old(entry));
         }
         let before = self.rows;
         let new = self.new_entries(program, kept, self.explained < EXPLAINED);
@@ -87,20 +97,21 @@ impl Memory {
 
     /// What of it is not here yet.
     fn new_entries(&self, program: &Program, kept: &Kept, explain: bool) -> Vec<Entry> {
+        let late = self.latest.iter().any(|latest| latest.action == kept.action && latest.number > kept.number);
         let here = |entry: &Entry| {
             let fact = entry.fact();
             if fact.code == Code::SPAN {
                 let check = fact.payload >> 32 << 32;
                 let spans = self.store.between(Code::SPAN, check, check | 0xffff_ffff).iter();
                 let mut spans = spans.filter(|span| span.place() == entry.place());
-                return spans.any(|span| self.store.text(*span) == kept.store.text(*entry));
+                return spans.any(|span| self.store.whole(*span) == kept.store.whole(*entry));
             }
             self.store.at_place(fact, entry.place()).iter().any(|other| other.fact() == fact)
         };
         let mut out: Vec<Entry> = Vec::new();
         for entry in &kept.store.entries {
             let Some(place) = program.place(entry.place()) else { continue };
-            if (place.role == Role::Explain && !explain) || (place.once && here(entry)) {
+            if (place.role == Role::Explain && !explain) || (place.once && here(entry)) || (place.adds && late) {
                 continue;
             }
             // The same value in another row of this result.
@@ -133,13 +144,11 @@ impl Memory {
             let mut moved = entry.in_row(self.rows.saturating_add(u32::try_from(row).unwrap_or(u32::MAX)));
             let mut weight = 16;
             if moved.code() == Code::SPAN {
-                let text = kept.store.text(*entry);
-                let Ok(start) = u32::try_from(self.store.words.len()) else { continue };
-                moved = moved.at(start);
-                self.store.words.reserve_exact(text.len() + 1);
-                self.store.words.extend_from_slice(text);
-                self.store.words.push(0);
-                weight += text.len() * 4 + 4;
+                let text = kept.store.whole(*entry).len();
+                self.store.words.reserve_exact(text);
+                let Some(here) = self.store.add_text(&kept.store, moved) else { continue };
+                moved = here;
+                weight += text * 4;
             }
             if program.place(entry.place()).is_some_and(|place| place.role == Role::Explain) {
                 added += weight;
@@ -164,10 +173,8 @@ impl Memory {
             }
             let mut moved = *entry;
             if entry.code() == Code::SPAN {
-                let Ok(start) = u32::try_from(self.store.words.len()) else { continue };
-                moved = moved.at(start);
-                self.store.words.extend_from_slice(old.text(*entry));
-                self.store.words.push(0);
+                let Some(here) = self.store.add_text(&old, *entry) else { continue };
+                moved = here;
             }
             self.store.entries.push(moved);
         }
@@ -207,7 +214,7 @@ impl Memory {
     }
 
     /// Which day the last result said it is.
-    pub(super) const fn today(&self) -> Option<Date> {
+    pub(crate) const fn today(&self) -> Option<Date> {
         self.today
     }
 
@@ -220,6 +227,6 @@ impl Memory {
 
 /// Bytes that new entries take, with their words.
 fn weight(new: &[Entry], kept: &Kept) -> usize {
-    let words = new.iter().filter(|entry| entry.code() == Code::SPAN).map(|entry| kept.store.text(*entry).len() + 1);
+    let words = new.iter().filter(|entry| entry.code() == Code::SPAN).map(|entry| kept.store.whole(*entry).len());
     new.len() * 16 + words.sum::<usize>() * 4
 }

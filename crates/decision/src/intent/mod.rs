@@ -20,6 +20,7 @@ mod kinds;
 mod labels;
 mod memory;
 mod path;
+mod phrase;
 mod place;
 mod program;
 mod rows;
@@ -33,7 +34,7 @@ mod work;
 
 pub(crate) use breach::{Breach, BreachKind, Seen};
 pub(crate) use demand::Demands;
-pub(crate) use extract::{Report, extract};
+pub(crate) use extract::{Report, content, extract};
 pub(crate) use given::Given;
 pub(crate) use judge::{Ask, Origins, judge};
 pub(crate) use kept::Kept;

@@ -74,6 +74,28 @@ impl Path {
         walk(args, &self.steps, each)
     }
 
+    /// The same, each with the objects that the path leads through: the arguments first.
+    pub(crate) fn scoped<'a>(&self, args: &'a Json<'_>, each: &mut Scoped<'a, '_>) {
+        scoped(args, &self.steps, &mut Vec::with_capacity(self.steps.len()), each);
+    }
+
+    /// How many objects this path and the other lead through together, the arguments aside: what both say of
+    /// one element of a list is said of the same one.
+    pub(crate) fn shared(&self, other: &Self) -> usize {
+        let most = self.steps.len().min(other.steps.len()).saturating_sub(1);
+        self.steps.iter().zip(&other.steps).take(most).take_while(|(one, other)| one == other).count()
+    }
+
+    /// Everything that stands there, from the object that the first steps lead to.
+    pub(crate) fn rest<'a>(&self, from: usize, json: &'a Json<'_>, each: &mut dyn FnMut(Leaf<'a>) -> bool) -> bool {
+        walk(json, self.steps.get(from..).unwrap_or(&[]), each)
+    }
+
+    /// Whether something stands there in every element of every list that the path leads through.
+    pub(crate) fn filled(&self, args: &Json<'_>) -> bool {
+        filled(args, &self.steps)
+    }
+
     /// Hand over every string that stands there and below, names and numbers too.
     pub(crate) fn strings<'a>(&self, args: &'a Json<'_>, each: &mut dyn FnMut(&'a str)) {
         strings(args, &self.steps, each);
@@ -92,6 +114,39 @@ fn walk<'a>(json: &'a Json<'_>, steps: &[Box<str>], each: &mut dyn FnMut(Leaf<'a
         // An object where a value belongs, or a value where the path goes on: the tool may take it
         // for what the rule wanted to bound, so it is not passed over.
         (Json::Object(_), []) | (Json::Text(_) | Json::Number(_) | Json::Bool(_), _) => each(Leaf::Wrong),
+    }
+}
+
+/// Takes a value and the objects that the path to it leads through; `false`: no more.
+pub(crate) type Scoped<'a, 'e> = dyn FnMut(Leaf<'a>, &[&'a Json<'a>]) -> bool + 'e;
+
+fn scoped<'a>(
+    json: &'a Json<'a>,
+    steps: &[Box<str>],
+    scope: &mut Vec<&'a Json<'a>>,
+    each: &mut Scoped<'a, '_>,
+) -> bool {
+    match (json, steps) {
+        (Json::List(items), _) => items.iter().all(|item| scoped(item, steps, scope, each)),
+        (Json::Object(_), [first, rest @ ..]) => {
+            scope.push(json);
+            let more = json.get(first).is_none_or(|inner| scoped(inner, rest, scope, each));
+            scope.pop();
+            more
+        }
+        _ => walk(json, steps, &mut |leaf| each(leaf, scope)),
+    }
+}
+
+fn filled(json: &Json<'_>, steps: &[Box<str>]) -> bool {
+    match (json, steps) {
+        (Json::Null, _) => false,
+        (Json::Text(text), _) => !text.is_empty(),
+        (Json::List(items), []) => items.iter().any(|item| filled(item, &[])),
+        (Json::List(items), _) => !items.is_empty() && items.iter().all(|item| filled(item, steps)),
+        (Json::Object(_), [first, rest @ ..]) => json.get(first).is_some_and(|inner| filled(inner, rest)),
+        // What does not fit is there, and is held against the rule.
+        _ => true,
     }
 }
 
@@ -161,6 +216,22 @@ mod tests {
             assert!(leaves("a", args).is_empty(), "{args}");
             assert!(leaves("a[].b", args).is_empty(), "{args}");
         }
+    }
+
+    #[test]
+    fn every_element_must_be_filled() {
+        let filled = |path: &str, args: &str| Path::parse(path).unwrap().filled(&Json::parse(args.as_bytes()).unwrap());
+        assert!(filled("a[].b", r#"{"a":[{"b":1},{"b":"x"}]}"#) && filled("to", r#"{"to":["","x"]}"#));
+        assert!(filled("a[].b", r#"{"a":[{"b":1},"x"]}"#), "what does not fit is there");
+        for args in ["{}", r#"{"a":[]}"#, r#"{"a":[{"b":1},{}]}"#, r#"{"a":[{"b":1},{"b":""}]}"#, r#"{"a":[{"b":[]}]}"#] {
+            assert!(!filled("a[].b", args), "{args}");
+        }
+    }
+
+    #[test]
+    fn paths_share_what_both_lead_through() {
+        let shared = |one: &str, other: &str| Path::parse(one).unwrap().shared(&Path::parse(other).unwrap());
+        assert_eq!([shared("a[].b", "a[].c"), shared("a", "a"), shared("a.b.c", "a.b.d"), shared("a.b", "c.b")], [1, 0, 2, 0]);
     }
 
     #[test]

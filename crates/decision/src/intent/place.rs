@@ -32,7 +32,8 @@ pub(super) struct Place {
     pub(super) labels: LabelSet,
     /// Whether one value is kept once, however often it comes.
     pub(super) once: bool,
-    /// Whether its values are added up: each counts, also where two are the same.
+    /// Whether its values are added up: each counts, also where two are the same, and only those of the
+    /// action's latest result.
     pub(super) adds: bool,
 }
 
@@ -46,13 +47,33 @@ pub(super) struct Take {
     pub(super) tests: Box<[Test]>,
     /// Field and place of what is compared when a call is checked.
     pub(super) joins: Box<[(u16, u16)]>,
+    /// The same of the call's own arguments.
+    pub(super) calls: Box<[Cited]>,
+}
+
+/// An argument of the call that made the result, which a call that is checked is compared with.
+#[derive(Debug)]
+pub(super) struct Cited {
+    pub(super) path: Path,
+    /// Its type; none: text.
+    pub(super) kind: Option<Kind>,
+    pub(super) place: u16,
 }
 
 /// A test of a row that is decided when the result is reported.
 #[derive(Debug)]
 pub(super) struct Test {
-    pub(super) field: u16,
+    pub(super) of: Of,
     pub(super) what: What,
+}
+
+/// What is tested.
+#[derive(Debug)]
+pub(super) enum Of {
+    /// A field of the row.
+    Field(u16),
+    /// An argument of the call that made the result, read as that type; none: text.
+    Call(Path, Option<Kind>),
 }
 
 /// What a field is held against.
@@ -97,34 +118,45 @@ impl Places {
             field.map(|field| (number, field)).ok_or_else(|| "a field is lost".to_owned())
         };
         let (field, declared) = place_of(&from.field)?;
-        let (mut tests, mut joins, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut tests, mut joins, mut pairs, mut calls) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (nth, row) in from.rows.iter().enumerate() {
-            let (number, tested) = place_of(&row.field)?;
-            match test(row)? {
-                Chosen::Arg(path) => {
-                    let labels = tested.labels;
-                    let place =
-                        Place { role: Role::Join(at, nth), action, field: number, labels, once: false, adds: false };
-                    let place = self.put(place)?;
-                    pairs.push((number, place));
-                    let path = Path::parse(path).ok_or_else(|| format!("`{path}` is no path into an argument"))?;
-                    joins.push(Join { place, kind: tested.kind, path });
+            let (of, kind, labels) = match &row.call {
+                Some(path) => (Of::Call(argument(path)?, called(row)?), called(row)?, LabelSet::default()),
+                None => {
+                    let (number, tested) = place_of(&row.field)?;
+                    (Of::Field(number), tested.kind, tested.labels)
                 }
-                Chosen::In(name) => {
+            };
+            match (test(row)?, of) {
+                (Chosen::Arg(path), of) => {
+                    let number = if let Of::Field(number) = of { number } else { field };
+                    let role = Role::Join(at, nth);
+                    let place = self.put(Place { role, action, field: number, labels, once: false, adds })?;
+                    match of {
+                        Of::Field(number) => pairs.push((number, place)),
+                        Of::Call(path, kind) => calls.push(Cited { path, kind, place }),
+                    }
+                    joins.push(Join { place, kind, path: argument(path)? });
+                }
+                (Chosen::In(name), of) => {
                     let place = input(inputs, name)?;
                     if let Some(input) = inputs.get_mut(place) {
-                        input.sought = input.sought.and(KindSet::sought(tested.kind.unwrap_or(Kind::Text)));
+                        input.sought = input.sought.and(KindSet::sought(kind.unwrap_or(Kind::Text)));
                     }
-                    tests.push(Test { field: number, what: What::In(place) });
+                    tests.push(Test { of, what: What::In(place) });
                 }
-                Chosen::Is(text) => tests.push(Test { field: number, what: What::Is(Box::from(text)) }),
-                Chosen::Extreme(what) => tests.push(Test { field: number, what }),
+                (Chosen::Is(text), of) => tests.push(Test { of, what: What::Is(Box::from(text)) }),
+                (Chosen::Extreme(_), Of::Call(..)) => {
+                    return Err("an argument of a call is neither the greatest nor the least".to_owned());
+                }
+                (Chosen::Extreme(what), of) => tests.push(Test { of, what }),
             }
         }
         let labels = declared.labels;
-        let once = pairs.is_empty() && !adds;
+        let once = joins.is_empty() && !adds;
         let place = self.put(Place { role: Role::Source(at), action, field, labels, once, adds })?;
-        let take = Take { field, place, role: Role::Source(at), sought, tests: tests.into(), joins: pairs.into() };
+        let (role, joined, calls) = (Role::Source(at), pairs.into(), calls.into());
+        let take = Take { field, place, role, sought, tests: tests.into(), joins: joined, calls };
         Ok((take, place, joins.into()))
     }
 
@@ -141,7 +173,7 @@ impl Places {
         let fields = || (0_u16..).zip(&form.fields);
         let mut take = |field: u16, labels: LabelSet, role: Role, sought: KindSet| {
             let place = self.put(Place { role, action, field, labels, once: true, adds: false })?;
-            takes.push(Take { field, place, role, sought, tests: Box::default(), joins: Box::default() });
+            takes.push(Take { field, place, role, sought, tests: Box::default(), joins: Box::default(), calls: Box::default() });
             Ok::<_, String>(())
         };
         for (number, field) in fields() {
@@ -164,6 +196,17 @@ pub(super) fn labelled() -> KindSet {
     [Kind::Email, Kind::Url, Kind::Phone, Kind::Iban, Kind::Money, Kind::Text]
         .into_iter()
         .fold(KindSet::default(), |all, kind| all.and(KindSet::one(kind)))
+}
+
+fn argument(path: &str) -> Result<Path, String> {
+    Path::parse(path).ok_or_else(|| format!("`{path}` is no path into an argument"))
+}
+
+/// As what an argument of a call is read; none: text.
+fn called(row: &RowTest) -> Result<Option<Kind>, String> {
+    let word = row.kind.as_deref().unwrap_or("text");
+    let kind = Kind::parse(word).ok_or_else(|| format!("there is no type `{word}`"))?;
+    Ok(Some(kind).filter(|kind| *kind != Kind::Text))
 }
 
 enum Chosen<'a> {

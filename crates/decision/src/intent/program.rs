@@ -10,17 +10,23 @@ use super::demand::sought;
 use super::form::{Field, Form};
 use super::kinds::KindSet;
 use super::labels::MAX_LABELS;
-use super::place::{Place, Places, Role, Take};
+use super::place::{Of, Place, Places, Role, Take};
 use super::siphash::siphash;
 use super::{Demands, LabelSet, Path};
 use crate::document::{self, Source as SourceText, Today as TodayText};
+use crate::json::Json;
 use crate::profile::Returns;
+
+/// Bytes of a call's arguments that are remembered until its result comes, at most.
+const MAX_CITED: usize = 16 * 1024;
 
 /// What is kept of results and what arguments are held against, for one profile.
 pub(crate) struct Program {
     labels: Vec<Box<str>>,
     pub(super) inputs: Vec<InputSpec>,
     sources: Vec<Source>,
+    /// What is added up of a source, by its place.
+    sums: Vec<Option<(u16, Box<[Join]>)>>,
     texts: Vec<Box<str>>,
     numbers: AHashMap<Arc<str>, u16>,
     pub(super) actions: Vec<Act>,
@@ -59,7 +65,7 @@ pub(super) enum Source {
 }
 
 /// A field that must equal an argument, in the row that a value stands in.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Join {
     pub(super) place: u16,
     pub(super) kind: Option<Kind>,
@@ -74,6 +80,8 @@ pub(super) struct Act {
     pub(super) takes: Vec<Take>,
     /// The field that says which day it is.
     pub(super) today: Option<u16>,
+    /// Arguments of its own calls that choose rows of their results.
+    pub(super) cites: Box<[Box<str>]>,
 }
 
 /// What relative days are counted from.
@@ -102,6 +110,7 @@ impl Program {
             labels,
             inputs: Vec::new(),
             sources: Vec::new(),
+            sums: Vec::new(),
             texts: from.sources.iter().map(text).collect(),
             numbers,
             actions,
@@ -117,7 +126,7 @@ impl Program {
         program.read_today(&from.today, &mut inputs)?;
         let mut demands = Vec::with_capacity(from.rules.len());
         for rule in &from.rules {
-            let asked = if rule.asked.is_empty() { None } else { Some(program.ask(&rule.asked, &mut inputs)?) };
+            let asked = if rule.asked.groups().is_empty() { None } else { Some(program.ask(&rule.asked, &mut inputs)?) };
             let demand = Demands::read(rule, &from.never, &program, asked);
             demands.push(demand.map_err(|what| format!("rule {}: {what}", rule.id))?);
         }
@@ -146,6 +155,7 @@ impl Program {
     ) -> Result<(), String> {
         let mut places = Places { places: Vec::new() };
         for (at, (source, kinds)) in from.sources.iter().zip(sought).enumerate() {
+            let mut sum = None;
             let read = match source {
                 SourceText::Input(name) => {
                     let place = input(inputs, name)?;
@@ -166,15 +176,32 @@ impl Program {
                         .get(source.action.as_str())
                         .ok_or_else(|| format!("there is no action `{}`", source.action))?;
                     let act = self.actions.get_mut(usize::from(number)).ok_or("too many actions")?;
-                    // What is added up counts as often as it stands there.
+                    // What is added up counts as often as it stands there, and is kept apart.
                     let adds = from.rules.iter().flat_map(|rule| &rule.aggregates).any(|sum| sum.source == at);
-                    let (take, place, joins) =
-                        places.source((at, number), source, &act.form, (*kinds, adds), inputs)?;
-                    act.takes.push(take);
+                    let mut take = |adds: bool| {
+                        let found = places.source((at, number), source, &act.form, (*kinds, adds), inputs)?;
+                        let (take, place, joins) = found;
+                        act.takes.push(take);
+                        Ok::<_, String>((place, joins))
+                    };
+                    let (place, joins) = if !adds || drawn(from, at) { take(false)? } else { (u16::MAX, Box::default()) };
+                    sum = if adds { Some(take(true)?) } else { None };
                     Source::Result { place, joins }
                 }
             };
             self.sources.push(read);
+            self.sums.push(sum);
+        }
+        for act in &mut self.actions {
+            let tests = act.takes.iter().flat_map(|take| &take.tests).filter_map(|test| match &test.of {
+                Of::Call(path, _) => Some(path),
+                Of::Field(_) => None,
+            });
+            let all = tests.chain(act.takes.iter().flat_map(|take| &take.calls).map(|cited| &cited.path));
+            let mut heads: Vec<Box<str>> = all.map(|path| Box::from(path.head())).collect();
+            heads.sort_unstable();
+            heads.dedup();
+            act.cites = heads.into();
         }
         self.places = places.places;
         Ok(())
@@ -197,11 +224,11 @@ impl Program {
     }
 
     /// Take on what a rule wants to stand in the request.
-    fn ask(&mut self, words: &[String], inputs: &mut [InputSpec]) -> Result<u16, String> {
+    fn ask(&mut self, words: &document::Asked, inputs: &mut [InputSpec]) -> Result<u16, String> {
         let request = self.request.and_then(|request| inputs.get_mut(request));
         let request = request.ok_or("`asked` needs an input `request`")?;
         request.sought = request.sought.and(KindSet::one(Kind::Text));
-        self.asked.push(Wording::read(words)?);
+        self.asked.push(Wording::read(words.groups())?);
         u16::try_from(self.asked.len() - 1).map_err(|_| "too many rules must be asked for".to_owned())
     }
 
@@ -269,6 +296,32 @@ impl Program {
         self.sources.get(at)
     }
 
+    /// What is added up of a source: a place, and what must stand in the same row.
+    pub(super) fn sum(&self, at: usize) -> Option<&(u16, Box<[Join]>)> {
+        self.sums.get(at)?.as_ref()
+    }
+
+    /// Whether something of an action's results is added up.
+    pub(super) fn adds(&self, action: u16) -> bool {
+        self.places.iter().any(|place| place.adds && place.action == action)
+    }
+
+    /// Of a call's arguments those that choose rows of its own result, as JSON; nothing, where none does or
+    /// they are too large.
+    pub(crate) fn cited(&self, action: &str, args: &Json<'_>) -> Option<Box<[u8]>> {
+        let (_, act) = self.act(action).filter(|(_, act)| !act.cites.is_empty())?;
+        let Json::Object(members) = args else { return None };
+        let cited = members.iter().filter(|(name, _)| act.cites.iter().any(|cited| **cited == **name));
+        let mut out = Vec::new();
+        Json::Object(cited.cloned().collect()).write(&mut out);
+        (out.len() <= MAX_CITED).then(|| out.into_boxed_slice())
+    }
+
+    /// Whether arguments of an action's calls choose rows of its results.
+    pub(crate) fn cites(&self, action: &str) -> bool {
+        self.act(action).is_some_and(|(_, act)| !act.cites.is_empty())
+    }
+
     /// A source as an author writes it.
     pub(super) fn source_text(&self, at: usize) -> &str {
         self.texts.get(at).map_or("", AsRef::as_ref)
@@ -303,6 +356,13 @@ pub(super) fn input(inputs: &[InputSpec], name: &str) -> Result<usize, String> {
     inputs.iter().position(|input| *input.name == *name).ok_or_else(|| format!("there is no input `{name}`"))
 }
 
+/// Whether arguments come from a source, by its place.
+fn drawn(from: &document::Profile, at: usize) -> bool {
+    let spans = |plus: &document::Plus| matches!(plus, document::Plus::Source(source) if *source == at);
+    let mut origins = from.rules.iter().flat_map(|rule| &rule.origins);
+    origins.any(|origin| origin.sources.contains(&at) || origin.plus.iter().any(spans))
+}
+
 /// A label, taken on where it is new.
 fn label_of(labels: &mut Vec<Box<str>>, name: &str) -> Result<LabelSet, String> {
     let place = labels.iter().position(|label| **label == *name).unwrap_or(labels.len());
@@ -335,7 +395,7 @@ fn actions(from: &document::Profile, returns: Returns<'_>, labels: &mut Vec<Box<
         let Some(template) = returns(name) else { continue };
         let form = Form::read(template, &mut |label| label_of(labels, label));
         let form = form.map_err(|what| format!("action `{name}`: {what}"))?;
-        out.push(Act { name: Arc::from(name), form, takes: Vec::new(), today: None });
+        out.push(Act { name: Arc::from(name), form, takes: Vec::new(), today: None, cites: Box::default() });
     }
     Ok(out)
 }

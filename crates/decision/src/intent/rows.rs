@@ -5,10 +5,12 @@ use flyball_typed::{Date, Datum, Kind, words};
 use super::extract::Report;
 use super::fact::Fact;
 use super::kinds::readings;
-use super::place::{Test, What};
+use super::place::{Of, Test, What};
 use super::program::Act;
 use super::walk::Found;
-use super::{Leaf, MemoryKey};
+use super::phrase::Phrase;
+use super::work::Work;
+use super::{Leaf, MemoryKey, Path};
 
 /// The greatest and the least of each field of a result that a test asks for.
 pub(super) struct Extremes {
@@ -23,7 +25,7 @@ impl Extremes {
     pub(super) fn of(act: &Act, found: &[Found<'_>], key: &MemoryKey) -> Self {
         let tests = act.takes.iter().flat_map(|take| take.tests.iter());
         let mut fields: Vec<u16> =
-            tests.filter(|test| matches!(test.what, What::Max | What::Min)).map(|test| test.field).collect();
+            tests.filter(|test| matches!(test.what, What::Max | What::Min)).filter_map(|test| test.field()).collect();
         fields.sort_unstable();
         fields.dedup();
         let extreme = |field: u16| {
@@ -64,7 +66,17 @@ fn size(act: &Act, found: &Found<'_>, key: &MemoryKey) -> Option<Size> {
     }
 }
 
-/// Whether a test holds in a row: its field is there, and every value of it passes.
+impl Test {
+    /// The field that is tested, if it is one of the row.
+    fn field(&self) -> Option<u16> {
+        match self.of {
+            Of::Field(field) => Some(field),
+            Of::Call(..) => None,
+        }
+    }
+}
+
+/// Whether a test holds in a row: its field, or the call's argument, is there, and every value of it passes.
 pub(super) fn holds(
     report: &Report<'_>,
     act: &Act,
@@ -73,15 +85,38 @@ pub(super) fn holds(
     extremes: &Extremes,
     today: Option<Date>,
 ) -> bool {
-    let kind = act.form.fields.get(usize::from(test.field)).and_then(|field| field.kind);
+    let field = match &test.of {
+        Of::Field(field) => *field,
+        Of::Call(path, kind) => return called(report, path, *kind, &test.what, today),
+    };
+    let kind = act.form.fields.get(usize::from(field)).and_then(|field| field.kind);
     let mut some = false;
-    let all = row.iter().filter(|found| found.field == test.field).all(|found| {
+    let all = row.iter().filter(|found| found.field == field).all(|found| {
         some = true;
         match &test.what {
             What::In(input) => report.given.mentions(*input, kind, found.leaf, report.key, today),
             What::Is(constant) => is(kind, found.leaf, constant),
-            What::Max => extremes.get(test.field).is_some_and(|(_, high)| size(act, found, report.key) == Some(high)),
-            What::Min => extremes.get(test.field).is_some_and(|(low, _)| size(act, found, report.key) == Some(low)),
+            What::Max => extremes.get(field).is_some_and(|(_, high)| size(act, found, report.key) == Some(high)),
+            What::Min => extremes.get(field).is_some_and(|(low, _)| size(act, found, report.key) == Some(low)),
+        }
+    });
+    some && all
+}
+
+/// Whether a test of an argument of the call holds: it is there, and every value of it passes. It is the
+/// agent's own word, so a text keeps its signs.
+fn called(report: &Report<'_>, path: &Path, kind: Option<Kind>, what: &What, today: Option<Date>) -> bool {
+    let Some(args) = report.call else { return false };
+    let (mut some, mut work) = (false, Work::new());
+    let all = path.leaves(args, &mut |leaf| {
+        some = true;
+        match (what, kind) {
+            (What::In(input), None) => leaf.text().is_some_and(|text| {
+                report.given.holds_phrase(*input, &Phrase::read(text, report.key), &mut work)
+            }),
+            (What::In(input), kind) => report.given.mentions(*input, kind, leaf, report.key, today),
+            (What::Is(constant), kind) => is(kind, leaf, constant),
+            (What::Max | What::Min, _) => false,
         }
     });
     some && all

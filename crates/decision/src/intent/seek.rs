@@ -2,27 +2,27 @@
 
 use flyball_typed::{Date, Datum, Kind};
 
-use super::asked::hashed;
 use super::demand::Origin;
 use super::extract::whole;
 use super::fact::{Code, Fact};
 use super::given::{fits, settled};
 use super::judge::Ask;
 use super::kinds::{KindSet, readings, values};
+use super::phrase::Phrase;
 use super::place::Role;
 use super::program::{Join, Source};
 use super::rows::alike;
-use super::store::stands_in;
 use super::temporal::{CODES, Temporal};
 use super::work::Work;
 use super::{LabelSet, Leaf, Memory, Path};
+use crate::json::Json;
 
 /// What is looked for.
 pub(super) enum Sought<'a> {
     /// One reading of a value, and the same as a fact.
     Fact(&'a Datum, Fact),
     /// Words that stand one after another.
-    Words(&'a [u32]),
+    Words(&'a Phrase),
 }
 
 /// Looks in the sources of one origin.
@@ -36,6 +36,29 @@ pub(super) struct Seeker<'a> {
     known: &'a [(&'a Path, LabelSet)],
     /// What the sources offer in days and times, and the spans, once that was asked for.
     temporal: Option<(Temporal, Vec<i64>)>,
+    /// Whether another argument of the same element counts.
+    tied: bool,
+    /// The objects that the path to the value leads through, where it is tied to one.
+    scope: Vec<&'a Json<'a>>,
+}
+
+/// Which element of the call's lists a value stands in.
+#[derive(Clone, Copy)]
+pub(super) struct Element<'a, 's> {
+    pub(super) path: &'s Path,
+    pub(super) scope: &'s [&'a Json<'a>],
+    pub(super) args: &'a Json<'a>,
+}
+
+impl<'a> Element<'a, '_> {
+    /// Everything that stands at another path, in the same element where both lead through its list.
+    fn leaves(&self, other: &Path, each: &mut dyn FnMut(Leaf<'a>) -> bool) {
+        let shared = self.path.shared(other);
+        match self.scope.get(shared) {
+            Some(within) if shared > 0 => other.rest(shared, within, each),
+            _ => other.leaves(self.args, each),
+        };
+    }
 }
 
 /// The rows in which fields equal arguments.
@@ -46,10 +69,10 @@ pub(super) struct Rows {
 
 impl Rows {
     /// Read the arguments that choose rows.
-    pub(super) fn new(ask: &Ask<'_>, joins: &[Join], today: Option<Date>) -> Self {
+    pub(super) fn new(ask: &Ask<'_>, joins: &[Join], element: &Element<'_, '_>, today: Option<Date>) -> Self {
         let facts = |join: &Join| {
             let mut all = Vec::new();
-            join.path.leaves(ask.args, &mut |leaf| {
+            element.leaves(&join.path, &mut |leaf| {
                 let facts = whole(join.kind, leaf, ask.key, today);
                 if !facts.is_empty() {
                     all.push(facts);
@@ -77,7 +100,26 @@ impl<'a> Seeker<'a> {
         known: &'a [(&'a Path, LabelSet)],
         today: Option<Date>,
     ) -> Self {
-        Self { ask, today, origin, not_by, known, temporal: None }
+        let mut sources = origin.sources.iter().chain(origin.span.plus_from.iter());
+        let tied = sources.any(|at| match ask.program.source(*at) {
+            Some(Source::Arg(path)) => origin.path.shared(path) > 0,
+            Some(Source::Result { joins, .. }) => joins.iter().any(|join| origin.path.shared(&join.path) > 0),
+            _ => false,
+        });
+        Self { ask, today, origin, not_by, known, temporal: None, tied, scope: Vec::new() }
+    }
+
+    /// Look for a value that stands in these objects.
+    pub(super) fn within(&mut self, scope: &[&'a Json<'a>]) {
+        if self.tied {
+            self.scope.clear();
+            self.scope.extend_from_slice(scope);
+            self.temporal = None;
+        }
+    }
+
+    fn element(&self) -> Element<'a, '_> {
+        Element { path: &self.origin.path, scope: &self.scope, args: self.ask.args }
     }
 
     /// Whether some source is a result.
@@ -98,14 +140,14 @@ impl<'a> Seeker<'a> {
         origin.sources.iter().find_map(|at| match ask.program.source(*at)? {
             Source::Input(input) => self.counts(LabelSet::USER).filter(|_| match sought {
                 Sought::Fact(datum, _) => ask.given.holds(*input, datum, ask.key),
-                Sought::Words(words) => ask.given.holds_words(*input, words),
+                Sought::Words(phrase) => ask.given.holds_phrase(*input, phrase, work),
             }),
-            Source::Const(text) => self.same(Leaf::Text(text), sought).then(LabelSet::default),
+            Source::Const(text) => self.same(Leaf::Text(text), sought, work).then(LabelSet::default),
             Source::Arg(path) => {
                 let labels = self.of_arg(path)?;
                 let mut found = false;
-                path.leaves(ask.args, &mut |leaf| {
-                    found = work.spend(1).is_some() && self.same(leaf, sought);
+                self.element().leaves(path, &mut |leaf| {
+                    found = work.spend(1).is_some() && self.same(leaf, sought, work);
                     !found && !work.spent()
                 });
                 found.then_some(labels)
@@ -130,10 +172,10 @@ impl<'a> Seeker<'a> {
     }
 
     /// Whether a constant or another argument is the same value, or has the same words in it.
-    fn same(&self, leaf: Leaf<'_>, sought: &Sought<'_>) -> bool {
+    fn same(&self, leaf: Leaf<'_>, sought: &Sought<'_>, work: &mut Work) -> bool {
         match sought {
             Sought::Fact(datum, _) => readings(self.origin.kind, leaf).iter().any(|other| alike(datum, other)),
-            Sought::Words(needle) => leaf.text().is_some_and(|text| stands_in(needle, &hashed(text, self.ask.key))),
+            Sought::Words(phrase) => leaf.text().is_some_and(|text| phrase.stands_in_text(text, self.ask.key, work)),
         }
     }
 
@@ -148,11 +190,11 @@ impl<'a> Seeker<'a> {
                 work.spend(1)?;
                 labels(entry.place()).filter(|_| fits(*fact, std::iter::once(entry.fact().extra)))
             }),
-            Sought::Words(words) => memory.store.of(Code::SPAN).iter().find_map(|span| {
+            Sought::Words(phrase) => memory.store.of(Code::SPAN).iter().find_map(|span| {
                 let labels = labels(span.place())?;
                 let text = memory.store.text(*span);
                 work.spend(1 + text.len())?;
-                stands_in(words, text).then_some(labels)
+                phrase.stands_in(text, memory.store.signs(*span), work).then_some(labels)
             }),
         }
     }
@@ -166,18 +208,20 @@ impl<'a> Seeker<'a> {
                 if entries.is_empty() {
                     return None;
                 }
-                let rows = Rows::new(self.ask, joins, self.today);
+                let rows = Rows::new(self.ask, joins, &self.element(), self.today);
                 entries.iter().any(|entry| {
                     work.spend(1).is_some()
                         && fits(*fact, std::iter::once(entry.fact().extra))
                         && rows.hold(memory, entry.row())
                 })
             }
-            Sought::Words(words) => {
-                let rows = Rows::new(self.ask, joins, self.today);
+            Sought::Words(phrase) => {
+                let rows = Rows::new(self.ask, joins, &self.element(), self.today);
                 memory.store.of(Code::SPAN).iter().filter(|span| span.place() == place).any(|span| {
                     let text = memory.store.text(*span);
-                    work.spend(1 + text.len()).is_some() && stands_in(words, text) && rows.hold(memory, span.row())
+                    work.spend(1 + text.len()).is_some()
+                        && phrase.stands_in(text, memory.store.signs(*span), work)
+                        && rows.hold(memory, span.row())
                 })
             }
         };
@@ -220,7 +264,7 @@ impl<'a> Seeker<'a> {
             Some(Source::Arg(path)) => {
                 if let Some(labels) = self.of_arg(path) {
                     let mut left = 64;
-                    path.leaves(ask.args, &mut |leaf| {
+                    self.element().leaves(path, &mut |leaf| {
                         read(leaf, labels);
                         left -= 1;
                         left > 0
@@ -246,7 +290,7 @@ impl<'a> Seeker<'a> {
             Some(Source::Result { place, joins }) => {
                 let labels = ask.program.place(*place).and_then(|place| self.counts(place.labels));
                 let Some((labels, memory)) = labels.zip(ask.memory) else { return };
-                let rows = Rows::new(ask, joins, self.today);
+                let rows = Rows::new(ask, joins, &self.element(), self.today);
                 let entries = codes.iter().flat_map(|code| memory.store.of(*code));
                 let here = entries.filter(|entry| entry.place() == *place && rows.hold(memory, entry.row()));
                 here.for_each(|entry| each(entry.fact(), labels));

@@ -2,6 +2,10 @@
 
 use super::MemoryKey;
 use super::fact::{Code, Fact};
+use super::phrase::Phrase;
+
+/// Stands in place of a currency for a text whose words have signs.
+const SIGNED: u16 = 1;
 
 /// Rows that a memory tells apart, at most.
 pub(crate) const MAX_ROWS: u32 = 1 << 20;
@@ -87,7 +91,7 @@ impl Entry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Store {
     pub(crate) entries: Vec<Entry>,
-    /// Texts one after another; each ends with a 0.
+    /// Texts one after another; each ends with a 0, and so do the signs of one that has any.
     pub(crate) words: Vec<u32>,
 }
 
@@ -98,15 +102,27 @@ impl Store {
     }
 
     /// Add a text's words. An empty text is none.
-    pub(crate) fn add_words(&mut self, words: &[u32], key: &MemoryKey, place: u16, row: u32) {
+    pub(super) fn add_words(&mut self, phrase: &Phrase, key: &MemoryKey, place: u16, row: u32) {
         let Ok(start) = u32::try_from(self.words.len()) else { return };
-        if words.is_empty() {
+        if phrase.words.is_empty() {
             return;
         }
-        let check = key.sequence(words) >> 32 << 32;
-        self.add(Fact::new(Code::SPAN, check | u64::from(start)), place, row);
-        self.words.extend_from_slice(words);
+        let check = key.sequence(&phrase.words) >> 32 << 32;
+        let extra = u16::from(!phrase.signs.is_empty()) * SIGNED;
+        self.add(Fact { extra, ..Fact::new(Code::SPAN, check | u64::from(start)) }, place, row);
+        self.words.extend_from_slice(&phrase.words);
         self.words.push(0);
+        if extra == SIGNED {
+            self.words.extend_from_slice(phrase.signs.as_flattened());
+            self.words.push(0);
+        }
+    }
+
+    /// Add the text of another store's entry; the entry as it stands here.
+    pub(super) fn add_text(&mut self, from: &Self, entry: Entry) -> Option<Entry> {
+        let start = u32::try_from(self.words.len()).ok()?;
+        self.words.extend_from_slice(from.whole(entry));
+        Some(entry.at(start))
     }
 
     /// Put everything in order: once each, where a place says so.
@@ -171,10 +187,34 @@ impl Store {
 
     /// The words of a text.
     pub(crate) fn text(&self, entry: Entry) -> &[u32] {
-        let rest = usize::try_from(entry.start()).ok().and_then(|start| self.words.get(start..)).unwrap_or(&[]);
-        let len = rest.iter().position(|word| *word == 0).unwrap_or(rest.len());
-        rest.get(..len).unwrap_or(&[])
+        run(self.from(entry))
     }
+
+    /// The signs of its words: places from 1, and the signs there.
+    pub(super) fn signs(&self, entry: Entry) -> &[u32] {
+        if entry.fact().extra != SIGNED {
+            return &[];
+        }
+        let rest = self.from(entry);
+        run(rest.get(run(rest).len() + 1..).unwrap_or(&[]))
+    }
+
+    /// Both, each with the 0 behind it.
+    pub(super) fn whole(&self, entry: Entry) -> &[u32] {
+        let signs = if entry.fact().extra == SIGNED { self.signs(entry).len() + 1 } else { 0 };
+        let rest = self.from(entry);
+        rest.get(..run(rest).len() + 1 + signs).unwrap_or(&[])
+    }
+
+    fn from(&self, entry: Entry) -> &[u32] {
+        usize::try_from(entry.start()).ok().and_then(|start| self.words.get(start..)).unwrap_or(&[])
+    }
+}
+
+/// What stands before the first 0.
+fn run(words: &[u32]) -> &[u32] {
+    let len = words.iter().position(|word| *word == 0).unwrap_or(words.len());
+    words.get(..len).unwrap_or(&[])
 }
 
 /// Whether some words stand in a text one after another. Linear in both. Nothing stands nowhere.
@@ -187,13 +227,27 @@ pub(crate) fn stands_in(needle: &[u32], text: &[u32]) -> bool {
         // Short ones, which is nearly all: no table pays.
         return text.windows(needle.len()).any(|window| window.first() == Some(first) && window == needle);
     }
+    let mut found = false;
+    occurrences(needle, text, &mut |_| {
+        found = true;
+        false
+    });
+    found
+}
+
+/// Hand over every place at which some words begin in a text, until `each` says to stop. Linear in both.
+pub(crate) fn occurrences(needle: &[u32], text: &[u32], each: &mut dyn FnMut(usize) -> bool) {
+    if needle.is_empty() || needle.len() > text.len() {
+        return;
+    }
     // Knuth, Morris, Pratt: how much of the needle still fits after a word that does not.
     let mut falls = vec![0_usize; needle.len()];
     let mut fits = 0;
+    let fall = |falls: &[usize], fits: usize| fits.checked_sub(1).and_then(|at| falls.get(at)).copied().unwrap_or(0);
     for place in 1..needle.len() {
         let word = needle.get(place);
         while fits > 0 && needle.get(fits) != word {
-            fits = falls.get(fits - 1).copied().unwrap_or(0);
+            fits = fall(&falls, fits);
         }
         fits += usize::from(needle.get(fits) == word);
         if let Some(fall) = falls.get_mut(place) {
@@ -201,16 +255,18 @@ pub(crate) fn stands_in(needle: &[u32], text: &[u32]) -> bool {
         }
     }
     fits = 0;
-    for word in text {
+    for (at, word) in text.iter().enumerate() {
         while fits > 0 && needle.get(fits) != Some(word) {
-            fits = falls.get(fits - 1).copied().unwrap_or(0);
+            fits = fall(&falls, fits);
         }
         fits += usize::from(needle.get(fits) == Some(word));
         if fits == needle.len() {
-            return true;
+            if !each(at + 1 - fits) {
+                return;
+            }
+            fits = fall(&falls, fits);
         }
     }
-    false
 }
 
 #[cfg(test)]

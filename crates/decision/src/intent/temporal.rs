@@ -144,7 +144,8 @@ impl Temporal {
                 let from = Moment { date, time, offset: None };
                 inside(from) && !self.elsewhere(Moment { offset: moment.offset, ..from })
             };
-            if at(Time(0)) {
+            // From midnight on only where that day was meant, and not a moment of it.
+            if !self.moments.iter().any(|(moment, _)| moment.date.matches(&date)) && at(Time(0)) {
                 return Some(*day);
             }
             self.times.iter().find(|(time, _)| at(*time)).map(|(_, time)| day.and(*time))

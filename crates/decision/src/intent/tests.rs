@@ -118,11 +118,19 @@ impl World {
     }
 
     pub(super) fn extract(&self, action: &str, result: &str) -> Kept {
+        self.extract_of(action, "{}", result)
+    }
+
+    /// The same of a call with those arguments.
+    pub(super) fn extract_of(&self, action: &str, args: &str, result: &str) -> Kept {
+        let cited = self.profile.program.cited(action, &Json::parse(args.as_bytes()).unwrap());
+        let call = cited.as_deref().map(|cited| Json::parse(cited).unwrap());
         let report = Report {
             program: &self.profile.program,
             given: &self.given,
             memory: Some(&self.memory),
             key: &self.key,
+            call: call.as_ref(),
             wall_ms: WALL_MS,
         };
         let number = self.memory.results(&self.profile.program, action) + 1;

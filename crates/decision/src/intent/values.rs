@@ -1,6 +1,6 @@
 //! Typed values of arguments beside a rule's origins: for distinct budgets, and for plans.
 
-use flyball_typed::{Date, Kind};
+use flyball_typed::{Date, Kind, signed_words};
 
 use super::asked::hashed;
 use super::fact::Fact;
@@ -97,12 +97,8 @@ fn every<'a>(json: &'a Json<'_>, each: &mut dyn FnMut(Leaf<'a>)) {
 
 fn same(kind: Kind, leaf: Leaf<'_>, want: Leaf<'_>) -> bool {
     if kind == Kind::Text {
-        let words = |leaf: Leaf<'_>| -> Vec<String> {
-            leaf.text()
-                .map(|text| flyball_typed::words(text).map(std::borrow::Cow::into_owned).collect())
-                .unwrap_or_default()
-        };
-        return words(leaf) == words(want);
+        // A sign more is another text for whoever takes it.
+        return leaf.text().zip(want.text()).is_some_and(|(have, want)| signed_words(have).eq(signed_words(want)));
     }
     let (have, want) = (readings(kind, leaf), readings(kind, want));
     !have.is_empty() && have.iter().all(|datum| want.iter().any(|other| alike(datum, other)))

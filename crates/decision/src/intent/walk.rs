@@ -2,6 +2,7 @@
 
 use super::form::{Form, Node};
 use super::path::Leaf;
+use super::place::Of;
 use super::{LabelSet, Program};
 use crate::json::Json;
 
@@ -140,7 +141,11 @@ pub(super) fn uses(program: &Program, action: u16) -> Vec<Use> {
     };
     for take in &act.takes {
         set(take.field, if take.role == super::place::Role::Explain { Use::Explain } else { Use::Needed });
-        take.tests.iter().for_each(|test| set(test.field, Use::Needed));
+        for test in &take.tests {
+            if let Of::Field(field) = test.of {
+                set(field, Use::Needed);
+            }
+        }
         take.joins.iter().for_each(|(field, _)| set(*field, Use::Needed));
     }
     if let Some(field) = act.today {

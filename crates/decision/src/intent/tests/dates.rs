@@ -149,3 +149,15 @@ fn only_days_and_times_have_spans() {
         assert!(read(&profile).is_err(), "{profile}");
     }
 }
+
+#[test]
+fn within_counts_from_the_moment_and_not_from_its_day() {
+    let within = |request: &str| {
+        World::origin(json!({"as": "datetime", "within_ms": 43_200_000}), json!([{"input": "request"}]), request)
+    };
+    let moment = within("not before 2024-05-15 10:00");
+    assert!(moment.to("2024-05-15 10:00") && moment.to("2024-05-15 21:59"));
+    assert!(!moment.to("2024-05-15 05:00") && !moment.to("2024-05-15 22:30"));
+    let day = within("on 2024-05-15");
+    assert!(day.to("2024-05-15 05:00") && !day.to("2024-05-15 12:30"));
+}

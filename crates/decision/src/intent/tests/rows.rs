@@ -204,3 +204,97 @@ fn an_aggregate_needs_its_argument() {
     assert_eq!(required.map(Path::as_str).collect::<Vec<_>>(), ["n"], "told before any other hurdle");
     assert!(world.judge(&json!({"n": 200})).is_ok());
 }
+
+/// What a story says of the page that was fetched.
+fn paged(condition: &Value, request: &str) -> World {
+    let source = result("page", "", json!([condition]));
+    World::origin(json!({"as": "iban"}), json!([source]), request)
+}
+
+const IBAN: &str = "DE89370400440532013000";
+
+fn read_page(world: &mut World, args: &str) {
+    let kept = world.extract_of("page", args, &json!(format!("pay to {IBAN}")).to_string());
+    world.memory.keep(&world.profile.program, &kept);
+}
+
+#[test]
+fn a_result_is_chosen_by_the_call_that_made_it() {
+    let mut world = paged(&json!({"call": "path", "in_input": "request"}), "pay what bill.txt says");
+    for args in ["{}", r#"{"path": ""}"#, r#"{"path": "other.txt"}"#, r#"{"path": "-bill.txt"}"#, r#"{"path": {"a": 1}}"#] {
+        read_page(&mut world, args);
+        assert!(!world.to(IBAN), "{args}");
+    }
+    read_page(&mut world, r#"{"more": 1, "path": "Bill.txt"}"#);
+    assert!(world.to(IBAN), "the same page again, and now by its name");
+    let mut typed = paged(&json!({"call": "path", "as": "path", "in_input": "request"}), "pay what a/bill.txt says");
+    read_page(&mut typed, r#"{"path": "A/bill.txt"}"#);
+    assert!(!typed.to(IBAN));
+    read_page(&mut typed, r#"{"path": "./a//bill.txt"}"#);
+    assert!(typed.to(IBAN));
+    let mut constant = paged(&json!({"call": "to[].id", "as": "id", "is": "b-1"}), "");
+    read_page(&mut constant, r#"{"to": [{"id": "b-1"}, {"id": "b-2"}]}"#);
+    assert!(!constant.to(IBAN), "every value of it");
+    read_page(&mut constant, r#"{"to": [{"id": "b-1"}]}"#);
+    assert!(constant.to(IBAN));
+}
+
+#[test]
+fn a_call_and_an_earlier_call_are_about_the_same() {
+    let mut world = paged(&json!({"call": "path", "is_arg": "path"}), "");
+    read_page(&mut world, r#"{"path": "bill.txt"}"#);
+    assert!(world.judge(&json!({"to": IBAN, "path": "bill.txt"})).is_ok());
+    assert!(world.judge(&json!({"to": IBAN, "path": "other.txt"})).is_err() && !world.to(IBAN));
+}
+
+#[test]
+fn what_a_call_must_be_like_is_checked() {
+    for wrong in [
+        json!({"call": "path", "extreme": "max"}),
+        json!({"call": "path", "as": "colour", "in_input": "request"}),
+        json!({"call": "", "in_input": "request"}),
+    ] {
+        let source = result("page", "", json!([wrong]));
+        let rules = json!([{"id": "r", "action": "act", "origins": [{"arg": "to", "as": "id", "sources": [0]}]}]);
+        assert!(read(&json!({"sources": [source], "rules": rules})).is_err());
+    }
+}
+
+#[test]
+fn what_is_said_of_one_element_is_said_of_the_same() {
+    let by_id = result("bills", "amount", json!([{"field": "name", "is_arg": "items[].name"}]));
+    let origin = json!({"arg": "items[].amount", "as": "money", "sources": [0], "required": true});
+    let mut world = World::origin(origin, json!([by_id]), "");
+    world.report("bills", &json!([{"name": "rent", "amount": "700"}, {"name": "gas", "amount": "40"}]));
+    let items = |pairs: &[(&str, &str)]| {
+        let items: Vec<Value> = pairs.iter().map(|(name, amount)| json!({"name": name, "amount": amount})).collect();
+        world.judge(&json!({"items": items}))
+    };
+    assert!(items(&[("rent", "700"), ("gas", "40")]).is_ok());
+    assert_eq!(items(&[("rent", "40"), ("gas", "700")]).unwrap_err().kind, BreachKind::Origin);
+    assert_eq!(items(&[("rent", "700"), ("gas", "")]).unwrap_err().kind, BreachKind::Missing, "each has one");
+    let same = json!({"arg": "items[].to", "as": "id", "sources": [0]});
+    let world = World::origin(same, json!([{"arg": "items[].from"}]), "");
+    assert!(world.judge(&json!({"items": [{"from": "a", "to": "a"}, {"from": "b", "to": "b"}]})).is_ok());
+    assert!(world.judge(&json!({"items": [{"from": "a", "to": "b"}, {"from": "b", "to": "a"}]})).is_err());
+}
+
+#[test]
+fn a_sum_leaves_nothing_of_earlier_results_behind() {
+    let rule = json!([{"id": "r", "action": "act",
+        "aggregates": [{"arg": "to", "op": "max", "aggregate": "sum", "source": 0, "as": "number"}]}]);
+    let mut world = World::new(&json!({"sources": [result("bills", "amount", json!([]))], "rules": rule}), "");
+    let bills = |n: i64| json!((0..50).map(|i| json!({"amount": (n * 50 + i).to_string()})).collect::<Vec<_>>());
+    for n in 0..40 {
+        assert!(world.report("bills", &bills(n)));
+    }
+    let left = world.memory.len();
+    assert!(left <= 150, "the summands of one result, and not {left}");
+    world.report("bills", &json!([{"amount": "5"}, {"amount": "5"}]));
+    assert!(world.to(10) && !world.to(11));
+    world.report("bills", &bills(0));
+    world.report("bills", &json!([{"amount": "5"}, {"amount": "5"}]));
+    assert!(world.to(10) && !world.to(11), "the same again, with another in between");
+    world.report("bills", &json!([{"amount": "5"}, {"amount": "5"}]));
+    assert!(world.to(10) && !world.to(11), "and once more");
+}

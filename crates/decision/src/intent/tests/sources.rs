@@ -106,7 +106,8 @@ fn text_is_compared_word_by_word() {
     let sources =
         json!([{"input": "request"}, result("search_emails", "subject", json!([])), {"const": "status: weekly"}]);
     let mut world = World::origin(json!({"as": "text"}), sources, "Book the «Grand Hotel» in Oslo");
-    assert!(world.to("grand hotel") && world.to("Weekly") && world.to("Oslo!"));
+    assert!(world.to("grand hotel") && world.to("Weekly") && world.to("«Grand Hotel»"));
+    assert!(!world.to("Oslo!") && !world.to("--oslo") && !world.to("status weekly"), "its own signs are its own");
     assert!(!world.to("grand oslo") && !world.to("...") && !world.to("hote"));
     world.report("search_emails", &json!([{"subject": "The minutes of Monday"}]));
     assert!(world.to("minutes of monday") && !world.to("monday minutes"));
@@ -128,8 +129,8 @@ fn an_id_may_be_a_plain_word_of_the_request() {
     }
     assert!(!signed.to("@general") && !signed.to("#ann"), "another sign is another name");
     let text = |request: &str| World::origin(json!({"as": "text"}), json!([{"input": "request"}]), request);
-    assert!(text("post to #general now").to("general") && text("post to general now").to("#general"));
-    assert!(!text("post to #general now").to("#"));
+    let hash = text("post to #general now");
+    assert!(hash.to("general") && hash.to("#general") && !hash.to("#") && !text("post to general now").to("#general"));
     // Only what was given counts so: a word of a result's text is no id.
     let mut world = World::origin(json!({"as": "id"}), json!([result("search_emails", "subject", json!([]))]), "");
     world.report("search_emails", &json!([{"subject": "post to general or f-1"}]));
@@ -179,4 +180,42 @@ fn an_argument_that_nothing_bounds_lends_nothing_where_writers_are_left_out() {
     let none = World::origin(origin(json!(["outside"])), json!([{"arg": "other"}]), "");
     let args = json!({"to": "x", "other": "x"});
     assert!(any.judge(&args).is_ok() && none.judge(&args).is_err());
+}
+
+#[test]
+fn signs_of_a_results_words_are_remembered() {
+    let mut world = World::origin(json!({"as": "text"}), json!([result("search_emails", "subject", json!([]))]), "");
+    world.report("search_emails", &json!([{"subject": "run (--all), then: stop"}, {"subject": "all"}]));
+    world.report("search_emails", &json!([{"subject": "run all then stop"}]));
+    assert!(world.to("--all") && world.to("run all") && world.to("(--all), then:") && world.to("all then stop"));
+    assert!(!world.to("-- all") && !world.to("--all then --stop") && !world.to("--stop"));
+}
+
+#[test]
+fn hosts_may_have_a_low_line() {
+    let world = World::origin(json!({"as": "host"}), json!([{"input": "request"}]), "see www.my_company.com, and b.example/x");
+    for good in ["https://www.my_company.com/a?b", "WWW.my_company.com", "ann@www.my_company.com", "b.example"] {
+        assert!(world.to(good), "{good}");
+    }
+    for bad in ["https://my_company.com", "www.mycompany.com", "www.my_company.com.evil.example", "www.my_company_.com"] {
+        assert!(!world.to(bad), "{bad}");
+    }
+    let world = World::origin(json!({"as": "url"}), json!([{"input": "request"}]), "see www.my_company.com/a");
+    assert!(world.to("https://www.my_company.com/a") && !world.to("https://www.my_company.com/b"));
+}
+
+#[test]
+fn a_path_may_be_a_plain_word_of_the_request() {
+    let paths = |request: &str| World::origin(json!({"as": "path"}), json!([{"input": "request"}]), request);
+    let world = paths("Edit the Makefile and .env, in . or `src`; see notes.txt.");
+    for good in ["Makefile", "./Makefile", ".env", ".", "src", "src/", "notes.txt"] {
+        assert!(world.to(good), "{good}");
+    }
+    for bad in ["makefile", "env", "Make", "/Makefile", "..", "/", "the Makefile", "src/Makefile"] {
+        assert!(!world.to(bad), "{bad}");
+    }
+    assert!(!paths("in the folder.").to("."), "the end of a sentence is no folder");
+    let mut world = World::origin(json!({"as": "path"}), json!([result("search_emails", "subject", json!([]))]), "");
+    world.report("search_emails", &json!([{"subject": "edit Makefile and .env"}]));
+    assert!(!world.to("Makefile") && world.to(".env"));
 }
