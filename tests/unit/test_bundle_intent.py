@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -62,6 +62,23 @@ BASE = Path(__file__).parents[1] / "assets" / "bundles" / "base"
             ),
         ),
         (
+            'result(a) where call.path in request and call.to[].id as email is args.to and call.n is "1"',
+            Source(
+                "result",
+                "a",
+                "",
+                (
+                    Condition("path", "in_input", "request", True),
+                    Condition("to[].id", "is_arg", "to", True, "email"),
+                    Condition("n", "is", "1", True),
+                ),
+            ),
+        ),
+        (
+            "result(a).id where call in request",
+            Source("result", "a", "id", (Condition("call", "in_input", "request"),)),
+        ),
+        (
             'result(a).id where t is "say \\"in request\\" and"',
             Source("result", "a", "id", (Condition("t", "is", 'say "in request" and'),)),
         ),
@@ -90,6 +107,11 @@ def test_a_source_is_read_as_it_is_written(text: str, source: Source) -> None:
         ("result(a).b where c is d", 23, "is args.NAME"),
         ("result(a).b where c in request and", 34, "tool sheet"),
         ("result(a).b where c in request or d is max", 31, "join conditions by `and`"),
+        ("result(a).b where call.c is max", 18, "greatest"),
+        ("result(a).b where call.c as txt in request", 28, "did you mean `text`?"),
+        ("result(a).b where call. in request", 23, "args.start"),
+        ("args.a[]b", 8, "joined by `.`"),
+        ("args.a..b", 6, "joined by `.`"),
         ("inputs.Team", 7, ""),
         ("inputs", 6, ""),
         ("args.", 5, "args.start"),
@@ -270,6 +292,9 @@ DOCUMENTS = [
     ("result(desk.bill).iban where number in request", True),
     ("result(desk.bill).iban where number in inputs.team", True),
     ('result(desk.bill).iban where number is "B-1"', True),
+    ("result(desk.bill).iban where call.number in request", True),
+    ("result(desk.bill).iban where call.number is args.iban", False),
+    ('result(desk.bill).iban where call.number is "B-1"', True),
     ("result(desk.bill).iban where total is max", False),
     ("result(desk.bill).iban where number is args.iban", False),
     ('result(desk.mails).body where sender is "bank@example.org"', False),
@@ -316,6 +341,36 @@ def test_an_argument_from_the_request_names_a_document(folder: Path) -> None:
     assert [one.named for one in documents(read, read.profiles["desk"], transfer(read))] == [True]
     read = edited(folder, "{as: id, from: [request]}", "{as: id, from: [request, result(desk.mails).mail_id]}")
     assert [one.named for one in documents(read, read.profiles["desk"], transfer(read))] == [False]
+
+
+def test_a_document_of_which_only_the_store_is_named_is_warned_of(folder: Path) -> None:
+    """A tool that takes the mailbox from the request and the bill from whom it likes names half of a document; a
+    condition on the call's other argument names the rest."""
+    edited(folder, "iban where number in request", "iban")
+    edited(folder, "args: {number: string}", "args: {box: string, number: string}", "tools/desk.yaml")
+    reading = "  - action: desk.bill\n    where: {box: {as: id, required: true, from: [request]}}\n"
+    read = edited(folder, "desk.mails, desk.bill]\n", "desk.mails]\n" + reading)
+    assert [(one.named, one.left) for one in documents(read, read.profiles["desk"], transfer(read))] == [
+        (True, ("number",))
+    ]
+    problems = Problems()
+    lint(read, problems)
+    assert "document_half_named" in {one.code for one in problems.all()}
+    read = edited(folder, "result(desk.bill).iban]", "result(desk.bill).iban where call.number in request]")
+    assert [(one.named, one.left) for one in documents(read, read.profiles["desk"], transfer(read))] == [(True, ())]
+
+
+def test_groups_of_words_and_calls_are_compiled_as_written(folder: Path) -> None:
+    """`all` becomes lists of lists, one list stays one, and a condition on a call says its argument and type."""
+    edited(folder, "asked: [pay*]", "asked: {all: [[pay*, settle], [bill*]]}")
+    read = edited(folder, "iban where number in request", "iban where call.number as id in request")
+    sources = Sources()
+    written = rule_json(read, read.profiles["desk"], transfer(read), sources)
+    assert written["asked"] == [["pay*", "settle"], ["bill*"]]
+    assert {"call": "number", "as": "id", "in_input": "request"} in cast("Any", sources.json())[0]["result"]["rows"]
+    other = next(rule for rule in read.profiles["desk"].allow if rule.action == "desk.send")
+    assert rule_json(read, read.profiles["desk"], other, sources)["asked"] == ["send*", "write to"]
+    assert "asked for pay*, settle with bill*" in limits_of(transfer(read))
 
 
 def test_a_call_that_the_request_binds_names_its_result(folder: Path) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from flyball.policy.diagnostics import Mark
+from flyball.policy.diagnostics import Mark, Problems
 from flyball.policy.flow_rules import read_ladder
-from flyball.policy.reader import Fields, describe
+from flyball.policy.reader import Fields, describe, text
 from flyball.policy.where import read_value, read_where
-from flyball.policy.yaml import Listing
+from flyball.policy.yaml import Listing, Table
 from flyball.task.profile import InputType, canonical_value
 from flyball.task.rules import Across, Budget, Distinct, FromInput, Resource, Rule, Sum
 
@@ -108,7 +108,7 @@ def _rule(fields: Fields, rule_id: str, places: dict[str, Mark]) -> _Written:
         across=across,
         cooperative=fields.flag("cooperative"),
         effect=effect,
-        asked=_asked(fields),
+        asked=_asked(fields, rule_id, places),
         after=tuple(value for value, _ in named["after"]),
         before=tuple(value for value, _ in named["before"]),
         unless=tuple(value for value, _ in named["unless"]),
@@ -122,14 +122,53 @@ def _rule(fields: Fields, rule_id: str, places: dict[str, Mark]) -> _Written:
     return _Written(rule)
 
 
-def _asked(fields: Fields) -> tuple[str, ...]:
-    """Words and phrases of which one must stand in the request; a `*` ends a stem."""
+def _asked(fields: Fields, rule_id: str, places: dict[str, Mark]) -> tuple[tuple[str, ...], ...]:
+    """Groups of words and phrases; of each, one must stand in the request. A `*` ends a stem."""
+    node = fields.node("asked")
+    for item in node.items if isinstance(node, Listing) else ():
+        if isinstance(item, Listing):
+            fields.problems.error(
+                "wrong_shape",
+                item.mark,
+                "`asked` is one list, of which one entry must stand in the request",
+                "for one of each of several lists write `asked: {all: [[pay*, transfer*], [bill*, invoice*]]}`",
+            )
+            return ()
+    if not isinstance(node, Table):
+        group = _phrases(fields.texts("asked"), fields.problems)
+        return (group,) if group else ()
+    inner = Fields(f"`asked` of {fields.what}", node, fields.problems)
+    groups: list[tuple[str, ...]] = []
+    listed = inner.items("all")
+    for number, item in enumerate(listed):
+        if not isinstance(item, Listing):
+            fields.problems.error(
+                "wrong_shape",
+                item.mark,
+                "each entry of `all` is a list of words, of which one must stand in the request",
+                "`[pay*, transfer*]`, and `[invoice*]` for a single word",
+            )
+            continue
+        words = [(text(one, "a phrase", fields.problems), one.mark) for one in item.items]
+        group = _phrases([(word, mark) for word, mark in words if word], fields.problems)
+        places[f"rule:{rule_id}/asked:{number}"] = item.mark
+        if group:
+            groups.append(group)
+        elif not words:
+            fields.problems.error("wrong_shape", item.mark, "a list of no words never stands in a request")
+    if "all" not in inner:
+        inner.missing("all")
+    inner.done()
+    return tuple(groups)
+
+
+def _phrases(entries: Iterable[tuple[str, Mark]], problems: Problems) -> tuple[str, ...]:
     found: list[str] = []
-    for value, mark in fields.texts("asked"):
+    for value, mark in entries:
         phrase = " ".join(unicodedata.normalize("NFC", value).split())
         stems = [word.removesuffix("*") for word in phrase.split(" ")]
         if len(phrase) > MAX_PHRASE or any("*" in stem or not re.search(r"\w", stem) for stem in stems):
-            fields.problems.error(
+            problems.error(
                 "wrong_phrase",
                 mark,
                 f"`{value}` is no phrase to look for",

@@ -17,7 +17,7 @@ _OPS = {
     "long": {Op.EQ, Op.ONE_OF, Op.MAX, Op.MIN},
     "decimal": {Op.EQ, Op.ONE_OF, Op.MAX, Op.MIN},
     "bool": {Op.EQ},
-    "strings": {Op.ONE_OF, Op.PREFIX, Op.LENGTH},
+    "strings": {Op.ONE_OF, Op.PATTERN, Op.PREFIX, Op.LENGTH},
     "any": set[Op](),
 }
 _INPUT_FITS: dict[str, set[InputType]] = {

@@ -225,7 +225,7 @@ class _Sources:
 
     def arg(self, path: str, mark: Mark) -> None:
         args = self.bundle.actions[self.rule.action].args if self.rule else {}
-        self.problems.known("argument", root_of(path), args, mark, "unknown_argument")
+        _argument(path, args, mark, self.problems)
 
     def field(self, source: Source, name: str, kinds: tuple[str, ...], mark: Mark, kind: str = "date") -> bool:
         """Whether the field is there; noted where it is not, or is of none of `kinds`."""
@@ -256,6 +256,9 @@ class _Sources:
         self.problems.error("unknown_field", mark, missing, hint, max(1, len(name)))
 
     def condition(self, source: Source, row: Condition, mark: Mark) -> None:
+        if row.call:
+            self.called(source, row, mark)
+            return
         field = self.bundle.field(source.name, row.field)
         at = _shift(mark, max(0, str(source).find(f" {row.field} ")) + 1)
         if field is None or (not row.field):
@@ -268,6 +271,19 @@ class _Sources:
             self.arg(row.value, said)
         elif row.test == "extreme" and field.kind not in (*_ORDERED, "any"):
             self.mismatch(at, f"field `{row.field}` is {field.kind}, and none is the {row.value}", source)
+
+    def called(self, source: Source, row: Condition, mark: Mark) -> None:
+        """Note a condition on an argument that the action of the result does not have, or never is of that type."""
+        args = self.bundle.actions[source.name].args
+        at = _shift(mark, max(0, str(source).find(f" call.{row.field}")) + 1 + len("call."))
+        _argument(row.field, args, at, self.problems)
+        if row.kind:
+            _compares(row.field, row.kind, args, _shift(at, len(f"{row.field} as ")), self.problems)
+        said = _shift(mark, max(0, str(source).find(f".{row.value}", str(source).find(str(row)))) + 1)
+        if row.test == "in_input":
+            self.problems.known("input", row.value, self.profile.inputs, said, "unknown_input")
+        elif row.test == "is_arg":
+            self.arg(row.value, said)
 
     def mismatch(self, mark: Mark, message: str, source: Source) -> None:
         hint = "name another field, compare `as` something else, or correct the type in the tool sheet"

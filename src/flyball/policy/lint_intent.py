@@ -26,6 +26,7 @@ def lint_intent(bundle: Bundle, profile: Profile, problems: Problems) -> None:
             _unheard(bundle, profile, rule, problems)
             _unbounded(bundle, rule, problems)
             _computed(bundle, rule, problems)
+            _groups(bundle, rule, problems)
             _out_of_reach(bundle, profile, rule, problems)
     _whole(bundle, profile, problems)
 
@@ -39,6 +40,15 @@ def _documents(bundle: Bundle, profile: Profile, rule: Rule, problems: Problems)
                 bundle.place(f"rule:{rule.id}/where:{one.arg}/source:{one.source}"),
                 f"anybody outside can write this, and nothing says which of them the user meant: `{one.source}`",
                 "add `where FIELD in request`; or take the value from the request, or from a field by user or org",
+                len(str(one.source)),
+            )
+        elif one.left:
+            names = ", ".join(f"`{arg}`" for arg in one.left)
+            problems.warning(
+                "document_half_named",
+                bundle.place(f"rule:{rule.id}/where:{one.arg}/source:{one.source}"),
+                f"only some arguments of `{one.source.name}` are bound, so {names} still chooses the document",
+                f"add a condition such as `where call.{one.left[0]} in request`, or bind {names} where it is called",
                 len(str(one.source)),
             )
     if found and rule.effect == "allow":
@@ -148,6 +158,32 @@ def _computed(bundle: Bundle, rule: Rule, problems: Problems) -> None:
                 f"anybody outside can write what bounds `{one.arg}`",
                 "compute it from a field by user or org, or add a bound of your own",
             )
+
+
+def _groups(bundle: Bundle, rule: Rule, problems: Problems) -> None:
+    """Two groups of `asked` that one word satisfies at once."""
+    for number, group in enumerate(rule.asked):
+        others = [one for other in rule.asked[:number] for one in other]
+        both = [one for one in group if any(_meets(one, other) for other in others)]
+        if both:
+            problems.warning(
+                "groups_overlap",
+                bundle.place(f"rule:{rule.id}/asked:{number}"),
+                f"`{both[0]}` satisfies this list and one before it: a single word is enough then",
+                "let each list of `all` have words of its own",
+            )
+
+
+def _meets(one: str, other: str) -> bool:
+    """Whether some single word is both."""
+    if " " in one or " " in other:
+        return one == other
+    mine, theirs = one.lower().removesuffix("*"), other.lower().removesuffix("*")
+    return (
+        mine == theirs
+        or (other.endswith("*") and mine.startswith(theirs))
+        or (one.endswith("*") and theirs.startswith(mine))
+    )
 
 
 def _out_of_reach(bundle: Bundle, profile: Profile, rule: Rule, problems: Problems) -> None:

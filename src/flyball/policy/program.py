@@ -12,7 +12,7 @@ from flyball.kernel.json import Json
 from flyball.policy.bundle import Bundle
 from flyball.policy.provenance import effect_of, root_of
 from flyball.task.profile import Profile
-from flyball.task.rules import Across, Bound, Condition, FromInput, Never, Op, Origin, Rule, Source, Sum
+from flyball.task.rules import Across, Bound, Condition, Free, FromInput, Never, Op, Origin, Rule, Source, Sum
 
 
 def flow_json(bundle: Bundle, profile: Profile) -> dict[str, Json]:
@@ -68,13 +68,13 @@ def rule_json(bundle: Bundle, profile: Profile, rule: Rule, sources: Sources) ->
         "budget": budget,
         "across": [_across(across) for across in rule.across],
         "effect": effect_of(bundle, profile, rule),
-        "asked": list(rule.asked),
+        "asked": [list(group) for group in rule.asked] if len(rule.asked) > 1 else list(*rule.asked),
         "after": list(rule.after),
         "before": list(rule.before),
         "unless": list(rule.unless),
         "on_breach": None if rule.on_breach is None else [step.value for step in rule.on_breach],
         "origins": [_origin(origin, sources) for origin in rule.origins],
-        "free": [{"arg": one.arg, "max": one.maximum, "without": list(one.without)} for one in rule.free],
+        "free": [_free(one) for one in rule.free],
         "aggregates": [
             {
                 "arg": one.arg,
@@ -109,6 +109,11 @@ def _origin(origin: Origin, sources: Sources) -> Json:
     }
 
 
+def _free(free: Free) -> Json:
+    written: dict[str, Json] = {"arg": free.arg, "max": free.maximum, "without": list(free.without)}
+    return {**written, "required": True} if free.required else written
+
+
 def _source(source: Source) -> Json:
     if source.kind == "result":
         rows: list[Json] = [_condition(row) for row in source.rows]
@@ -117,7 +122,10 @@ def _source(source: Source) -> Json:
 
 
 def _condition(row: Condition) -> Json:
-    return {"field": row.field, row.test: row.value}
+    if not row.call:
+        return {"field": row.field, row.test: row.value}
+    called: dict[str, Json] = {"call": row.field, row.test: row.value}
+    return {**called, "as": row.kind} if row.kind else called
 
 
 def _never(never: Never) -> Json:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from flyball.policy.bundle import Bundle
 from flyball.task.profile import Profile
-from flyball.task.rules import Aggregate, Never, Origin, Rule, Source
+from flyball.task.rules import Aggregate, Never, Op, Origin, Rule, Source
 
 #: How an argument is compared whose rule does not say it.
 _KINDS = {"long": "number", "decimal": "number", "bool": "bool"}
@@ -20,11 +20,16 @@ _KINDS = {"long": "number", "decimal": "number", "bool": "bool"}
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A source in a field that outsiders can write. `named` says whether the user picks the document."""
+    """A source in a field that outsiders can write.
+
+    `named` says whether the user picks the document. `left` names arguments of the call it comes from which
+    nothing binds, where only other arguments of that call name it: the agent picks by them.
+    """
 
     arg: str
     source: Source
     named: bool
+    left: tuple[str, ...] = ()
 
 
 def root_of(path: str) -> str:
@@ -82,7 +87,8 @@ def documents(bundle: Bundle, profile: Profile, rule: Rule) -> Iterator[Document
         for source in origin.sources:
             field = bundle.field(source.name, source.field) if source.kind == "result" else None
             if field is not None and field.outside and not {"outside", *field.labels} & set(origin.not_by):
-                yield Document(origin.arg, source, _named(bundle, profile, rule, source, frozenset({origin.arg})))
+                named = _named(bundle, profile, rule, source, frozenset({origin.arg}))
+                yield Document(origin.arg, source, named, _left(bundle, profile, source) if named else ())
 
 
 def effect_of(bundle: Bundle, profile: Profile, rule: Rule) -> str:
@@ -105,9 +111,16 @@ def _named(bundle: Bundle, profile: Profile, rule: Rule, source: Source, seen: f
                 for one in origin.sources
             ):
                 return True
+        if condition.test == "is" and condition.call:
+            return True
         field = bundle.field(source.name, condition.field)
         if condition.test == "is" and field is not None and not field.outside:
             return True
+    return _named_by_call(profile, source)
+
+
+def _named_by_call(profile: Profile, source: Source) -> bool:
+    """Whether every call that the document can come from takes an argument that the user or the profile gave."""
     calls = [one for one in profile.allow if one.action == source.name]
     return bool(calls) and all(
         any(
@@ -115,6 +128,21 @@ def _named(bundle: Bundle, profile: Profile, rule: Rule, source: Source, seen: f
         )
         for call in calls
     )
+
+
+def _left(bundle: Bundle, profile: Profile, source: Source) -> tuple[str, ...]:
+    """Arguments that nothing binds in some call that the document can come from, where no condition names it."""
+    if source.rows:
+        return ()
+    loose: set[str] = set()
+    for call in (one for one in profile.allow if one.action == source.name):
+        bound = {root_of(one.arg) for one in call.where if one.op in (Op.EQ, Op.ONE_OF)}
+        for origin in call.origins:
+            if all(one.kind in ("input", "const", "arg") for one in origin.sources):
+                bound.add(root_of(origin.arg))
+        args = bundle.actions[source.name].args
+        loose |= {arg for arg, kind in args.items() if arg not in bound and kind in ("string", "strings", "any")}
+    return tuple(sorted(loose))
 
 
 def _users_word(bundle: Bundle, profile: Profile, rule: Rule, source: Source, seen: frozenset[str]) -> bool:

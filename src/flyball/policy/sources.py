@@ -2,8 +2,9 @@
 
     source    = "request" | "inputs." NAME | "args." NAME | "trusted" | "=" TEXT | result
     result    = "result(" ACTION ")" [ "." FIELD ] [ " where " condition { " and " condition } ]
-    condition = FIELD " in request" | FIELD " in inputs." NAME
-              | FIELD " is args." NAME | FIELD " is " STRING | FIELD " is max" | FIELD " is min"
+    condition = WHAT " in request" | WHAT " in inputs." NAME
+              | WHAT " is args." NAME | WHAT " is " STRING | FIELD " is max" | FIELD " is min"
+    WHAT      = FIELD | "call." NAME [ " as " TYPE ]
     aggregate = ( "sum" | "min" | "max" ) "(" result ")"
     FIELD     = part { "." part };  part = word | "$key" | "*" | STRING
 
@@ -12,11 +13,12 @@ A text that cannot be read raises `SourceError`, which says what is wrong, where
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 from flyball.policy.diagnostics import did_you_mean
 from flyball.task.profile import REQUEST
-from flyball.task.rules import Condition, Source
+from flyball.task.rules import VALUE_TYPES, Condition, Source
 
 MAX_SOURCE_CHARS = 1024
 MAX_CONDITIONS = 8
@@ -145,6 +147,10 @@ class _Parser:
         if match is None:
             raise self.fail("an argument's name was expected", "for example `args.start`")
         self.at = match.end()
+        rest = self.text[self.at :]
+        if rest and (rest[0] == "." or not (rest[0].isspace() or rest[0] in ")")):
+            hint = "a path is `args.items[].id`: names joined by `.`, `[]` behind a list"
+            raise self.fail(f"`{rest.split()[0]}` does not go on with the path", hint, None, len(rest.split()[0]))
         return match.group()
 
     def result(self) -> Source:
@@ -193,7 +199,27 @@ class _Parser:
         return token
 
     def condition(self) -> Condition:
-        field = self.field()
+        word, start = self.peek()
+        if word == "call" and self.text.startswith(".", start + len(word)):
+            return self.called()
+        return self.test(self.field())
+
+    def called(self) -> Condition:
+        """What must hold of an argument of the call that made the result."""
+        begin = self.take()[1]
+        argument, kind = self.argument(), ""
+        if self.peek()[0] == "as":
+            self.take()
+            kind, start = self.take()
+            if kind not in VALUE_TYPES:
+                raise self.fail(f"`{kind}` is no type", did_you_mean(kind, VALUE_TYPES), start, max(1, len(kind)))
+        test = self.test(argument)
+        if test.test == "extreme":
+            hint = "only a field of a row is the greatest or the least of its result"
+            raise self.fail(f"`call.{argument}` has one value for all rows", hint, begin, len("call.") + len(argument))
+        return dataclasses.replace(test, call=True, kind="" if kind == "text" else kind)
+
+    def test(self, field: str) -> Condition:
         verb, start = self.take()
         if verb == "in":
             return Condition(field, "in_input", self.input())

@@ -90,6 +90,8 @@ def _origin(fields: Fields, arg: str, kind: str, place: str, places: dict[str, M
     for label, mark in not_by:
         places[f"{place}/label:{label}"] = mark
     if "from" not in fields:
+        if "free" in fields:
+            modifiers.pop("required", None)
         for key, mark in modifiers.items():
             fields.problems.error(
                 "wrong_origin",
@@ -191,7 +193,8 @@ def _free(fields: Fields, arg: str, place: str, places: dict[str, Mark], found: 
     places[f"{place}/free"] = fields.at("free")
     if "free" in fields:
         if maximum is not None:
-            found.free.append(Free(arg, maximum, tuple(label for label, _ in without)))
+            required = "from" not in fields and fields.flag("required")
+            found.free.append(Free(arg, maximum, tuple(label for label, _ in without), required))
     elif "without" in fields:
         fields.problems.error(
             "wrong_origin", fields.place("without"), "`without` belongs to free text", "say how long: `free: 2000`", 7

@@ -15,8 +15,9 @@ def limits_of(rule: Rule) -> str:
 def _conditions(rule: Rule) -> Iterator[str]:
     if rule.effect not in ("", "allow"):
         yield {"require_approval": "a person approves it", "step_up": "the user confirms it"}[rule.effect]
+    if rule.asked:
+        yield f"asked for {' with '.join(', '.join(group) for group in rule.asked)}"
     for said, names in (
-        ("asked for", rule.asked),
         ("after", rule.after),
         ("before", rule.before),
         ("unless labelled", rule.unless),
@@ -35,7 +36,8 @@ def _arguments(rule: Rule) -> Iterator[str]:
         yield origin_of(origin)
     for free in rule.free:
         without = f" without {', '.join(free.without)}" if free.without else ""
-        yield f"{free.arg} at most {free.maximum} characters{without}"
+        there = ", and there" if free.required else ""
+        yield f"{free.arg} at most {free.maximum} characters{without}{there}"
 
 
 def origin_of(origin: Origin) -> str:

@@ -100,11 +100,17 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What a row of a result must be like. `test` is `in_input`, `is_arg`, `is` or `extreme`."""
+    """What a row of a result must be like. `test` is `in_input`, `is_arg`, `is` or `extreme`.
+
+    `field` names a field of the row or, where `call` is set, an argument of the call that made the result;
+    `kind` is then as what that is read (empty: text).
+    """
 
     field: str
     test: str
     value: str
+    call: bool = False
+    kind: str = ""
 
     def __str__(self) -> str:
         quoted = self.value.replace("\\", "\\\\").replace('"', '\\"')
@@ -113,7 +119,8 @@ class Condition:
             "is_arg": f"is args.{self.value}",
             "is": f'is "{quoted}"',
         }
-        return f"{self.field} {shown.get(self.test, f'is {self.value}')}"
+        what = f"call.{self.field}{f' as {self.kind}' if self.kind else ''}" if self.call else self.field
+        return f"{what} {shown.get(self.test, f'is {self.value}')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +170,7 @@ class Free:
     arg: str
     maximum: int
     without: tuple[str, ...] = ()
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +272,8 @@ class Resource:
 class Rule:
     """One entry of `allow`. `id` is `<profile>/allow/<n>`, n from 1, and `<n>.<m>` where it lists actions.
 
-    An empty `on` means any resource. `effect` is as written, empty where it was left out. `on_breach`
+    An empty `on` means any resource. Of each group of phrases in `asked` one must stand in the request.
+    `effect` is as written, empty where it was left out. `on_breach`
     replaces the profile's ladder for breaches of this action; None where it was left out.
     """
 
@@ -276,7 +285,7 @@ class Rule:
     across: tuple[Across, ...] = ()
     cooperative: bool = False
     effect: str = ""
-    asked: tuple[str, ...] = ()
+    asked: tuple[tuple[str, ...], ...] = ()
     after: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()
