@@ -290,7 +290,14 @@ class Decider:
         labels = static_labels(task.profile.template(action))
         meters = tuple(f"{match.rule['id']}/{unit}" for unit in (match.rule.get("reported") or {}))
         call = Allowed(
-            number, action, pep, tuple(sorted(match.charge.items())), match.entry, meters, tuple(match.above)
+            number,
+            action,
+            pep,
+            tuple(sorted(match.charge.items())),
+            match.entry,
+            meters,
+            tuple(match.above),
+            match.args,
         )
         task.note("allowed", call, labels, match.distinct, approval)
         # A child's labels are its parents' too, and what it does moves their plans.

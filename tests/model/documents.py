@@ -198,6 +198,30 @@ def _follow(value: Any, steps: list[str]) -> list[Any]:
     return [value]
 
 
+def scoped(args: Any, path: str) -> list[tuple[Any, list[Any]]]:
+    """The same as `at_path`, each with the objects that the path leads through: the arguments first."""
+    return _scoped(args, [step.removesuffix("[]") for step in path.split(".")], [])
+
+
+def _scoped(value: Any, steps: list[str], scope: list[Any]) -> list[tuple[Any, list[Any]]]:
+    if isinstance(value, list):
+        return [one for inner in value for one in _scoped(inner, steps, scope)]
+    if isinstance(value, dict) and steps:
+        return _scoped(value.get(steps[0]), steps[1:], [*scope, value])
+    return [(one, scope) for one in _follow(value, steps)]
+
+
+def filled(value: Any, steps: list[str]) -> bool:
+    """Whether something stands there, in every element of every list that the path leads through."""
+    if isinstance(value, list) and steps:
+        return bool(value) and all(filled(one, steps) for one in value)
+    if isinstance(value, list):
+        return any(filled(one, []) for one in value)
+    if isinstance(value, dict) and steps:
+        return filled(value.get(steps[0]), steps[1:])
+    return value is not None and value != ""
+
+
 def below(args: Any, path: str) -> list[str]:
     """Every text at a path and below, names and numbers too: what a free argument says."""
     return _below(args, [step.removesuffix("[]") for step in path.split(".")])

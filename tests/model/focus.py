@@ -79,7 +79,8 @@ def _steps(draw: Draw, action: str, reads: list[str]) -> list[dict[str, Any]]:
         for name in draw(st.lists(st.sampled_from(reads), max_size=3)):
             if name == action:
                 continue
-            out.append({"do": "check", "action": name, "args": {}, "pep": "gateway", "on": "x"})
+            own = generate.args(draw, name) if draw(st.booleans()) else {}
+            out.append({"do": "check", "action": name, "args": own, "pep": "gateway", "on": "x"})
             out.append({"do": "report", "back": 1, "result": result(draw, name), "meta": {}})
         for _ in range(draw(st.integers(1, 3))):
             args = generate.args(draw, action)

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from tests.model.program import LADDERS
-from tests.model.worlds import ACTIONS, AS, SHAPES, template
+from tests.model.worlds import ACTIONS, AS, CALLED, SHAPES, template
 from tests.model.worlds import POOLS as ALL
 
 Draw = st.DrawFn
@@ -18,6 +18,12 @@ LABELS = ("user", "org", "outside", "pii", "secret")
 #: The values in use; each world draws its own few.
 POOLS = dict(ALL)
 SOFT = ("deny", "deny", "deny", "freeze", "suspend", "revoke")
+ASKED: tuple[list[Any], ...] = (
+    ["pay*"], ["book", "send it"], ["party"], ["about", "pay", "book"],
+    [["pay*", "book"], ["party", "about"]], [["send it"], ["summer party", "acme*"]],
+)  # fmt: skip
+#: Arguments that may choose a row.
+CHOOSERS = ("note", "subject", "id", "place", "amount", "files[].file_id", "files[].owner")
 RARE = ["plan", "settle", "settle", "restart", "state", "back"]
 
 
@@ -42,11 +48,18 @@ def conditions(draw: Draw, action: str) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = []
     for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2])) if fields else 0):
         name = draw(st.sampled_from(sorted(fields)))
-        which = draw(st.sampled_from(["in_input", "in_input", "is_arg", "is", "extreme"]))
-        if which == "in_input":
+        which = draw(st.sampled_from(["in_input", "in_input", "is_arg", "is", "extreme", "call"]))
+        called = sorted(CALLED.get(action, {}).items())
+        if which == "call":
+            arg, kind = draw(st.sampled_from(called or [("nothing", "text")]))
+            one = {"call": arg} if draw(st.booleans()) else {"call": arg, "as": kind}
+            test = draw(st.sampled_from(["in_input", "in_input", "is_arg", "is"]))
+            value = {"in_input": "request", "is_arg": draw(st.sampled_from(["note", "subject", "place"]))}
+            out.append({**one, test: value.get(test) or draw(st.sampled_from(POOLS[kind]))})
+        elif which == "in_input":
             out.append({"field": name, "in_input": "request"})
         elif which == "is_arg":
-            out.append({"field": name, "is_arg": draw(st.sampled_from(["note", "subject", "id", "place", "amount"]))})
+            out.append({"field": name, "is_arg": draw(st.sampled_from(CHOOSERS))})
         elif which == "is":
             out.append({"field": name, "is": draw(st.sampled_from(POOLS[fields[name]]))})
         elif fields[name] in ("number", "money", "date"):
@@ -90,12 +103,6 @@ def profiles(draw: Draw) -> dict[str, Any]:
         writes = ACTIONS[action][0] == "write"
         for _ in range(draw(st.sampled_from([0, 1, 1, 1, 1, 1, 2, 2] if writes else [1, 1, 1, 1, 1, 2]))):
             rules.append(rule(draw, f"p/allow/{len(rules) + 1}", action, place))
-    if not sources:
-        place({"input": "request"})
-        own = [{"arg": "id", "as": "id", "sources": [0]}]
-        rules.append(
-            {"id": "p/allow/0", "action": "purge", "on": [], "where": [], "budget": {}, "across": []} | {"origins": own}
-        )
     never = []
     for _ in range(draw(st.sampled_from([0, 0, 0, 1]))):
         action = draw(st.sampled_from(sorted(AS)))
@@ -127,7 +134,7 @@ def rule(draw: Draw, name: str, action: str, place: Any) -> dict[str, Any]:
         if draw(st.booleans() if ACTIONS[action][0] == "write" else often):
             out.setdefault("origins", []).append(origin(draw, arg, draw(st.sampled_from(kinds)), place))
     if draw(often):
-        out["asked"] = draw(st.sampled_from([["pay*"], ["book", "send it"], ["party"], ["about", "pay", "book"]]))
+        out["asked"] = draw(st.sampled_from(ASKED))
     for key in ("after", "before"):
         if draw(often):
             out[key] = [draw(st.sampled_from(sorted(ACTIONS)))]
@@ -159,8 +166,11 @@ def rule(draw: Draw, name: str, action: str, place: Any) -> dict[str, Any]:
         if draw(often):
             without = draw(st.sampled_from([[], ["secret"], ["pii"]]))
             out["free"] = [{"arg": "body", "max": draw(st.sampled_from([12, 4000])), "without": without}]
+            out["free"][0]["required"] = draw(st.booleans())
         if draw(often):
             out["distinct"] = [{"arg": "to", "as": "email", "max": draw(st.integers(1, 2))}]
+    if action == "pay" and draw(often):
+        out["distinct"] = [{"arg": "on", "as": "date", "max": draw(st.integers(1, 2))}]
     if action in ("find_mail", "list_bills") and draw(often):
         out["reported"] = draw(st.sampled_from([{"rows": 2}, {"bytes": 100}, {"seconds": 1}]))
     if action in ("send", "pay") and draw(often):
@@ -266,7 +276,16 @@ def args(draw: Draw, action: str) -> dict[str, Any]:
         elif typed == "any":
             out[name] = draw(
                 st.sampled_from(
-                    [[], [{"file_id": "id-7"}], [{"file_id": "id-8"}, {}], ["id-7"], {"file_id": "id-7"}, "id-7"]
+                    [
+                        [],
+                        [{"file_id": "id-7"}],
+                        [{"file_id": "id-8"}, {}],
+                        ["id-7"],
+                        {"file_id": "id-7"},
+                        "id-7",
+                        [{"file_id": "id-7", "owner": "ann@acme.org"}, {"file_id": "id-8", "owner": "bob@acme.org"}],
+                        [{"file_id": "id-8", "owner": "ann@acme.org"}, {"owner": "eve@evil.example"}],
+                    ]
                 )
             )
         elif name == "body":

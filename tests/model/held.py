@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from tests.model import times
-from tests.model.documents import WrongShape, at_path
+from tests.model.documents import WrongShape, at_path, scoped
 from tests.model.origins import Offered, World, all_resolved, offers, readings, resolved
 from tests.model.values import Value, same
 
@@ -24,11 +24,20 @@ def origin_labels(origin: dict[str, Any], world: World, without: frozenset[str] 
     they were found. `without`: labels whose fields do not count.
     """
     try:
-        given = elements(world.args, origin["arg"])
+        given = [one for one in scoped(world.args, origin["arg"]) if one[0] != ""]
     except WrongShape:
         return None
     banned = without | frozenset(origin.get("not_by", []))
-    return _union(_element(origin, one, world, banned) for one in given)
+
+    def each() -> Iterable[frozenset[str] | None]:
+        for one, scope in given:
+            world.element = (origin["arg"], scope)
+            yield _element(origin, one, world, banned)
+
+    try:
+        return _union(each())
+    finally:
+        world.element = ("", [])
 
 
 def _union(parts: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
@@ -188,9 +197,14 @@ def _days_after(day: Value, days: list[Value], within: int | None) -> bool:
 
 def _after(value: Value, values: list[Value], days: list[Value], clock: list[Value], within: int) -> bool:
     starts = [one for one in values if one[0] == "datetime"]
+    moments = len(starts)
     for one in days:
         day = _with_year(one, value[1][1])
-        starts += [("datetime", day, second, None) for second in (0, *(time[1] for time in clock))]
+        # From midnight on only where that day was meant, and not a moment of it.
+        whole = not any(times.same_date(moment[1], day) for moment in starts[:moments])
+        starts += [
+            ("datetime", day, second, None) for second in (*([0] if whole else []), *(time[1] for time in clock))
+        ]
     for one in starts:
         try:
             here, there = _wall(value), _wall(one)

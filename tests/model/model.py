@@ -37,7 +37,7 @@ class Model(Decider):
         charge = _measured(call, value, result, meta, own)
         # SPEC: "`report_result` may add labels, never remove": those said, and those of what came.
         labels = frozenset(meta.get("labels", [])).union(*(leaf.labels for leaf in seen))
-        kept_result = None if own else Result(call.action, nth, tuple(kept), day)
+        kept_result = None if own else Result(call.action, nth, tuple(kept), day, call.args)
         found.note("reported", call.number, kept_result, labels, charge)
         for above in self._ancestors(task):
             above.note("labelled", labels)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.model import times
 from tests.model.documents import Leaf, Number, WrongShape, at_path, scalar
-from tests.model.strings import names, url_host, words
+from tests.model.strings import names, paths, phrase, phrase_in, url_host, words
 from tests.model.text import find
 from tests.model.values import Value, read, same, stands_in
 
@@ -24,6 +24,8 @@ class Result:
     leaves: tuple[Leaf, ...]
     #: Which day it was when it was reported: relative words in it count from there.
     day: datetime.date | None = None
+    #: Arguments of the call that it is the result of.
+    args: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -38,6 +40,18 @@ class World:
     day: datetime.date | None
     #: Labels of the fields that arguments of this call were found in, by their names.
     known: dict[str, frozenset[str]] = field(default_factory=dict)
+    #: The path of the argument that is looked at, and the objects that it leads through to the value.
+    element: tuple[str, list[Any]] = ("", [])
+
+    def beside(self, path: str) -> list[Any]:
+        """What stands at another argument: in the same element, where both lead through its list."""
+        mine, other = (one.replace("[]", "").split(".") for one in (self.element[0], path))
+        shared = 0
+        while shared < min(len(mine), len(other)) - 1 and mine[shared] == other[shared]:
+            shared += 1
+        if shared == 0 or shared >= len(self.element[1]):
+            return at_path(self.args, path)
+        return at_path(self.element[1][shared], ".".join(other[shared:]))
 
 
 @dataclass
@@ -90,7 +104,7 @@ def offered_by(declared: str, kind: str, value: Any, day: datetime.date | None) 
     if text is None:
         return []
     if kind == "text":
-        return [("text", words(text))]
+        return [("text", words(text), phrase(text))]
     out = resolved(readings(kind, value), day)
     if declared in ("text", "any"):
         if isinstance(value, str) and not isinstance(value, Number):
@@ -107,6 +121,8 @@ def in_input(name: str, kind: str, world: World) -> list[Value] | None:
     if name not in world.vouched:
         return None
     out = offered_by("text", kind, world.inputs[name], world.day)
+    if kind == "path":
+        out = out + [one for name in paths(world.inputs[name]) for one in read("path", name)]
     if kind == "id":
         # SPEC: "the user's request, verbatim": a plain word of it may be an id, with or without `#` or `@` in front.
         plain = [*(one[1] for one in out), *names(world.inputs[name])]
@@ -127,6 +143,8 @@ def rows_of(result: Result, source: dict[str, Any], world: World) -> list[Leaf]:
 
 def holds(condition: dict[str, Any], row: int, result: Result, world: World) -> bool:
     """SPEC: "the row's whole field value": where a field has several values in a row, all of them count."""
+    if "call" in condition:
+        return _called(condition, result, world)
     beside = [leaf for leaf in result.leaves if leaf.field == condition["field"] and leaf.row == row]
     if "is_arg" in condition:
         return _is_arg(condition["is_arg"], beside, result, world)
@@ -135,6 +153,25 @@ def holds(condition: dict[str, Any], row: int, result: Result, world: World) -> 
     if "in_input" in condition:
         return bool(beside) and all(_mentioned(condition["in_input"], leaf, result, world) for leaf in beside)
     return bool(beside) and all(_is(leaf, str(condition["is"])) for leaf in beside)
+
+
+def _called(condition: dict[str, Any], result: Result, world: World) -> bool:
+    """An argument of the call that made the result: what is not there satisfies nothing."""
+    kind = condition.get("as", "text")
+    try:
+        given = [one for one in at_path(result.args, condition["call"]) if one != ""]
+    except WrongShape:
+        return False
+    # It is the agent's own word: held as an argument is.
+    leaves = [Leaf("", 0, one, kind, "user", frozenset()) for one in given]
+    if "is_arg" in condition:
+        return _is_arg(condition["is_arg"], leaves, result, world)
+    if "is" in condition:
+        return bool(leaves) and all(_is(leaf, str(condition["is"])) for leaf in leaves)
+    if kind == "text":
+        there = in_input(condition["in_input"], "text", world) or []
+        return bool(leaves) and all(any(phrase_in(phrase(leaf.text), one[2]) for one in there) for leaf in leaves)
+    return bool(leaves) and all(_mentioned(condition["in_input"], leaf, result, world) for leaf in leaves)
 
 
 def _kind(leaf: Leaf) -> str:
@@ -173,7 +210,7 @@ def _is(leaf: Leaf, text: str) -> bool:
 def _is_arg(path: str, beside: list[Leaf], result: Result, world: World) -> bool:
     """A row is chosen by another argument: one of its values, in all its readings, is the row's."""
     try:
-        given = [one for one in at_path(world.args, path) if one != ""]
+        given = [one for one in world.beside(path) if one != ""]
     except WrongShape:
         return False
     for value in given:
@@ -223,7 +260,7 @@ def offers(source: dict[str, Any], kind: str, world: World) -> list[Offered]:
         return [] if there is None else [Offered(there)]
     if "arg" in source:
         try:
-            given = at_path(world.args, source["arg"])
+            given = world.beside(source["arg"])
         except WrongShape:
             return []
         return [Offered([v for one in given for v in _stated(kind, one, world)], frozenset({"arg"}))]

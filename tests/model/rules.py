@@ -6,15 +6,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.model.bounds import amount, within
-from tests.model.documents import WrongShape, at_path, below, count_below
+from tests.model.documents import WrongShape, below, count_below, filled, scoped
 from tests.model.held import elements, origin_labels
-from tests.model.origins import World, offered_by, readings, rows_of
+from tests.model.origins import World, all_resolved, offered_by, readings, resolved, rows_of
 from tests.model.plan import matching_entry
 from tests.model.program import Profile, covers, rank
 from tests.model.state import State
 from tests.model.strings import words
 from tests.model.text import asked
-from tests.model.times import DAY_WORDS
 from tests.model.values import Value, stands_in
 
 ONE = 10_000
@@ -45,6 +44,8 @@ class Match:
     entry: int | None = None
     #: The entries of the parents' plans that it moves.
     above: list[int | None] = field(default_factory=list)
+    #: The call's arguments.
+    args: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -104,7 +105,7 @@ def attempt(profile: Profile, rule: dict[str, Any], call: Call) -> Match:
         head = _steps(origin["arg"])[0]
         call.world.known[head] = call.world.known.get(head, frozenset()) | labels
     _flow(profile, rule, call)
-    match = Match(rule)
+    match = Match(rule, args=call.world.args)
     _plan(profile, rule, call, match)
     _budget(profile, rule, call, match)
     return match
@@ -129,18 +130,16 @@ def _plan(profile: Profile, rule: dict[str, Any], call: Call, match: Match) -> N
 
 def _missing(rule: dict[str, Any], call: Call) -> None:
     """A bounded argument that was not sent is a mistake in the call, not an act outside the intent."""
-    named = [one["arg"] for key in ("where", "aggregates") for one in rule.get(key, [])]
+    named = [one["arg"] for one in rule.get("where", [])]
     named += [one["arg"] for one in rule.get("budget", {}).get("sums", [])]
     named += [one["arg"] for across in rule.get("across", []) for one in across.get("sums", [])]
     for arg in named:
         if not _present(call.world.args, _steps(arg)):
             raise Refused("argument_missing")
-    for origin in rule.get("origins", []):
-        try:
-            if origin.get("required") and not elements(call.world.args, origin["arg"]):
-                raise Refused("argument_missing")
-        except WrongShape:
-            continue
+    wanted = [one["arg"] for key in ("origins", "free") for one in rule.get(key, []) if one.get("required")]
+    wanted += [one["arg"] for one in rule.get("aggregates", [])]
+    if not all(filled(call.world.args, _steps(arg)) for arg in wanted):
+        raise Refused("argument_missing")
 
 
 def _present(value: Any, steps: list[str]) -> bool:
@@ -249,6 +248,21 @@ def _carries(text: str, leaf: Any) -> bool:
 
 def _aggregate(profile: Profile, one: dict[str, Any], call: Call) -> bool:
     """SPEC: "`sum(result(A).F)`, `min(...)`, `max(...)` may stand as the value of the bounds `max`, `min`, `eq`"."""
+    try:
+        given = scoped(call.world.args, one["arg"])
+    except WrongShape:
+        return False
+    try:
+        for element, scope in given:
+            call.world.element = (one["arg"], scope)
+            if not _bounded(profile, one, element, call):
+                return False
+    finally:
+        call.world.element = ("", [])
+    return True
+
+
+def _bounded(profile: Profile, one: dict[str, Any], element: Any, call: Call) -> bool:
     source = profile.sources[one["source"]]["result"]
     latest = [result for result in call.world.results if result.action == source["action"]][-1:]
     known: list[Value] = []
@@ -259,20 +273,15 @@ def _aggregate(profile: Profile, one: dict[str, Any], call: Call) -> bool:
     if not known or len(currencies) > 1:
         return False
     limit = {"sum": sum, "min": min, "max": max}[one["aggregate"]]([value[1] for value in known])
-    try:
-        given = at_path(call.world.args, one["arg"])
-    except WrongShape:
+    found = readings(one["as"], element)
+    if not found:
         return False
-    for element in given:
-        found = readings(one["as"], element)
-        if not found:
+    for value in found:
+        currency = value[2] if len(value) > 2 else None
+        if currency is not None and currency not in currencies:
             return False
-        for value in found:
-            currency = value[2] if len(value) > 2 else None
-            if currency is not None and currency not in currencies:
-                return False
-            if not {"max": value[1] <= limit, "min": value[1] >= limit, "eq": value[1] == limit}[one["op"]]:
-                return False
+        if not {"max": value[1] <= limit, "min": value[1] >= limit, "eq": value[1] == limit}[one["op"]]:
+            return False
     return True
 
 
@@ -328,9 +337,10 @@ def _distinct(call: Call, one: dict[str, Any]) -> frozenset[Value]:
     out = []
     for element in given:
         found = readings(one["as"], element)
-        if not found or any(value[0] in DAY_WORDS for value in found):
+        if not found or not all_resolved(found, call.world.day):
             raise Refused("origin_mismatch")
-        out.append(tuple(found))
+        settled = resolved(found, call.world.day)
+        out.append(tuple(value[:2] if one["as"] == "text" else value for value in settled))
     return frozenset(out)
 
 

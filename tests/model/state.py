@@ -34,6 +34,7 @@ class Allowed:
     meters: tuple[str, ...]
     #: Entries of the plans of those above it, the nearest first.
     above: tuple[int | None, ...] = ()
+    args: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

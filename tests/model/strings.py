@@ -51,6 +51,56 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(out)
 
 
+#: Signs of an argument's word that are told apart: so many before it, so many behind it.
+_BEFORE, _AFTER = 3, 2
+
+
+def phrase(text: str) -> tuple[tuple[str, str, str], ...]:
+    """The words of a text, each with the signs around it. A lone sign belongs to the word behind it, the last one to
+    the word before.
+    """
+    out: list[tuple[str, str, str]] = []
+    lone = ""
+    for word in nfc(text).split():
+        found = words(word)
+        if not found:
+            lone += word + " "
+            continue
+        folded = fold(word)
+        at = folded.find(found[0])
+        out.append((lone + folded[:at], found[0], folded[at + len(found[0]) :]))
+        lone = ""
+    if lone and out:
+        before, word, after = out[-1]
+        out[-1] = (before, word, f"{after} {lone}")
+    return tuple(out)
+
+
+def phrase_in(mine: tuple[tuple[str, str, str], ...], there: tuple[tuple[str, str, str], ...]) -> bool:
+    """SPEC: "the argument's word sequence stands contiguously in the source's text": a source's signs may be left out,
+    the argument's own may not.
+    """
+    if not mine or any(len(before) > _BEFORE or len(after) > _AFTER for before, _, after in mine):
+        return False
+    return any(
+        all(
+            word == other[1] and other[0].endswith(before) and other[2].startswith(after)
+            for (before, word, after), other in zip(mine, there[at:], strict=False)
+        )
+        for at in range(len(there) - len(mine) + 1)
+    )
+
+
+def paths(text: str) -> list[str]:
+    """Every whole token of a text that may be a path: `Makefile`, `.`."""
+    out = []
+    for piece in re.split(r"[\s<>\"`|“”„«»]+", nfc(text)):
+        bare = piece if piece == "." else re.sub(r"['’]s$", "", piece.lstrip("([{'‘’*,;:!?").rstrip(".,;:!?'‘’*…)]}"))
+        if bare == "." or (re.search(r"[^\W_]", bare) and "://" not in bare):
+            out.append(bare)
+    return out
+
+
 def names(text: str) -> list[str]:
     """Every word of a text as an identifier, in its own case, without the punctuation around it."""
     out = []

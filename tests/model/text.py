@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from tests.model import strings, times
 from tests.model.strings import nfc
@@ -87,7 +88,7 @@ def _whole(kind: str, text: str) -> Readings:
     if kind == "path":
         if "://" in bare:
             bare = bare.split(":/", 1)[1].replace("//", "/", 1) if not bare.endswith("://") else ""
-        elif text.startswith("./"):
+        elif re.match(r"\./|\.[A-Za-z]", text):
             bare = text.rstrip(_AROUND)
         if not re.search(r"[/\\]|[^\W\d]\.[^\W]|\.[^\W\d]", bare):
             return ()
@@ -221,8 +222,10 @@ def _spread_numbers(plain: str, kind: str) -> str:
     return re.sub(r"(\d+)-([a-z]+)", r"\1 ; \2", plain).replace("a million", "1000000")
 
 
-def asked(phrases: list[str], text: str) -> bool:
-    """SPEC: "one of these stands in the request, whole words, `*` ends a stem"."""
+def asked(phrases: list[Any], text: str) -> bool:
+    """SPEC: "one of these stands in the request, whole words, `*` ends a stem"; of several lists, one of each."""
+    if phrases and isinstance(phrases[0], list):
+        return all(asked(group, text) for group in phrases)
     there = strings.words(text)
     for phrase in phrases:
         wanted = [((strings.words(word.removesuffix("*")) or ("",))[0], word.endswith("*")) for word in phrase.split()]

@@ -42,7 +42,7 @@ def read(kind: str, text: str) -> Readings:
 
 def _text(text: str) -> list[Value]:
     words = strings.words(text)
-    return [("text", words)] if words else []
+    return [("text", words, strings.phrase(text))] if words else []
 
 
 def _id(text: str) -> list[Value]:
@@ -70,7 +70,7 @@ def same(argument: Value, source: Value) -> bool:
     if argument[0] == "money":
         return argument[1] == source[1] and argument[2] in (None, source[2])
     if argument[0] == "text":
-        return stands_in(argument[1], source[1])
+        return strings.phrase_in(argument[2], source[2])
     return argument == source
 
 

@@ -20,13 +20,22 @@ ACTIONS: dict[str, tuple[str, dict[str, str]]] = {
 
 #: What an argument may be taken `as`.
 AS: dict[str, dict[str, tuple[str, ...]]] = {
-    "send": {"to": ("email", "text"), "subject": ("text",), "files[].file_id": ("id",)},
+    "send": {"to": ("email", "text"), "subject": ("text",), "files[].file_id": ("id",), "files[].owner": ("email",)},
     "pay": {"iban": ("iban",), "amount": ("money", "number"), "on": ("date",), "note": ("text", "id")},
     "book": {"start": ("datetime", "date"), "end": ("datetime",), "who": ("email",), "place": ("text", "id")},
     "purge": {"id": ("id",)},
     "fetch": {"url": ("url",)},
     "find_people": {"name": ("text",)},
     "find_mail": {"sender": ("email",)},
+}
+
+#: Arguments of reads by which their results may be chosen, and as what they are then read.
+CALLED: dict[str, dict[str, str]] = {
+    "find_mail": {"query": "text", "sender": "email"},
+    "find_people": {"name": "text"},
+    "list_bills": {"vendor": "text"},
+    "prices": {"hotels": "text"},
+    "fetch": {"url": "url"},
 }
 
 #: Same values in other clothes, the attacker's beside them, and what only looks the same.
@@ -66,7 +75,16 @@ POOLS: dict[str, tuple[str, ...]] = {
         "https://evil.example/a",
         "https://acme.org@evil.example/a",
     ),
-    "text": ("Summer party", "summer  party!", "Budget", "Winter party", "par"),
+    "text": (
+        "Summer party",
+        "summer  party!",
+        "Budget",
+        "#budget",
+        "--Budget",
+        "Winter party",
+        "Winter - party",
+        "par",
+    ),
     "any": ("Budget", "ann@acme.org", "7"),
 }
 
