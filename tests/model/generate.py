@@ -103,12 +103,6 @@ def profiles(draw: Draw) -> dict[str, Any]:
         writes = ACTIONS[action][0] == "write"
         for _ in range(draw(st.sampled_from([0, 1, 1, 1, 1, 1, 2, 2] if writes else [1, 1, 1, 1, 1, 2]))):
             rules.append(rule(draw, f"p/allow/{len(rules) + 1}", action, place))
-    if not sources:
-        place({"input": "request"})
-        own = [{"arg": "id", "as": "id", "sources": [0]}]
-        rules.append(
-            {"id": "p/allow/0", "action": "purge", "on": [], "where": [], "budget": {}, "across": []} | {"origins": own}
-        )
     never = []
     for _ in range(draw(st.sampled_from([0, 0, 0, 1]))):
         action = draw(st.sampled_from(sorted(AS)))

@@ -88,7 +88,7 @@ def _whole(kind: str, text: str) -> Readings:
     if kind == "path":
         if "://" in bare:
             bare = bare.split(":/", 1)[1].replace("//", "/", 1) if not bare.endswith("://") else ""
-        elif text.startswith("./"):
+        elif re.match(r"\./|\.[A-Za-z]", text):
             bare = text.rstrip(_AROUND)
         if not re.search(r"[/\\]|[^\W\d]\.[^\W]|\.[^\W\d]", bare):
             return ()

@@ -125,6 +125,7 @@ actions:
     effect: read
     args: {number: string}
     returns: {number: id by org, iban: iban by outside, total: money by outside}
+  file_read: {effect: read, args: {path: string}, returns: text by outside}
   pay: {effect: write, args: {iban: string, amount: decimal}}
 """
 READS = "  - actions: [clock_now, contacts_find, mail_search, calendar_list, files_find, vault_read, bill_get]\n"
