@@ -217,6 +217,40 @@ class Task:
         body = {"plan": [dict(entry) for entry in entries]}
         session.planned(await self._send(lambda: session.post(f"/v1/tasks/{session.task}/plan", body)))
 
+    async def actions(self) -> tuple[dict[str, Json], ...]:
+        """See `flyball_sdk.Task.actions`."""
+        self.ensure_live()
+        session = self._session
+        return session.listed(await self._send(lambda: session.post(f"/v1/tasks/{session.task}/actions")))
+
+    async def park(self) -> str:
+        """See `flyball_sdk.Task.park`."""
+        self._held.clear()
+        return await self._stated("park", {})
+
+    async def unpark(self) -> str:
+        """See `flyball_sdk.Task.unpark`."""
+        return await self._stated("unpark", {})
+
+    async def watch(self, known: str = "open", wait_s: float = 5.0) -> str:
+        """See `flyball_sdk.Task.watch`."""
+        return await self._stated("watch", {"state": known, "wait_ms": int(wait_s * 1000)})
+
+    @property
+    def subject(self) -> str:
+        """The principal's name; see `flyball_sdk.Task.subject`."""
+        return self._session.subject
+
+    @property
+    def decision_plane(self) -> str:
+        """Where the decision plane is; see `flyball_sdk.Task.decision_plane`."""
+        return self._session.check.address
+
+    async def _stated(self, what: str, body: Mapping[str, object]) -> str:
+        self.ensure_live()
+        session = self._session
+        return session.stated(await self._send(lambda: session.post(f"/v1/tasks/{session.task}/{what}", body)))
+
     async def step_up(self, reference: str, voucher: str) -> None:
         """See `flyball_sdk.Task.step_up`."""
         self.ensure_live()
