@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from flyball.audit import verify as audit_verify
 from flyball.audit.anchor import Anchor
 from flyball.audit.checkpoint import NoteVerifier
+from flyball.enforcement.mcp import observation
 from flyball.identity import jose
 from flyball.kernel.errors import ConfigError, InvalidInput
 from flyball.kernel.json import Json, parse, parse_object
@@ -62,7 +63,7 @@ def draft_profile(name: str, *, schemas: Path | None, stories: Sequence[Mapping[
 
     Args:
         name: the profile's name.
-        schemas: a file of tool schemas.
+        schemas: a file of tool schemas, or what `flyball mcp --observe` recorded.
         stories: reviewed tasks, as `flyball.flow.story` tells them.
 
     Raises:
@@ -72,12 +73,17 @@ def draft_profile(name: str, *, schemas: Path | None, stories: Sequence[Mapping[
     loaded: Json = None
     if schemas is not None:
         try:
-            loaded = parse(schemas.read_bytes())
+            raw = schemas.read_bytes()
+            if observation.is_recording(raw):
+                loaded, seen = observation.read(raw)
+                stories = [*stories, seen]
+            else:
+                loaded = parse(raw)
         except OSError as fault:
             raise ConfigError(f"cannot read {schemas}: {fault.strerror}") from fault
         except ValueError as fault:
             raise InvalidInput(
-                f"{schemas} is not JSON", hint="a list of tool schemas, as `tools/list` gives it"
+                f"{schemas} is not JSON", hint="a list of tool schemas, as `tools/list` gives it, or a recording"
             ) from fault
     return draft_files(name, schemas=loaded, stories=stories)
 

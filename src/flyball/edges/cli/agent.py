@@ -50,7 +50,9 @@ def fresh(
 def draft(
     sources: Annotated[
         list[str] | None,
-        typer.Option("--from", metavar="FILE|TASK", help="A file of tool schemas, or a reviewed task (repeatable)."),
+        typer.Option(
+            "--from", metavar="FILE|TASK", help="A file of tool schemas, a recording, or a reviewed task (repeatable)."
+        ),
     ] = None,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="The profile's name.")] = "draft",
     out: Annotated[
@@ -60,7 +62,8 @@ def draft(
     addr: AddrOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Propose a profile: from tool schemas (MCP's `tools/list`, OpenAI's functions), or from tasks that you reviewed.
+    """Propose a profile: from tool schemas (MCP's `tools/list`, OpenAI's functions), from what `flyball mcp --observe`
+    recorded, or from tasks that you reviewed.
 
     Least privilege first; what a person must decide is marked. It is a text to be edited, not to be used as it is.
 

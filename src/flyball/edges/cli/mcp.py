@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -18,7 +19,7 @@ from flyball.edges.cli import render
 from flyball.edges.cli.context import AddrOption, Cli, ConfigOption
 from flyball.edges.cli.errors import FAILED, MISUSED, CliError
 from flyball.edges.cli.run import inputs_of, text_of
-from flyball.edges.mcp import gateway, inspect, plane
+from flyball.edges.mcp import gateway, inspect, observe, plane
 from flyball.edges.mcp.judge import Settings
 from flyball.enforcement.mcp import pins as pinning
 
@@ -79,6 +80,12 @@ def stdio(
         float,
         typer.Option("--idle", metavar="SECONDS", help="End a task that asked for nothing for so long; 0: never."),
     ] = 900.0,
+    observe_only: Annotated[
+        bool, typer.Option("--observe", help="Govern nothing: record what the agent does, for a first profile.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="With --observe: the new file that it is recorded in.")
+    ] = None,
     pins: PinsOption = None,
     decisions: Annotated[
         str, typer.Option("--decisions", metavar="URL", help="The decision plane: unix:/path or https://… (else told).")
@@ -99,8 +106,16 @@ def stdio(
     \b
     Examples:
       flyball mcp --profile repo-reader -i repo=/srv/app -- uvx mcp-server-git
+      flyball mcp --observe -- uvx mcp-server-git
       flyball mcp -- npx -y @modelcontextprotocol/server-filesystem /srv/notes
     """
+    if observe_only:
+        if profile or given or voucher:
+            raise CliError("--observe governs nothing", "leave --profile and its inputs out", exit_code=MISUSED)
+        logs.configure("warning", "console")
+        return _run(observe.run(command, out or Path(f"observed-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl")))
+    if out is not None:
+        raise CliError("--out is where --observe records", "see --help", exit_code=MISUSED)
     if (pep_cert is None) != (pep_key is None):
         raise CliError("--pep-cert and --pep-key go together", "see --help", exit_code=MISUSED)
     if given and not profile:

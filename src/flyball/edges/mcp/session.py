@@ -47,6 +47,7 @@ class Flight:
     began_s: float = field(default_factory=time.monotonic)
     sent: bool = False
     unwanted: bool = False
+    ours: bool = False
     work: asyncio.Task[None] | None = None
     late: asyncio.TimerHandle | None = None
 
@@ -147,6 +148,7 @@ class Session:
         try:
             own = self._local(frame)
             if own is not None:
+                flight.ours = True  # what ends a task is not refused because the task is over
                 await self._answer(flight, frames.response(frame.id, await own))
                 return
             await self._decide(flight)
@@ -314,7 +316,7 @@ class Session:
     async def stop(self, why: str) -> None:
         """No call is allowed any more: cancel what is under way at the server, refuse it to the client."""
         self.over = why
-        for flight in [one for one in self._flights.values() if one.decision or one.work is not None]:
+        for flight in [one for one in self._flights.values() if not one.ours and (one.decision or one.work)]:
             ident = flight.frame.id
             if flight.sent and ident is not None:
                 with contextlib.suppress(OSError):

@@ -102,6 +102,8 @@ class Tools:
         name = tool.get("name")
         if not isinstance(name, str) or not checks.sound(name) or judge is None:
             return False
+        if any(one["name"] == name for one in self._own):
+            return False  # ours answers to this name
         approved = self._pins is None or self._pins.holds(tool)
         return approved and judge.shows(self._prefix + name)
 
