@@ -34,7 +34,7 @@ agents:
 identity: {trust_domains: {flyball.dev: {dev: true}}}
 resource_types: {tool: null}
 peps:
-  mcp: {identity: {uid: UID}, actions: ["*"], may_report: true}
+  mcp: {identity: {uid: UID}, actions: ["*"], may_report: true, cooperative: true}
 """
 
 SHEET = """

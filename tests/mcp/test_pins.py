@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,10 @@ def test_pins_are_written_whole_and_read_back(tmp_path: Path) -> None:
     known = {"a": Pins({"t": "sha256:1"}, "sha256:2"), "b": Pins()}
     pins.save(tmp_path / "x" / "pins.json", known)
     assert pins.load(tmp_path / "x" / "pins.json") == known
+
+
+def test_what_rests_on_the_gateway_alone_is_listed_as_cooperative(server: McpServer) -> None:
+    """An enforcement point that the agent could go around says so in the bundle, and `validate` for each rule."""
+    told = json.loads(server.flyball("validate", str(server.home / "bundle"), "--json"))
+    listed = {one["action"]: one["because"] for one in told["cooperative"]["odd"]}
+    assert listed["send"] == "only `mcp` asks, which the agent could go around"
