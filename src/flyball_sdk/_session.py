@@ -95,7 +95,11 @@ class Session:
 
     def open(self, body: Mapping[str, object], identity: str | None) -> Request:
         """Open a task, offering our key."""
-        url = self.control.url("/v1/tasks")
+        return self.shown("/v1/tasks", body, identity)
+
+    def shown(self, path: str, body: Mapping[str, object], identity: str | None) -> Request:
+        """A request by which we show who we are, offering our key."""
+        url = self.control.url(path)
         headers = {"DPoP": self._key.proof("POST", url, iat_s=self._now_s(), token=None)}
         if identity is not None:
             headers["Authorization"] = f"Bearer {identity}"
@@ -197,6 +201,10 @@ class Session:
     def planned(self, answer: Answer) -> None:
         """A plan was taken."""
         _members(answer, 204)
+
+    def known(self, answer: Answer) -> dict[str, Json]:
+        """Who we are was told."""
+        return _members(answer, 200)
 
     def stated(self, answer: Answer) -> str:
         """The task's state was told."""

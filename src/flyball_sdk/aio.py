@@ -138,6 +138,14 @@ class Task:
         self._beating = asyncio.create_task(self._beat(), name=f"flyball {self.id}")
         return self
 
+    async def _show(self) -> dict[str, Json]:
+        """Whom our identity shows, without a task; see `whoami`."""
+        token = await asyncio.to_thread(_settings.identity_token, self._identity, over_unix=False)
+        try:
+            return self._session.known(await self._send(lambda: self._session.shown("/v1/whoami", {}, token)))
+        finally:
+            await self._control.aclose()
+
     async def check(
         self,
         action: str,
@@ -384,6 +392,16 @@ class Task:
                 return Answer(response.status_code, bytes(content), response.headers.get("Date", ""))
         except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:  # RuntimeError: the client is closed
             raise Unavailable(f"Flyball cannot be reached ({type(error).__name__})", code="unreachable") from error
+
+
+async def whoami(identity: _settings.Identity, *, addr: str | None = None, timeout_s: float = 10.0) -> dict[str, Json]:
+    """Whom a workload's token shows: `principal`, `agent`, `instance`. For a gateway that takes tokens of callers.
+
+    Raises:
+        Unauthenticated, Refused: the token does not hold, or its principal is no agent. Unavailable, ConfigError.
+    """
+    asking = Task("", addr=addr, identity=identity, timeout_s=timeout_s)
+    return await asking._show()  # noqa: SLF001 - of this module
 
 
 def _client(place: _settings.Endpoint, timeout_s: float, *, connections: int = 8) -> httpx.AsyncClient:

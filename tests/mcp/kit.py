@@ -30,7 +30,7 @@ name: mcp-tests
 version: "1"
 owners: {desk: {contact: desk@flyball.dev}}
 agents:
-  coder: {ids: [spiffe://flyball.dev/agent/coder], owner: desk}
+  coder: {ids: ["spiffe://flyball.dev/agent/coder", "spiffe://flyball.dev/agent/coder/*"], owner: desk}
 identity: {trust_domains: {flyball.dev: {dev: true}}}
 resource_types: {tool: null}
 peps:
@@ -83,6 +83,29 @@ allow:
 on_deviation: deny
 """
 
+SHARED_SHEET = """
+tools: shared
+resource: tool
+actions:
+  odd.look: {effect: read, args: {what: string}, returns: {id: id by org, note: text by outside}}
+  odd.plain: {effect: read, args: {}, returns: id by org}
+  odd.wait: {effect: read, args: {seconds: decimal}}
+  mail.mail_send: {effect: write, args: {to: string, body: string}}
+  mail.count: {effect: read, args: {upto: long}}
+"""
+
+SHARED_PROFILE = """
+profile: shared
+purpose: Try the shared gateway
+agents: [coder]
+time: {ttl: 1h, heartbeat: HEARTBEAT}
+allow:
+  - actions: [odd.look, odd.plain, odd.wait, mail.count]
+  - action: mail.mail_send
+    where: {to: {as: id, from: [result(odd.look).id]}, body: {free: 200}}
+on_deviation: deny
+"""
+
 GIT_PROFILE = """
 profile: repo-work
 purpose: Work in one repository, and commit
@@ -109,7 +132,8 @@ class McpServer(RunningServer):
             (bundle / folder).mkdir(parents=True)
         (bundle / "bundle.yaml").write_text(BUNDLE.replace("UID", str(os.getuid())))
         (bundle / "tools" / "odd.yaml").write_text(SHEET)
-        for name, text in (("odd", PROFILE), ("repo-work", GIT_PROFILE)):
+        (bundle / "tools" / "shared.yaml").write_text(SHARED_SHEET)
+        for name, text in (("odd", PROFILE), ("repo-work", GIT_PROFILE), ("shared", SHARED_PROFILE)):
             (bundle / "profiles" / f"{name}.yaml").write_text(text.replace("HEARTBEAT", heartbeat))
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from flyball.flow import agents, end, refusals, spec
 from flyball.flow.asks import Proof
-from flyball.flow.gate import task_holder
+from flyball.flow.gate import caller, task_holder
 from flyball.flow.house import House
 from flyball.kernel.errors import Conflict, Denied, Gone, NotFound
 from flyball.kernel.json import Json, parse_object
@@ -16,6 +16,17 @@ from flyball.revocation.loop import Lane
 from flyball.task.task import LIVE, Cause, Task, TaskState
 
 OVER = frozenset({"fenced", "closed"})
+
+
+def whoami(house: House, proof: Proof) -> dict[str, Json]:
+    """Whom a proof shows: principal, agent and instance, as they would open a task. For a gateway that takes tokens.
+
+    Raises:
+        Unauthenticated: the proof does not hold, or is bound to nothing.
+        Denied: the principal is no declared agent.
+    """
+    who = caller(house, proof)
+    return {"principal": who.principal, "agent": who.agent.name, "instance": who.instance}
 
 
 def actions(house: House, proof: Proof, task: str) -> list[dict[str, Json]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
+import ssl
 import time
 from collections.abc import Coroutine
 from pathlib import Path
@@ -19,7 +20,8 @@ from flyball.edges.cli import render
 from flyball.edges.cli.context import AddrOption, Cli, ConfigOption
 from flyball.edges.cli.errors import FAILED, MISUSED, CliError
 from flyball.edges.cli.run import inputs_of, text_of
-from flyball.edges.mcp import gateway, inspect, observe, plane
+from flyball.edges.mcp import gateway, inspect, observe, plane, web
+from flyball.edges.mcp import servers as serving
 from flyball.edges.mcp.judge import Settings
 from flyball.enforcement.mcp import pins as pinning
 
@@ -116,8 +118,7 @@ def stdio(
         return _run(observe.run(command, out or Path(f"observed-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl")))
     if out is not None:
         raise CliError("--out is where --observe records", "see --help", exit_code=MISUSED)
-    if (pep_cert is None) != (pep_key is None):
-        raise CliError("--pep-cert and --pep-key go together", "see --help", exit_code=MISUSED)
+    tls = _identity(pep_cert, pep_key)
     if given and not profile:
         raise CliError("--input is an input of a profile", "name it with --profile", exit_code=MISUSED)
     cli = Cli.of(config, addr)
@@ -129,10 +130,6 @@ def stdio(
             f"no tool of this server was approved: {name or shlex.join(command)}",
             f"look at them first: flyball mcp approve {'--name ' + name + ' ' if name else ''}-- {shlex.join(command)}",
         )
-    tls = None
-    if pep_cert is not None and pep_key is not None:
-        ca = os.environ.get("FLYBALL_CA_FILE")
-        tls = plane.identity(pep_cert, pep_key, Path(ca) if ca else None)
     plan = gateway.Plan(
         command=command,
         settings=Settings(cli.addr, decisions=decisions, tls=tls),
@@ -148,7 +145,13 @@ def stdio(
 
 @mcp.command("approve", short_help="Approve a server's tools as they are now.")
 def approve(
-    command: CommandArgument,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="-- COMMAND [ARG]…", help="The server's own command.")
+    ] = None,
+    url: Annotated[str, typer.Option("--url", metavar="URL", help="A server over HTTP, instead of a command.")] = "",
+    bearer_file: Annotated[
+        Path | None, typer.Option("--bearer-file", metavar="FILE", help="The gateway's own token for it.")
+    ] = None,
     name: NameOption = "",
     pins: PinsOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Approve without being asked.")] = False,
@@ -166,8 +169,10 @@ def approve(
     """
     file = pins or Cli.of(config).config.state_dir / "mcp-pins.json"
     known = pinning.load(file)
-    server = name or shlex.join(command)
-    tools, instructions = _run(inspect.look(command))
+    if bool(command) == bool(url) or (url and not name):
+        raise CliError("name one server", "-- COMMAND, or --url URL with --name NAME", exit_code=MISUSED)
+    server = name or shlex.join(command or [])
+    tools, instructions = _run(inspect.look(command or [], url, bearer_file))
     now = pinning.of_server(tools, instructions)
     change = pinning.compare(known.get(server, pinning.Pins()), now)
     if not change:
@@ -185,6 +190,53 @@ def approve(
     pinning.save(file, {**known, server: now})
     render.line(f"{len(now.tools)} tools of {server} are approved in {file}", "green")
     return 0
+
+
+@mcp.command("serve", short_help="The shared gateway: several servers over Streamable HTTP.")
+def serve(
+    servers: Annotated[Path, typer.Option("--servers", metavar="FILE", help="What it serves, as JSON.")],
+    idle: Annotated[
+        float,
+        typer.Option("--idle", metavar="SECONDS", help="End a task that asked for nothing for so long; 0: never."),
+    ] = 900.0,
+    pins: PinsOption = None,
+    decisions: Annotated[
+        str, typer.Option("--decisions", metavar="URL", help="The decision plane: unix:/path or https://… (else told).")
+    ] = "",
+    pep_cert: Annotated[
+        Path | None, typer.Option("--pep-cert", metavar="FILE", help="Our certificate as an enforcement point (mTLS).")
+    ] = None,
+    pep_key: Annotated[Path | None, typer.Option("--pep-key", metavar="FILE", help="Its key.")] = None,
+    config: ConfigOption = None,
+    addr: AddrOption = "",
+) -> int:
+    """Serve several MCP servers over Streamable HTTP, each at /mcp/NAME, to clients that show a token for this gateway.
+
+    A client begins its task with the tool begin_task; it is one task, whichever of the servers it speaks to. The
+    actions are NAME.TOOL. Approve each server's tools first: flyball mcp approve --name NAME -- COMMAND.
+
+    \b
+    Examples:
+      flyball mcp serve --servers servers.json
+    """
+    cli = Cli.of(config, addr)
+    logs.configure(cli.config.log.level, cli.config.log.format)
+    served = serving.read(servers)
+    known = pinning.load(pins or cli.config.state_dir / "mcp-pins.json")
+    for name in served.servers:
+        if name not in known:
+            render.line(f"no tool of {name} was approved: it serves none", "yellow")
+    settings = Settings(cli.addr, decisions=decisions, tls=_identity(pep_cert, pep_key))
+    return _run(web.serve(served, settings, known, idle_s=idle))
+
+
+def _identity(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
+    if (cert is None) != (key is None):
+        raise CliError("--pep-cert and --pep-key go together", "see --help", exit_code=MISUSED)
+    if cert is None or key is None:
+        return None
+    ca = os.environ.get("FLYBALL_CA_FILE")
+    return plane.identity(cert, key, Path(ca) if ca else None)
 
 
 def _run(work: Coroutine[object, object, T]) -> T:

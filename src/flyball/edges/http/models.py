@@ -140,6 +140,14 @@ class Watch(Asked):
     wait_ms: int = Field(default=10_000, ge=0, le=MAX_WAIT_MS)
 
 
+class Who(Answered):
+    """A proven principal, the agent that it is declared as, and which running instance of it."""
+
+    principal: str
+    agent: str
+    instance: str
+
+
 class State(Answered):
     """The task's state."""
 

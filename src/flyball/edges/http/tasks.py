@@ -72,6 +72,12 @@ def open_task(house: HouseDep, proof: ProofDep, ask: models.OpenTask) -> Respons
     )
 
 
+@router.post("/whoami", response_model=models.Who, summary="Whom a workload's token shows")
+def whoami(house: HouseDep, proof: ProofDep, _: Empty = None) -> Response:
+    """Shown as for opening a task. For gateways that take tokens: they open nothing by asking."""
+    return answer(holder.whoami(house, proof))
+
+
 @router.post("/tasks/{task}/plan", status_code=204, summary="Say which effects the task is for")
 def plan(house: HouseDep, proof: ProofDep, task: TaskId, ask: models.DeclarePlan) -> Response:
     """It is held to them; reads stay as the profile has them. Once, and before it reads what an outsider can write."""

@@ -58,26 +58,41 @@ CHANGED = frames.notification("notifications/tools/list_changed")
 
 
 class Desk:
-    """The task of one client. `fixed`: its profile was named at the start, and it offers no tools for tasks."""
+    """The task of one client, whichever servers it speaks to. `fixed`: its profile was named at the start, and it
+    offers no tools for tasks. `note` is told why a task is over, or may not go on for now."""
 
-    def __init__(self, settings: Settings, governor: Governor | None, *, idle_s: float, fixed: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        governor: Governor | None,
+        *,
+        idle_s: float,
+        fixed: bool,
+        note: Callable[[str], None] = lambda _why: None,
+    ) -> None:
         self.governor = governor
         self.tools: tuple[Object, ...] = () if fixed else (BEGIN, END, PARK, UNPARK)
         self._settings = settings
         self._idle_s = idle_s
         self._lock = asyncio.Lock()
-        self._session: Session | None = None
-        self._to_client: Send | None = None
-        self._over: Callable[[str], Awaitable[None]] | None = None
+        self._note = note
+        self._sessions: list[tuple[Session, Send]] = []
+        self._idling = False
         self._background: set[asyncio.Task[None]] = set()
 
-    def attach(self, session: Session, to_client: Send, over: Callable[[str], Awaitable[None]]) -> None:
-        """From here on the session's calls are decided under the task there is; `over` is told when it is over."""
-        self._session, self._to_client, self._over = session, to_client, over
+    def attach(self, session: Session, to_client: Send) -> None:
+        """From here on the session's calls are decided under the task there is."""
+        self._sessions.append((session, to_client))
+        session.judge = self.governor
         if self.governor is not None:
             self._listen(self.governor)
-        if self._idle_s:
+        if self._idle_s and not self._idling:
+            self._idling = True
             self._spawn(self._idle())
+
+    def detach(self, session: Session) -> None:
+        """The session is gone."""
+        self._sessions = [one for one in self._sessions if one[0] is not session]
 
     def answer(self, frame: Frame) -> Awaitable[Object] | None:
         """See `session.Local`."""
@@ -99,8 +114,7 @@ class Desk:
         return results.tool_result(told, modern=frame.modern)
 
     async def _begin(self, _name: str, arguments: Object) -> str:
-        assert self._session is not None
-        if self.governor is not None and not self._session.over:
+        if self.governor is not None and not any(session.over for session, _ in self._sessions):
             raise FlyballError("a task is under way", code="task_open")
         profile, inputs, vouchers = arguments.get("profile"), arguments.get("inputs"), arguments.get("vouchers")
         if not isinstance(profile, str) or not isinstance(inputs, dict | None) or not isinstance(vouchers, list | None):
@@ -110,7 +124,9 @@ class Desk:
         await self._drop()
         signed = [str(one) for one in vouchers or ()]
         governor = await Governor.begin(self._settings, profile, dict(inputs or {}), signed)
-        self.governor, self._session.judge, self._session.over = governor, governor, ""
+        self.governor = governor
+        for session, _ in self._sessions:
+            session.judge, session.over = governor, ""
         self._listen(governor)
         await self._changed()
         return (
@@ -125,15 +141,16 @@ class Desk:
         return f"Task {task} has ended. Its privilege was taken back."
 
     async def _wait(self, name: str, _arguments: Object) -> str:
-        session, governor = self._session, self.governor
-        if governor is None or session is None:
+        governor = self.governor
+        if governor is None:
             raise FlyballError("no task has begun", code="no_task")
         if name == "park_task":
             state = await governor.park()
-            await session.stop("task_parked")
+            await self._stop("task_parked")
         else:
             state = await governor.unpark()
-            session.over = ""
+            for session, _ in self._sessions:
+                session.over = ""
         await self._changed()
         return f"Task {governor.task} is {state}."
 
@@ -149,9 +166,9 @@ class Desk:
     # --- inside -------------------------------------------------------------------------------
 
     async def _finish(self, why: str) -> None:
-        if self._session is not None:
-            await self._session.stop(why)
-            self._session.judge = None
+        await self._stop(why)
+        for session, _ in self._sessions:
+            session.judge = None
         await self._drop()
         await self._changed()
 
@@ -163,19 +180,26 @@ class Desk:
 
     def _listen(self, governor: Governor) -> None:
         def over(why: str) -> None:
-            if self._over is not None and self.governor is governor:
+            if self.governor is governor:
                 self._spawn(self._tell(why))
 
         governor.on_over = over
 
     async def _tell(self, why: str) -> None:
-        if self._over is not None:
-            await self._over(why)
+        if why:
+            self._note(why)
+            await self._stop(why)
+        else:
+            for session, _ in self._sessions:
+                session.over = ""
         await self._changed()
 
+    async def _stop(self, why: str) -> None:
+        await asyncio.gather(*(session.stop(why) for session, _ in self._sessions))
+
     async def _changed(self) -> None:
-        if self._to_client is not None and self.tools:
-            await self._to_client(CHANGED)
+        if self.tools:
+            await asyncio.gather(*(send(CHANGED) for _, send in self._sessions))
 
     async def _idle(self) -> None:
         """End a task that asked for nothing for so long. A parked one waits as long as its profile lets it."""

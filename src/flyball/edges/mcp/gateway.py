@@ -63,7 +63,13 @@ async def run(plan: Plan) -> int:
         say(f"task {governor.task} of profile {plan.profile}. {NO_WALL}")
     else:
         say(f"no task yet: the client begins one with the tool begin_task. {NO_WALL}")
-    desk = Desk(plan.settings, governor, idle_s=plan.idle_s, fixed=bool(plan.profile))
+    desk = Desk(
+        plan.settings,
+        governor,
+        idle_s=plan.idle_s,
+        fixed=bool(plan.profile),
+        note=lambda why: say(f"the task is over ({why}); calls are refused"),
+    )
     try:
         child = await Child.start(plan.command, clean(os.environ))
         try:
@@ -82,14 +88,7 @@ async def serve(child: Child, client: Standard, tools: Tools, desk: Desk, plan: 
         desk.governor, tools, to_client=client.send, to_server=child.send, local=desk.answer, call_s=plan.call_s
     )
 
-    async def over(why: str) -> None:
-        if not why:
-            session.over = ""
-            return
-        say(f"the task is over ({why}); calls are refused")
-        await session.stop(why)
-
-    desk.attach(session, client.send, over)
+    desk.attach(session, client.send)
     return await carry(session, child, client)
 
 

@@ -6,9 +6,12 @@ import asyncio
 import os
 from collections.abc import Sequence
 from importlib import metadata
+from pathlib import Path
 from typing import Final
 
+from flyball.edges.mcp.conversation import Link
 from flyball.edges.mcp.gateway import clean
+from flyball.edges.mcp.remote import Remote
 from flyball.edges.mcp.stdio import Child
 from flyball.enforcement.mcp import frames
 from flyball.enforcement.mcp.frames import Malformed, Object, Value
@@ -19,28 +22,28 @@ MAX_PAGES: Final = 64
 ANSWER_S: Final = 60.0
 
 
-async def look(command: Sequence[str]) -> tuple[list[Object], Value]:
-    """Start the server, read its tools and instructions, end it.
+async def look(command: Sequence[str], url: str = "", bearer_file: Path | None = None) -> tuple[list[Object], Value]:
+    """Start the server, or reach the one at `url`; read its tools and instructions; leave it.
 
     Raises:
         ConfigError: it cannot be run.
         Unavailable: `server`: it does not answer as an MCP server does.
     """
-    child = await Child.start(command, clean(os.environ))
+    link: Link = Remote(url, bearer_file) if url else await Child.start(command, clean(os.environ))
     try:
-        return await _Talk(child).tools()
+        return await _Talk(link).tools()
     except (TimeoutError, OSError, Malformed) as fault:
         raise Unavailable(
             "the server does not answer as an MCP server does", code="server", hint="try its command by itself"
         ) from fault
     finally:
-        await child.end()
+        await link.end()
 
 
 class _Talk:
     """One question after another."""
 
-    def __init__(self, child: Child) -> None:
+    def __init__(self, child: Link) -> None:
         self._child = child
         self._lines = child.messages()
         self._meta: Object = {}

@@ -32,6 +32,7 @@ class Tools:
         self._prefix = prefix
         self._own = tuple(own)
         self._hashes: dict[str, str] = {}
+        self._schemas: dict[str, Object] = {}
 
     @property
     def pinned(self) -> bool:
@@ -46,6 +47,7 @@ class Tools:
         """The server's list has changed: what was seen of it says nothing any more."""
         self.seen = False
         self._hashes.clear()
+        self._schemas.clear()
 
     def see(self, page: Object) -> None:
         """Remember the definitions of one page."""
@@ -55,6 +57,8 @@ class Tools:
             if not isinstance(name, str) or len(self._hashes) >= MAX_TOOLS:
                 continue
             found = fingerprint(tool)
+            schema = tool.get("inputSchema") if isinstance(tool, dict) else None
+            self._schemas[name] = schema if isinstance(schema, dict) else {}
             # Two words about one tool: which of them a call would meet is unknown, so it meets none of them.
             self._hashes[name] = found if self._hashes.get(name, found) == found else _TWO
 
@@ -69,6 +73,10 @@ class Tools:
         if name not in self._hashes:
             return "tool_unknown"
         return "" if self._hashes[name] == self._pins.tools[name] else "tool_changed"
+
+    def schema(self, name: Value) -> Object | None:
+        """A tool's input schema, as it was seen."""
+        return self._schemas.get(name) if isinstance(name, str) else None
 
     def own_list(self, frame: Frame) -> Object:
         """The list where only the gateway's own tools are there."""
