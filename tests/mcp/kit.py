@@ -106,6 +106,28 @@ allow:
 on_deviation: deny
 """
 
+TESTS = ["simple_text", "image_content", "audio_content", "embedded_resource", "multiple_content_types", "tool_with_logging", "error_handling", "tool_with_progress", "sampling", "elicitation"]
+REFERENCE = [*(f"ref.test_{one}" for one in TESTS), "ref.mcp.resource_read", "ref.mcp.prompt_get", "ref.mcp.complete"]
+_ARGS = {
+    "ref.test_sampling": "prompt: string",
+    "ref.test_elicitation": "message: string",
+    "ref.mcp.resource_read": "uri: string",
+    "ref.mcp.prompt_get": "name: string, arguments: any",
+    "ref.mcp.complete": "ref: string, name: string, value: string",
+}
+REFERENCE_SHEET = "tools: reference\nresource: tool\nactions:\n" + "".join(
+    f"  {one}: {{effect: read, args: {{{_ARGS.get(one, '')}}}}}\n" for one in REFERENCE
+)
+REFERENCE_PROFILE = f"""
+profile: reference
+purpose: Run the conformance suite
+agents: [coder]
+time: {{ttl: 1h, heartbeat: HEARTBEAT}}
+allow:
+  - actions: [{", ".join(REFERENCE)}]
+on_deviation: deny
+"""
+
 GIT_PROFILE = """
 profile: repo-work
 purpose: Work in one repository, and commit
@@ -132,8 +154,14 @@ class McpServer(RunningServer):
             (bundle / folder).mkdir(parents=True)
         (bundle / "bundle.yaml").write_text(BUNDLE.replace("UID", str(os.getuid())))
         (bundle / "tools" / "odd.yaml").write_text(SHEET)
+        (bundle / "tools" / "reference.yaml").write_text(REFERENCE_SHEET)
         (bundle / "tools" / "shared.yaml").write_text(SHARED_SHEET)
-        for name, text in (("odd", PROFILE), ("repo-work", GIT_PROFILE), ("shared", SHARED_PROFILE)):
+        for name, text in (
+            ("odd", PROFILE),
+            ("repo-work", GIT_PROFILE),
+            ("shared", SHARED_PROFILE),
+            ("reference", REFERENCE_PROFILE),
+        ):
             (bundle / "profiles" / f"{name}.yaml").write_text(text.replace("HEARTBEAT", heartbeat))
 
     @property

@@ -206,6 +206,7 @@ def test_origins_and_methods(shared: Shared) -> None:
     assert httpx.put(f"{shared.url}/mcp/odd", headers=sent).status_code == 405
     assert httpx.post(f"{shared.url}/mcp/odd", content="{}", headers=sent).status_code == 415
     assert shared.post("odd", token, [ping]).status_code == 400
+    assert shared.post("odd", token, ping, Host="evil.example").status_code == 421
 
 
 def test_a_session_is_its_callers(shared: Shared) -> None:

@@ -99,6 +99,8 @@ class Front:
         if server is None:
             return Response(status_code=404)
         origin = request.headers.get("origin")
+        if request.headers.get("host", "") not in self._served.hosts:
+            return _refused(421, "that is no name of this gateway")  # a page that had its own name point here
         if origin is not None and origin not in (*self._served.origins, self._served.url):
             return _refused(403, "this origin may not speak to the gateway")
         try:

@@ -40,6 +40,12 @@ class Served:
     tls_key: Path | None = None
 
     @property
+    def hosts(self) -> frozenset[str]:
+        """What `Host` may say: the public name, and where we listen."""
+        _, port = self.place
+        return frozenset({urlsplit(self.url).netloc, self.listen, f"127.0.0.1:{port}", f"localhost:{port}"})
+
+    @property
     def place(self) -> tuple[str, int]:
         """Host and port to listen on."""
         host, _, port = self.listen.rpartition(":")
