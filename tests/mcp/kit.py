@@ -106,7 +106,18 @@ allow:
 on_deviation: deny
 """
 
-TESTS = ["simple_text", "image_content", "audio_content", "embedded_resource", "multiple_content_types", "tool_with_logging", "error_handling", "tool_with_progress", "sampling", "elicitation"]
+TESTS = [
+    "simple_text",
+    "image_content",
+    "audio_content",
+    "embedded_resource",
+    "multiple_content_types",
+    "tool_with_logging",
+    "error_handling",
+    "tool_with_progress",
+    "sampling",
+    "elicitation",
+]
 REFERENCE = [*(f"ref.test_{one}" for one in TESTS), "ref.mcp.resource_read", "ref.mcp.prompt_get", "ref.mcp.complete"]
 _ARGS = {
     "ref.test_sampling": "prompt: string",

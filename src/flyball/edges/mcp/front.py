@@ -101,7 +101,7 @@ class Front:
         origin = request.headers.get("origin")
         if request.headers.get("host", "") not in self._served.hosts:
             return _refused(421, "that is no name of this gateway")  # a page that had its own name point here
-        if origin is not None and origin not in (*self._served.origins, self._served.url):
+        if origin is not None and origin not in self._served.own_origins | set(self._served.origins):
             return _refused(403, "this origin may not speak to the gateway")
         try:
             caller = await self._callers.of(_token(request))

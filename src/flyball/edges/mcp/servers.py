@@ -46,6 +46,12 @@ class Served:
         return frozenset({urlsplit(self.url).netloc, self.listen, f"127.0.0.1:{port}", f"localhost:{port}"})
 
     @property
+    def own_origins(self) -> frozenset[str]:
+        """What `Origin` may say of pages of our own."""
+        scheme = "http" if self.tls_cert is None else "https"
+        return frozenset({self.url, *(f"{scheme}://{host}" for host in self.hosts)})
+
+    @property
     def place(self) -> tuple[str, int]:
         """Host and port to listen on."""
         host, _, port = self.listen.rpartition(":")
