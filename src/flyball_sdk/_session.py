@@ -82,7 +82,7 @@ class Session:
         self._key = ProofKey()
         self._token = ""
         self._scheme = "DPoP"
-        self._subject = ""
+        self.subject = ""
         self._skew_s = 0.0
         self._bound = ""  # the token that the check connection was last shown a proof for
 
@@ -95,7 +95,11 @@ class Session:
 
     def open(self, body: Mapping[str, object], identity: str | None) -> Request:
         """Open a task, offering our key."""
-        url = self.control.url("/v1/tasks")
+        return self.shown("/v1/tasks", body, identity)
+
+    def shown(self, path: str, body: Mapping[str, object], identity: str | None) -> Request:
+        """A request by which we show who we are, offering our key."""
+        url = self.control.url(path)
         headers = {"DPoP": self._key.proof("POST", url, iat_s=self._now_s(), token=None)}
         if identity is not None:
             headers["Authorization"] = f"Bearer {identity}"
@@ -112,7 +116,7 @@ class Session:
         """An AuthZEN evaluation. The proof goes with the first one for each token on the connection."""
         url = self.check.url(EVALUATION)
         body = {
-            "subject": {"type": "agent", "id": self._subject},
+            "subject": {"type": "agent", "id": self.subject},
             "action": {"name": action, "properties": args},
             "resource": {"type": resource_type, "id": resource_id},
             "context": {"task": self.task},
@@ -152,7 +156,7 @@ class Session:
             raise Unavailable("the server gave a token that is bound to nothing of ours", code="answer")
         self._renewed(members, _json.whole(members, "heartbeat_ms", 3000))
         self.state = "open"
-        self._subject = _unverified_subject(self._token)
+        self.subject = _unverified_subject(self._token)
         offered = members.get("check_endpoints")
         self.check = _pick(offered if isinstance(offered, list) else [], self.control)
 
@@ -197,6 +201,20 @@ class Session:
     def planned(self, answer: Answer) -> None:
         """A plan was taken."""
         _members(answer, 204)
+
+    def known(self, answer: Answer) -> dict[str, Json]:
+        """Who we are was told."""
+        return _members(answer, 200)
+
+    def stated(self, answer: Answer) -> str:
+        """The task's state was told."""
+        self.state = _json.text(_members(answer, 200, task=True), "state") or self.state
+        return self.state
+
+    def listed(self, answer: Answer) -> tuple[dict[str, Json], ...]:
+        """The task's actions were told."""
+        found = _members(answer, 200, task=True).get("actions")
+        return tuple(one for one in found if isinstance(one, dict)) if isinstance(found, list) else ()
 
     def stepped_up(self, answer: Answer) -> None:
         """A voucher was taken; the very same check is allowed once now."""

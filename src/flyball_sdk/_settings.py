@@ -39,6 +39,11 @@ class Endpoint:
         """The URL of `path`, which is also what a proof is made for."""
         return self.base + path
 
+    @property
+    def address(self) -> str:
+        """The place as `endpoint` reads it."""
+        return f"unix:{self.uds}" if self.uds else self.base
+
 
 def endpoint(address: str) -> Endpoint:
     """Read `http://host:port`, `https://host:port` or `unix:/path`.

@@ -255,6 +255,64 @@ class Task:
         body = {"plan": [dict(entry) for entry in entries]}
         session.planned(self._send(lambda: session.post(f"/v1/tasks/{session.task}/plan", body)))
 
+    def actions(self) -> tuple[dict[str, Json], ...]:
+        """The actions that the task's profile allows at all, each with `action`, `resource_type` and `effect`.
+
+        No permission: each call is decided by its arguments, budgets and origins.
+
+        Raises:
+            TaskLost, Unavailable.
+        """
+        self.ensure_live()
+        session = self._session
+        return session.listed(self._send(lambda: session.post(f"/v1/tasks/{session.task}/actions")))
+
+    def park(self) -> str:
+        """Let the task wait without privilege, for hours or days if its profile gives it that long; its new state.
+
+        Its credentials are taken back, and no call is allowed until `unpark`. It is kept alive as before.
+
+        Raises:
+            Refused: it is not open now. TaskLost, Unavailable.
+        """
+        self._held.clear()
+        return self._stated("park", {})
+
+    def unpark(self) -> str:
+        """Let the parked task go on, if it could be opened now; its new state.
+
+        Raises:
+            Refused: agent, profile or policy say no now. TaskLost, Unavailable.
+        """
+        return self._stated("unpark", {})
+
+    def watch(self, known: str = "open", wait_s: float = 5.0) -> str:
+        """Wait until the task's state is another than `known`, at most `wait_s` seconds; its state then.
+
+        A fence is seen so in some milliseconds, where a heartbeat would tell it later. Keep `wait_s` below the time
+        that one request may take.
+
+        Raises:
+            TaskLost, Unavailable.
+        """
+        return self._stated("watch", {"state": known, "wait_ms": int(wait_s * 1000)})
+
+    @property
+    def subject(self) -> str:
+        """The principal's name, empty before the task is open."""
+        return self._session.subject
+
+    @property
+    def decision_plane(self) -> str:
+        """Where the decision plane is, as the server told it: `http(s)://…` or `unix:/…`. For an enforcement point
+        that holds a task for somebody else and asks on a connection of its own identity."""
+        return self._session.check.address
+
+    def _stated(self, what: str, body: Mapping[str, object]) -> str:
+        self.ensure_live()
+        session = self._session
+        return session.stated(self._send(lambda: session.post(f"/v1/tasks/{session.task}/{what}", body)))
+
     def step_up(self, reference: str, voucher: str) -> None:
         """Bring somebody's signed word for the call that `StepUpRequired` was raised for; then check again.
 

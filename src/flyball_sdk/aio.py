@@ -138,6 +138,14 @@ class Task:
         self._beating = asyncio.create_task(self._beat(), name=f"flyball {self.id}")
         return self
 
+    async def _show(self) -> dict[str, Json]:
+        """Whom our identity shows, without a task; see `whoami`."""
+        token = await asyncio.to_thread(_settings.identity_token, self._identity, over_unix=False)
+        try:
+            return self._session.known(await self._send(lambda: self._session.shown("/v1/whoami", {}, token)))
+        finally:
+            await self._control.aclose()
+
     async def check(
         self,
         action: str,
@@ -216,6 +224,40 @@ class Task:
         session = self._session
         body = {"plan": [dict(entry) for entry in entries]}
         session.planned(await self._send(lambda: session.post(f"/v1/tasks/{session.task}/plan", body)))
+
+    async def actions(self) -> tuple[dict[str, Json], ...]:
+        """See `flyball_sdk.Task.actions`."""
+        self.ensure_live()
+        session = self._session
+        return session.listed(await self._send(lambda: session.post(f"/v1/tasks/{session.task}/actions")))
+
+    async def park(self) -> str:
+        """See `flyball_sdk.Task.park`."""
+        self._held.clear()
+        return await self._stated("park", {})
+
+    async def unpark(self) -> str:
+        """See `flyball_sdk.Task.unpark`."""
+        return await self._stated("unpark", {})
+
+    async def watch(self, known: str = "open", wait_s: float = 5.0) -> str:
+        """See `flyball_sdk.Task.watch`."""
+        return await self._stated("watch", {"state": known, "wait_ms": int(wait_s * 1000)})
+
+    @property
+    def subject(self) -> str:
+        """The principal's name; see `flyball_sdk.Task.subject`."""
+        return self._session.subject
+
+    @property
+    def decision_plane(self) -> str:
+        """Where the decision plane is; see `flyball_sdk.Task.decision_plane`."""
+        return self._session.check.address
+
+    async def _stated(self, what: str, body: Mapping[str, object]) -> str:
+        self.ensure_live()
+        session = self._session
+        return session.stated(await self._send(lambda: session.post(f"/v1/tasks/{session.task}/{what}", body)))
 
     async def step_up(self, reference: str, voucher: str) -> None:
         """See `flyball_sdk.Task.step_up`."""
@@ -350,6 +392,16 @@ class Task:
                 return Answer(response.status_code, bytes(content), response.headers.get("Date", ""))
         except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:  # RuntimeError: the client is closed
             raise Unavailable(f"Flyball cannot be reached ({type(error).__name__})", code="unreachable") from error
+
+
+async def whoami(identity: _settings.Identity, *, addr: str | None = None, timeout_s: float = 10.0) -> dict[str, Json]:
+    """Whom a workload's token shows: `principal`, `agent`, `instance`. For a gateway that takes tokens of callers.
+
+    Raises:
+        Unauthenticated, Refused: the token does not hold, or its principal is no agent. Unavailable, ConfigError.
+    """
+    asking = Task("", addr=addr, identity=identity, timeout_s=timeout_s)
+    return await asking._show()  # noqa: SLF001 - of this module
 
 
 def _client(place: _settings.Endpoint, timeout_s: float, *, connections: int = 8) -> httpx.AsyncClient:

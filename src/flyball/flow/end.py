@@ -272,9 +272,9 @@ def suspend_task(house: House, task: str, *, by: str, reason: str) -> Ended:
         house.core.suspend(child.id)
     for one in (row, *below):
         take_back_all(house, one.id, Cause.REVOKED.value, Lane.KILL)  # ahead of the row: it waits for no store
-    _move(house, row, TaskState.SUSPENDED, cause=reason, by=by)
+    move(house, row, TaskState.SUSPENDED, cause=reason, by=by)
     for child in below:
-        _move(house, child, TaskState.SUSPENDED, cause=f"with its parent {child.parent}", by=by)
+        move(house, child, TaskState.SUSPENDED, cause=f"with its parent {child.parent}", by=by)
     return Ended((task, *(child.id for child in below)))
 
 
@@ -289,7 +289,7 @@ def resume_task(house: House, task: str, *, by: str, reason: str) -> Ended:
         raise Conflict(
             f"its parent {above.id} is {above.state.value}", code="parent_not_open", hint="resume the parent first"
         )
-    _move(house, row, TaskState.OPEN, cause=reason, by=by)
+    move(house, row, TaskState.OPEN, cause=reason, by=by)
     house.core.resume(task)
     return Ended((task,))
 
@@ -303,12 +303,18 @@ def freeze_task(house: House, task: str, *, by: str, reason: str) -> None:
     for child in with_children(house, [row])[1:]:
         if child.state is TaskState.OPEN:
             house.core.freeze(child.id)
-            _move(house, child, TaskState.FROZEN, cause=f"with its parent {child.parent}", by=by)
+            move(house, child, TaskState.FROZEN, cause=f"with its parent {child.parent}", by=by)
     if row.state is TaskState.OPEN:
-        _move(house, row, TaskState.FROZEN, cause=reason, by=by)
+        move(house, row, TaskState.FROZEN, cause=reason, by=by)
 
 
-def _move(house: House, task: Task, to: TaskState, *, cause: str, by: str) -> None:
+def move(house: House, task: Task, to: TaskState, *, cause: str, by: str) -> None:
+    """Write down that a live task is in another state.
+
+    Raises:
+        Conflict: there is no such arrow, or the task has moved meanwhile.
+        Unavailable: the store could not.
+    """
     moved = replace(lifecycle.transition(task, to), cause=cause)
     unit = house.store.unit()
     unit.save_task(moved, expect=frozenset({task.state}))

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from flyball.audit import verify as audit_verify
 from flyball.audit.anchor import Anchor
 from flyball.audit.checkpoint import NoteVerifier
+from flyball.enforcement.mcp import observation
 from flyball.identity import jose
 from flyball.kernel.errors import ConfigError, InvalidInput
 from flyball.kernel.json import Json, parse, parse_object
@@ -72,7 +73,7 @@ def draft_profile(name: str, *, schemas: Sequence[Path], stories: Sequence[Mappi
 
     Args:
         name: the profile's name.
-        schemas: files of tool schemas; a file's name stands for its server.
+        schemas: files of tool schemas, or what `flyball mcp --observe` recorded; a file's name stands for its server.
         stories: reviewed tasks, as `flyball.flow.story` tells them.
 
     Raises:
@@ -82,12 +83,17 @@ def draft_profile(name: str, *, schemas: Sequence[Path], stories: Sequence[Mappi
     loaded: dict[str, Json] = {}
     for path in schemas:
         try:
-            loaded[str(path)] = parse(path.read_bytes())
+            raw = path.read_bytes()
+            if observation.is_recording(raw):
+                loaded[str(path)], seen = observation.read(raw)
+                stories = [*stories, seen]
+            else:
+                loaded[str(path)] = parse(raw)
         except OSError as fault:
             raise ConfigError(f"cannot read {path}: {fault.strerror}") from fault
         except ValueError as fault:
             raise InvalidInput(
-                f"{path} is not JSON", hint="a list of tool schemas, as `tools/list` gives it"
+                f"{path} is not JSON", hint="a list of tool schemas, as `tools/list` gives it, or a recording"
             ) from fault
     servers: Json = {Path(path).stem: one for path, one in loaded.items()}
     if len(loaded) != len({Path(path).stem for path in loaded}):

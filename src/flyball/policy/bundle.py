@@ -65,7 +65,10 @@ class AccessClass:
 
 @dataclass(frozen=True, slots=True)
 class Pep:
-    """An enforcement point: how it proves itself, what it may ask for and what of its word counts."""
+    """An enforcement point: how it proves itself, what it may ask for and what of its word counts.
+
+    `cooperative`: the agent could go around it, so what it alone asks about rests on the agent's cooperation.
+    """
 
     name: str
     identity: Mapping[str, Json]
@@ -73,6 +76,7 @@ class Pep:
     may_report: bool = False
     may_assert_subject: tuple[str, ...] = ()
     trust_properties: tuple[str, ...] = ()
+    cooperative: bool = False
 
     @property
     def is_agent(self) -> bool:

@@ -132,12 +132,14 @@ def _cooperative_rules(bundle: Bundle, profile: Profile, problems: Problems) -> 
                 limits_of(rule),
                 f"credential `{released}` is released to the agent, and its grants cannot express this limit",
             )
-        elif released is None and asking and all(pep.is_agent for pep in asking):
+        elif released is None and asking and all(pep.is_agent or pep.cooperative for pep in asking):
             names = ", ".join(f"`{pep.name}`" for pep in asking)
+            own = all(pep.is_agent for pep in asking)
+            because = f"only the agent's own enforcement point {names} asks"
+            if not own:
+                because = f"only {names} asks, which the agent could go around"
             limit = limits_of(rule) or "that it is asked about at all"
-            yield Cooperative(
-                profile.name, rule.id, rule.action, limit, f"only the agent's own enforcement point {names} asks"
-            )
+            yield Cooperative(profile.name, rule.id, rule.action, limit, because)
         elif rule.cooperative:
             problems.warning(
                 "cooperative_without_need",

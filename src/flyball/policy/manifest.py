@@ -144,6 +144,7 @@ def _peps(top: Fields, out: Manifest, problems: Problems) -> None:
             identity=_pep_identity(name, fields, problems),
             actions=tuple(value for value, _ in fields.texts("actions")),
             may_report=fields.flag("may_report"),
+            cooperative=fields.flag("cooperative"),
             may_assert_subject=tuple(value for value, _ in fields.texts("may_assert_subject")),
             trust_properties=tuple(
                 value

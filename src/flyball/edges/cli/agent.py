@@ -53,7 +53,11 @@ def fresh(
 def draft(
     sources: Annotated[
         list[str] | None,
-        typer.Option("--from", metavar="FILE|TASK", help="Tool schemas of a server, or a reviewed task (repeatable)."),
+        typer.Option(
+            "--from",
+            metavar="FILE|TASK",
+            help="Tool schemas of a server, a recording, or a reviewed task (repeatable).",
+        ),
     ] = None,
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="The profile's name.")] = "draft",
     out: Annotated[
@@ -66,7 +70,8 @@ def draft(
     addr: AddrOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Propose a profile: from tool schemas (MCP's `tools/list`, OpenAI's functions), or from tasks that you reviewed.
+    """Propose a profile: from tool schemas (MCP's `tools/list`, OpenAI's functions), from what `flyball mcp --observe`
+    recorded, or from tasks that you reviewed.
 
     Least privilege first; what a person must decide is marked. It is a text to be edited, not to be used as it is.
     A folder without bundle.yaml gets one that `flyball validate` takes.

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flyball.edges.cli import agent, approvals, audit, bundle, demo, evidence, run, serve, status, target, tasks
+from flyball.edges.cli import agent, approvals, audit, bundle, demo, evidence, mcp, run, serve, status, target, tasks
 from flyball.edges.cli.plain import Plain
 
 app = typer.Typer(
@@ -17,7 +17,7 @@ app = typer.Typer(
         "Flyball: privilege exists only while a task holds it.\n\n"
         "Run it: serve, dev, reload, demo. Before that: validate, test. "
         "Look: status, tasks, task, leases, target, why, receipts, audit. "
-        "Act: revoke, suspend, resume, quarantine, approvals, approve, refuse, agent. As an agent: run. "
+        "Act: revoke, suspend, resume, quarantine, approvals, approve, refuse, agent. As an agent: run, mcp. "
         "Write: profile."
     ),
     epilog="Each command has examples: flyball COMMAND --help. The configuration: docs/configuration.md.",
@@ -54,6 +54,7 @@ _GROUPS = (
     (agent.agent, "One agent."),
     (agent.profile, "Draft a profile."),
     (target.target, "Targets; Flyball's own login there."),
+    (mcp.mcp, "MCP servers behind Flyball."),
     (evidence.receipts, "Signed evidence of revocations."),
     (audit.audit, "The record: verify it, read it."),
     (serve.dev, "Identities for trying out."),

@@ -63,7 +63,7 @@ def run(
       flyball run settle-refund -i ticket=T-1042 -i limit=120 --voucher ticket.voucher -- ./settle
       flyball run nightly-report --credential warehouse -- python report.py
     """
-    inputs = _inputs(given or [])
+    inputs = inputs_of(given or [])
     if addr or os.environ.get("FLYBALL_ADDR"):
         where = addr or os.environ["FLYBALL_ADDR"]
         configuration.find(config, os.environ)
@@ -73,7 +73,7 @@ def run(
         profile,
         inputs=inputs,
         plan=None if plan is None else _plan(plan),
-        vouchers=[_text(one).strip() for one in voucher or ()],
+        vouchers=[text_of(one).strip() for one in voucher or ()],
         addr=where,
     )
     child = Child()
@@ -102,7 +102,12 @@ def _end(task: flyball_sdk.Task) -> None:
         complain(f"the task could not be ended: {fault.detail} [{fault.code}]", "its missing heartbeat will end it")
 
 
-def _inputs(given: list[str]) -> dict[str, object]:
+def inputs_of(given: list[str]) -> dict[str, object]:
+    """Inputs as they were given on the command line.
+
+    Raises:
+        CliError: one is not NAME=VALUE, or stands twice.
+    """
     inputs: dict[str, object] = {}
     for one in given:
         name, equals, value = one.partition("=")
@@ -112,7 +117,12 @@ def _inputs(given: list[str]) -> dict[str, object]:
     return inputs
 
 
-def _text(file: Path) -> str:
+def text_of(file: Path) -> str:
+    """What stands in a file.
+
+    Raises:
+        CliError: it cannot be read.
+    """
     try:
         return file.read_text()
     except (OSError, UnicodeDecodeError) as fault:
@@ -122,7 +132,7 @@ def _text(file: Path) -> str:
 def _plan(file: Path) -> list[Mapping[str, object]]:
     """The entries of a plan, as they stand in a file."""
     try:
-        entries: Json = json.loads(_text(file))
+        entries: Json = json.loads(text_of(file))
     except ValueError as fault:
         raise CliError(f"{file} is not JSON", '[{"action": "tool.refund", "count": 1}]', exit_code=MISUSED) from fault
     if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):

@@ -31,6 +31,8 @@ def create_app(house: House, *, public_url: str = "", max_body: int = MAX_BODY) 
     app.state.house = house
     app.state.public_url = public_url.rstrip("/")
     app.state.agent_places = deps.Places(deps.AGENT_PLACES)
+    app.state.stopping = False  # set when the server ends: whoever waits is answered at once
+    app.state.watchers = deps.Places(deps.WATCH_PLACES)
     app.state.operator_places = deps.Places(deps.OPERATOR_PLACES)
     app.add_middleware(Shell, max_body=max_body)
     return app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -24,6 +24,7 @@ from flyball.kernel.json import Json
 
 AGENT_PLACES = 32
 OPERATOR_PLACES = 32
+WATCH_PLACES = 256
 THREADS = 128
 """Threads for handlers. More than both kinds of slow places, so that heartbeats always find one."""
 
@@ -104,6 +105,16 @@ async def _agent_place(request: Request) -> Places:
     return places
 
 
+async def _watchers(request: Request) -> Places:
+    places: Places = request.app.state.watchers
+    return places
+
+
+async def _stopping(request: Request) -> Callable[[], bool]:
+    state = request.app.state
+    return lambda: bool(state.stopping)
+
+
 async def _operator_place(request: Request) -> Places:
     places: Places = request.app.state.operator_places
     return places
@@ -113,6 +124,8 @@ HouseDep = Annotated[House, Depends(_house)]
 ProofDep = Annotated[Proof, Depends(_proof)]
 OperatorDep = Annotated[str, Depends(_operator)]
 AgentPlaces = Annotated[Places, Depends(_agent_place)]
+Watchers = Annotated[Places, Depends(_watchers)]
+Stopping = Annotated[Callable[[], bool], Depends(_stopping)]
 OperatorPlaces = Annotated[Places, Depends(_operator_place)]
 TaskId = Annotated[str, Path(pattern=models.TASK)]
 LeaseId = Annotated[str, Path(pattern=models.LEASE)]

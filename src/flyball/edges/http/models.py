@@ -133,6 +133,33 @@ class Revoke(Reason):
     wait_ms: int = Field(default=5000, ge=0, le=MAX_WAIT_MS)
 
 
+class Watch(Asked):
+    """The state that the caller knows, and how long to wait for another."""
+
+    state: Literal["open", "frozen", "suspended", "parked"] = "open"
+    wait_ms: int = Field(default=10_000, ge=0, le=MAX_WAIT_MS)
+
+
+class Who(Answered):
+    """A proven principal, the agent that it is declared as, and which running instance of it."""
+
+    principal: str
+    agent: str
+    instance: str
+
+
+class State(Answered):
+    """The task's state."""
+
+    state: str
+
+
+class Actions(Answered):
+    """Actions that the task's profile allows, each with `action`, `resource_type` and `effect`."""
+
+    actions: list[dict[str, JsonValue]]
+
+
 class Opened(Answered):
     """A task is open; the token is bound to the key that was offered, or to the Unix peer."""
 

@@ -17,6 +17,7 @@ from typing import Protocol
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from flyball.edges.http.app import create_app
 from flyball.edges.http.peer import PeerProtocol
@@ -82,13 +83,15 @@ class _Loop:
 class ControlServer:
     """A control API that serves. `addresses` are the places it is reached at: `http(s)://…`, `unix:/…`."""
 
-    def __init__(self, loops: list[_Loop], addresses: list[str], unix: Path | None) -> None:
+    def __init__(self, app: FastAPI, loops: list[_Loop], addresses: list[str], unix: Path | None) -> None:
         self.addresses = addresses
+        self._app = app
         self._loops = loops
         self._unix = unix
 
     def stop(self) -> None:
         """Stop accepting, let requests under way finish (a few seconds at most), close. Twice is once."""
+        self._app.state.stopping = True
         for loop in self._loops:
             loop.server.should_exit = True
         for loop in self._loops:
@@ -125,7 +128,7 @@ def run_control(house: House, config: Configured) -> ControlServer:
     if plain:
         groups.append((plain, False))
     loops = [_start(app, sockets, place, context if secure else None) for sockets, secure in groups]
-    return ControlServer(loops, addresses, place.unix)
+    return ControlServer(app, loops, addresses, place.unix)
 
 
 def _start(app: object, sockets: list[socket.socket], place: Listening, context: ssl.SSLContext | None) -> _Loop:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 from typing import cast
 
 from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from flyball.edges.http import models
@@ -16,16 +19,21 @@ from flyball.edges.http.deps import (
     LeaseId,
     NamePath,
     ProofDep,
+    Stopping,
     StrictRoute,
     TaskId,
+    Watchers,
     answer,
     ended_json,
     nothing,
 )
-from flyball.flow import approvals, request
+from flyball.flow import approvals, holder, request
 from flyball.flow.asks import OpenAsk
 from flyball.kernel.errors import InvalidInput
 from flyball.kernel.json import Json
+
+WATCH_S = 0.02
+"""Seconds between two looks at a watched task; a look costs microseconds."""
 
 router = APIRouter(prefix="/v1", route_class=StrictRoute, tags=["tasks"])
 
@@ -62,6 +70,12 @@ def open_task(house: HouseDep, proof: ProofDep, ask: models.OpenTask) -> Respons
         },
         201,
     )
+
+
+@router.post("/whoami", response_model=models.Who, summary="Whom a workload's token shows")
+def whoami(house: HouseDep, proof: ProofDep, _: Empty = None) -> Response:
+    """Shown as for opening a task. For gateways that take tokens: they open nothing by asking."""
+    return answer(holder.whoami(house, proof))
 
 
 @router.post("/tasks/{task}/plan", status_code=204, summary="Say which effects the task is for")
@@ -137,6 +151,38 @@ def result(house: HouseDep, proof: ProofDep, task: TaskId, ask: models.Result) -
     """
     meta = cast("dict[str, Json]", ask.meta.model_dump(exclude_none=True))
     return answer(request.report_result(house, proof, task, ask.decision, ask.result, meta))
+
+
+@router.post("/tasks/{task}/actions", response_model=models.Actions, summary="What the task may do at all")
+def actions(house: HouseDep, proof: ProofDep, task: TaskId, _: Empty = None) -> Response:
+    """Names for a list of tools. No permission: each call is decided by its arguments, budgets and origins."""
+    return answer({"actions": [*holder.actions(house, proof, task)]})
+
+
+@router.post("/tasks/{task}/watch", response_model=models.State, summary="Wait until the task's state changes")
+async def watch(
+    house: HouseDep, proof: ProofDep, watchers: Watchers, stopping: Stopping, task: TaskId, ask: models.Watch
+) -> Response:
+    """Answers once the state is another than the one named, at the latest after `wait_ms`. What holds an agent's live
+    connections asks so, and learns of a fence in some milliseconds instead of at its next heartbeat."""
+    await run_in_threadpool(holder.authenticate, house, proof, task)
+    with watchers.one():
+        until = time.monotonic() + ask.wait_ms / 1000
+        while (found := holder.state(house, task)) == ask.state and time.monotonic() < until and not stopping():
+            await asyncio.sleep(WATCH_S)
+    return answer({"state": found})
+
+
+@router.post("/tasks/{task}/park", response_model=models.State, summary="Let the task wait without privilege")
+def park(house: HouseDep, proof: ProofDep, task: TaskId, _: Empty = None) -> Response:
+    """For hours or days, within its profile's time: no call is allowed, its leases are taken back."""
+    return answer({"state": holder.park(house, proof, task)})
+
+
+@router.post("/tasks/{task}/unpark", response_model=models.State, summary="Let a parked task go on")
+def unpark(house: HouseDep, proof: ProofDep, task: TaskId, _: Empty = None) -> Response:
+    """If it could be opened now: agent, profile and policy are looked at again. Credentials are asked for anew."""
+    return answer({"state": holder.unpark(house, proof, task)})
 
 
 def plan_json(entries: Sequence[models.PlanEntry]) -> list[Json]:

@@ -1,0 +1,193 @@
+"""One caller's conversation with one server over HTTP: which response stream each message belongs on.
+
+Ids are mapped one to one, since requests of one caller may come from several of its processes; so are progress tokens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable
+from typing import Final, Protocol
+
+from flyball.edges.mcp.callers import Caller
+from flyball.edges.mcp.session import Session
+from flyball.edges.mcp.tools import Tools
+from flyball.enforcement.mcp import frames, results
+from flyball.enforcement.mcp.frames import Frame, Id, Malformed, Object, Value
+
+SUBSCRIPTION: Final = "io.modelcontextprotocol/subscriptionId"
+QUEUED: Final = 256
+"""Messages that wait for a client that reads slowly; then the server waits too."""
+
+
+class Link(Protocol):
+    """A server: a child process, or one over HTTP."""
+
+    def send(self, raw: bytes) -> Awaitable[None]:
+        """Send one message."""
+
+    def messages(self) -> AsyncIterator[bytes]:
+        """What it says, until it ends."""
+
+    def end(self) -> Awaitable[None]:
+        """End it."""
+
+
+class Stream:
+    """The response to one request, or a stream of a server's other messages."""
+
+    def __init__(self, ident: Id | None = None, token: Value = None) -> None:
+        self.ident = ident
+        self.token = token
+        self.inner = ""
+        self.done = False
+        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUED)
+
+    async def put(self, raw: bytes, *, last: bool = False) -> None:
+        """One more message."""
+        await self._queue.put(raw)
+        if last:
+            self.done = True
+            await self._queue.put(None)
+
+    async def get(self) -> bytes | None:
+        """The next message; None after the last."""
+        return await self._queue.get()
+
+    def close(self) -> None:
+        """Nobody reads it any more, or nothing more comes."""
+        self.done = True
+        with contextlib.suppress(asyncio.QueueFull):
+            self._queue.put_nowait(None)
+
+
+class Conversation:
+    """Between one caller and one server. `ident` is the session's id in the older revision, empty in the newer."""
+
+    def __init__(self, ident: str, caller: Caller, server: str, link: Link, tools: Tools) -> None:
+        self.ident = ident
+        self.caller = caller
+        self.server = server
+        self.tools = tools
+        self.last_s = time.monotonic()
+        self.gone = False
+        self.other: Stream | None = None
+        self._link = link
+        self._streams: dict[str, Stream] = {}
+        self._count = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.session = Session(None, tools, to_client=self._to_client, to_server=link.send, local=caller.desk.answer)
+        caller.desk.attach(self.session, self._to_client)
+        self._reading = asyncio.create_task(self._read(), name=f"mcp {server}")
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody waits for something here."""
+        return bool(self._streams) or self.other is not None
+
+    def ask(self, frame: Frame) -> Stream:
+        """Put one request; its stream."""
+        self.last_s = time.monotonic()
+        self._count += 1
+        stream = Stream(frame.id, frame.meta.get("progressToken"))
+        stream.inner = f"c{self._count}"
+        self._streams[stream.inner] = stream
+        body: Object = {**frame.body, "id": stream.inner}
+        if stream.token is not None:
+            body["params"] = {**frame.params, "_meta": {**frame.meta, "progressToken": stream.inner}}
+        self._later(self.session.from_client(frames.dumps(body)))
+        return stream
+
+    async def tell(self, frame: Frame) -> None:
+        """Pass a notification or an answer of the client's."""
+        self.last_s = time.monotonic()
+        wanted = frame.params.get("requestId")
+        if frame.method == "notifications/cancelled" and wanted is not None:
+            for stream in list(self._streams.values()):
+                if stream.ident == wanted:
+                    await self.abandon(stream)
+            return
+        await self.session.from_client(frame.raw)
+
+    async def abandon(self, stream: Stream) -> None:
+        """The client no longer waits: cancel it at the server."""
+        if self._streams.pop(stream.inner, None) is not None:
+            stream.close()
+            await self.session.from_client(results.cancelled(stream.inner, "the client has gone"))
+
+    def leave(self, stream: Stream) -> None:
+        """The response was closed. In the newer revision that cancels; in the older it does not."""
+        if self.other is stream:
+            self.other = None
+        if stream.inner in self._streams and not self.ident:
+            self._later(self.abandon(stream))
+
+    async def close(self) -> None:
+        """End it, and its server."""
+        self.gone = True
+        self.caller.desk.detach(self.session)
+        self._reading.cancel()
+        await self.session.close()
+        await self._link.end()
+        for stream in [*self._streams.values(), *([self.other] if self.other else [])]:
+            stream.close()
+        self._streams.clear()
+
+    # --- inside -------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        async for raw in self._link.messages():
+            await self.session.from_server(raw)
+        self.gone = True
+        await self.session.server_gone()
+
+    async def _to_client(self, raw: bytes) -> None:
+        try:
+            frame = frames.read(raw)
+        except Malformed:
+            return
+        stream = self._streams.get(str(frame.id)) if frame.is_response else self._stream_of(frame)
+        if stream is None:
+            if frame.is_request:
+                nobody = frames.error(frame.id, frames.INTERNAL, "the client is not listening")
+                await self.session.from_client(nobody)
+            return
+        body = frame.body
+        if frame.is_response:
+            del self._streams[stream.inner]
+            body = {**body, "id": stream.ident}
+        await stream.put(frames.dumps(self._outer(body, stream)), last=frame.is_response)
+
+    def _stream_of(self, frame: Frame) -> Stream | None:
+        """The stream of a message that is no response: its request's, else the other one, else any that is open."""
+        inner = frame.params.get("progressToken", frame.meta.get(SUBSCRIPTION))
+        if isinstance(inner, str) and inner in self._streams:
+            return self._streams[inner]
+        if self.other is not None:
+            return self.other
+        if self.ident and self._streams:
+            return next(reversed(self._streams.values()))
+        return None
+
+    def _outer(self, body: Object, stream: Stream) -> Object:
+        """The message with the client's own names for its requests."""
+        members = ("params", "result")
+        for member in members:
+            part = body.get(member)
+            if not isinstance(part, dict):
+                continue
+            if part.get("progressToken") == stream.inner:
+                part = {**part, "progressToken": stream.token}
+            meta = part.get("_meta")
+            if isinstance(meta, dict) and meta.get(SUBSCRIPTION) == stream.inner:
+                part = {**part, "_meta": {**meta, SUBSCRIPTION: stream.ident}}
+            body = {**body, member: part}
+        return body
+
+    def _later(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        assert isinstance(task, asyncio.Task)
+        self._tasks.add(task)  # held, so that none is collected while it runs
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,50 @@
+"""Serving the shared gateway: one loop, until a signal ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+
+import uvicorn
+
+from flyball.edges.mcp.callers import Callers
+from flyball.edges.mcp.front import Front
+from flyball.edges.mcp.gateway import say
+from flyball.edges.mcp.judge import Settings
+from flyball.edges.mcp.servers import Served
+from flyball.enforcement.mcp.pins import Pins
+
+
+async def serve(served: Served, settings: Settings, pins: Mapping[str, Pins], *, idle_s: float) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code. Every task ends with it."""
+    front = Front(served, Callers(settings, served.audiences, idle_s=idle_s), dict(pins))
+    host, port = served.place
+    server = uvicorn.Server(
+        uvicorn.Config(
+            front.app(),
+            host=host,
+            port=port,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=1024,
+            timeout_graceful_shutdown=3,
+            h11_max_incomplete_event_size=64 << 10,
+            ssl_certfile=None if served.tls_cert is None else str(served.tls_cert),
+            ssl_keyfile=None if served.tls_key is None else str(served.tls_key),
+        )
+    )
+    say(f"serving {', '.join(f'{served.url}/mcp/{name}' for name in served.servers)}")
+    tidying = asyncio.create_task(front.tidy())
+    try:
+        await server.serve()
+    finally:
+        tidying.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await tidying
+        await front.close()
+    return 0

@@ -1,0 +1,21 @@
+"""One Flyball for the tests of the MCP gateway."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+from tests.mcp.kit import ODD, McpServer
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[McpServer]:
+    """A running Flyball; the odd server's tools are approved as they are when it is well-behaved."""
+    running = McpServer(tmp_path_factory.mktemp("mcp"), heartbeat="60s")
+    try:
+        running.start()
+        running.approve(*ODD)
+        yield running
+    finally:
+        running.kill(signal.SIGTERM)

@@ -1,0 +1,297 @@
+"""The shared gateway: Streamable HTTP in front of a server on standard streams and one over HTTP, both revisions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import httpx2
+import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from tests.mcp.kit import ODD, McpServer
+from tests.server import ISSUER, ROOT, free_port
+from tests.wait import until
+
+MODERN, LEGACY = "2026-07-28", "2025-11-25"
+META = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
+
+
+def listens(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
+@dataclass
+class Shared:
+    """The running gateway."""
+
+    url: str
+    server: McpServer
+    seen: Path
+    """Every Authorization that the server over HTTP got."""
+
+    def token(self, instance: str, agent: str = "coder", audience: str = ISSUER) -> str:
+        words = ("dev", "svid", f"spiffe://flyball.dev/agent/{agent}/{instance}", "--audience", audience)
+        return self.server.flyball(*words).strip()
+
+    @contextlib.asynccontextmanager
+    async def client(self, name: str, token: str, mode: str = "auto") -> AsyncIterator[Client]:
+        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=60) as http:
+            transport = streamable_http_client(f"{self.url}/mcp/{name}", http_client=http)
+            async with Client(transport, mode=mode) as client:  # type: ignore[arg-type]
+                yield client
+
+    def post(self, name: str, token: str, message: object, **headers: str) -> httpx.Response:
+        sent = {"Accept": "application/json, text/event-stream", "Authorization": f"Bearer {token}"}
+        sent |= {key.replace("_", "-"): value for key, value in headers.items()}
+        return httpx.post(f"{self.url}/mcp/{name}", json=message, headers=sent, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def shared(server: McpServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    home = tmp_path_factory.mktemp("serve")
+    port, mail = free_port(), free_port()
+    (home / "mail.token").write_text("the-gateways-own-token")
+    document = {
+        "listen": f"127.0.0.1:{port}",
+        "audience": ISSUER,
+        "authorization_servers": ["https://idp.example"],
+        "origins": ["https://app.example"],
+        "servers": {
+            "odd": {"command": ODD},
+            "mail": {"url": f"http://127.0.0.1:{mail}/mcp", "bearer_file": "mail.token"},
+        },
+    }
+    (home / "servers.json").write_text(json.dumps(document))
+    seen = home / "seen"
+    upstream = subprocess.Popen([sys.executable, str(ROOT / "tests/mcp/mail_server.py"), str(mail), str(seen)])
+    gateway = None
+    try:
+        until(lambda: listens(mail), 60, "the mail server listens")
+        server.approve(*ODD, name="odd")
+        server.flyball("mcp", "approve", "--yes", "--name", "mail", "--url", f"http://127.0.0.1:{mail}/mcp")
+        gateway = subprocess.Popen(
+            [sys.executable, "-m", "flyball", "mcp", "serve", "--servers", str(home / "servers.json")],
+            env=server.env,
+            cwd=home,
+        )
+        until(lambda: listens(port), 60, "the gateway listens")
+        yield Shared(f"http://127.0.0.1:{port}", server, seen)
+    finally:
+        if gateway is not None:
+            gateway.send_signal(signal.SIGTERM)
+            assert gateway.wait(timeout=30) is not None
+        upstream.kill()
+        upstream.wait()
+
+
+def text(result: object) -> str:
+    return "".join(one.text for one in result.content)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+def test_one_task_over_two_servers_in_both_revisions(shared: Shared, mode: str) -> None:
+    """The SDK's client, unchanged, at two servers at once: what the one returned is the origin of the other's argument,
+    since the caller has one task. Progress streams through. The gateway's own token goes to the server, no client's."""
+
+    async def work() -> None:
+        token = shared.token(f"two-{mode}")
+        async with shared.client("odd", token, mode) as odd, shared.client("mail", token, mode) as mail:
+            assert (await mail.list_tools()).tools[0].name == "begin_task"
+            early = await mail.call_tool("mail_send", {"to": "K-1", "body": "b"})
+            assert early.is_error
+            begun = await odd.call_tool("begin_task", {"profile": "shared"})
+            assert not begun.is_error, text(begun)
+            nowhere = await mail.call_tool("mail_send", {"to": "K-1", "body": "b"})
+            assert nowhere.is_error
+            assert "origin" in text(nowhere)
+            assert not (await odd.call_tool("look", {"what": "x"})).is_error
+            sent = await mail.call_tool("mail_send", {"to": "K-1", "body": "b"})
+            assert text(sent) == "sent to K-1"
+            seen: list[float] = []
+
+            async def progress(at: float, _total: float | None, _message: str | None) -> None:
+                seen.append(at)
+
+            counted = await mail.call_tool("count", {"upto": 5}, progress_callback=progress)
+            assert text(counted) == "counted to 5"
+            assert seen == [1, 2, 3, 4, 5]
+            assert not (await mail.call_tool("end_task", {})).is_error
+            assert (await odd.call_tool("plain", {})).is_error
+
+    asyncio.run(work())
+    assert set(shared.seen.read_text().split("\n")) <= {"Bearer the-gateways-own-token", "none", ""}
+
+
+def test_callers_share_no_task(shared: Shared) -> None:
+    """Another instance of the agent has no task because this one has; and this one's other process has the same."""
+
+    async def work() -> None:
+        first, second = shared.token("one"), shared.token("other")
+        async with (
+            shared.client("odd", first) as a,
+            shared.client("odd", second) as b,
+            shared.client("odd", first) as c,
+        ):
+            assert not (await a.call_tool("begin_task", {"profile": "shared"})).is_error
+            assert "no_task" in text(await b.call_tool("plain", {}))
+            results = await asyncio.gather(*(one.call_tool("plain", {}) for one in (a, c) * 5))
+            assert [text(one) for one in results] == ["K-2"] * 10
+            await c.call_tool("end_task", {})
+
+    asyncio.run(work())
+
+
+def test_the_fence_reaches_a_call_under_way(shared: Shared) -> None:
+    """Revoked: the call's stream ends with a refusal; what comes is refused; a new task may begin."""
+
+    async def work() -> None:
+        async with shared.client("odd", shared.token("fenced")) as client:
+            before = set(shared.server.tasks())
+            await client.call_tool("begin_task", {"profile": "shared"})
+            (task,) = set(shared.server.tasks()) - before
+            waiting = asyncio.create_task(client.call_tool("wait", {"seconds": 60}))
+            done = lambda: any(one["action"] == "odd.wait" for one in shared.server.calls(task))  # noqa: E731
+            await asyncio.to_thread(until, done, 20, "the call is under way")
+            await asyncio.to_thread(shared.server.operator.post, f"/v1/tasks/{task}/revoke", json={})
+            refused = await asyncio.wait_for(waiting, 10)
+            assert "task_fenced" in text(refused)
+            assert "task_fenced" in text(await client.call_tool("plain", {}))
+            assert not (await client.call_tool("begin_task", {"profile": "shared"})).is_error
+            await client.call_tool("end_task", {})
+
+    asyncio.run(work())
+
+
+def test_a_token_is_asked_for_on_every_request(shared: Shared) -> None:
+    """RFC 9728: the 401 says where the metadata is, and that says who gives tokens. A token for somebody else, one
+    that nobody signed, one that ran out and one in the query are none; it says nothing of which it was."""
+    odd = f"{shared.url}/mcp/odd"
+    answer = httpx.post(odd, json={})
+    assert answer.status_code == 401
+    place = f"{shared.url}/.well-known/oauth-protected-resource/mcp/odd"
+    assert f'resource_metadata="{place}"' in answer.headers["www-authenticate"]
+    told = httpx.get(place).json()
+    assert (told["resource"], told["authorization_servers"]) == (odd, ["https://idp.example"])
+    good = shared.token("auth")
+    head, claims, _ = good.split(".")
+    for bad in (shared.token("auth", audience="https://other.example"), f"{head}.{claims}.AAAA", "x", "a.b.c", "é"):
+        sent = {"Authorization": b"Bearer " + bad.encode()}
+        assert httpx.post(odd, json={}, headers=sent).status_code == 401  # type: ignore[arg-type]
+    assert httpx.post(f"{odd}?access_token={good}", json={}).status_code == 401
+    stranger = shared.server.flyball("dev", "svid", "spiffe://flyball.dev/agent/nobody", "--audience", ISSUER).strip()
+    assert shared.post("odd", stranger, {}).status_code == 401
+    assert shared.post("none", good, {}).status_code == 404
+
+
+def test_origins_and_methods(shared: Shared) -> None:
+    """A page of another origin is refused; one that was named may speak. The newer revision knows POST alone."""
+    token = shared.token("origins")
+    ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+    assert shared.post("odd", token, ping, Origin="https://evil.example").status_code == 403
+    assert shared.post("odd", token, ping, Origin="https://app.example").status_code == 400  # no session named
+    sent = {"Authorization": f"Bearer {token}"}
+    assert httpx.get(f"{shared.url}/mcp/odd", headers=sent).status_code == 405
+    assert httpx.put(f"{shared.url}/mcp/odd", headers=sent).status_code == 405
+    assert httpx.post(f"{shared.url}/mcp/odd", content="{}", headers=sent).status_code == 415
+    assert shared.post("odd", token, [ping]).status_code == 400
+    assert shared.post("odd", token, ping, Host="evil.example").status_code == 421
+
+
+def test_a_session_is_its_callers(shared: Shared) -> None:
+    """The older revision's session id is no authentication: with another's token it is not there, nor after DELETE."""
+    mine, other = shared.token("mine"), shared.token("theirs")
+    hello = {
+        "jsonrpc": "2.0", "id": 1, "method": "initialize",
+        "params": {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+    }  # fmt: skip
+    greeted = shared.post("odd", mine, hello)
+    assert greeted.status_code == 200
+    session = greeted.headers["mcp-session-id"]
+    ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
+    assert shared.post("odd", mine, ping, Mcp_Session_Id=session).json() == {"jsonrpc": "2.0", "id": 2, "result": {}}
+    assert shared.post("odd", other, ping, Mcp_Session_Id=session).status_code == 404
+    assert shared.post("mail", mine, ping, Mcp_Session_Id=session).status_code == 404
+    assert (
+        shared.post(
+            "odd", mine, {"jsonrpc": "2.0", "method": "notifications/initialized"}, Mcp_Session_Id=session
+        ).status_code
+        == 202
+    )
+    ended = httpx.delete(
+        f"{shared.url}/mcp/odd", headers={"Authorization": f"Bearer {mine}", "Mcp-Session-Id": session}
+    )
+    assert ended.status_code == 204
+    assert shared.post("odd", mine, ping, Mcp_Session_Id=session).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"MCP_Protocol_Version": LEGACY, "Mcp_Method": "tools/call", "Mcp_Name": "mail_send"},
+        {"MCP_Protocol_Version": MODERN, "Mcp_Method": "tools/list", "Mcp_Name": "mail_send"},
+        {"MCP_Protocol_Version": MODERN, "Mcp_Method": "tools/call", "Mcp_Name": "count"},
+        {"MCP_Protocol_Version": MODERN, "Mcp_Method": "tools/call"},
+        {"MCP_Protocol_Version": MODERN, "Mcp_Method": "tools/call", "Mcp_Name": "=?base64?!?="},
+    ],
+)
+def test_a_header_that_says_otherwise_is_refused(shared: Shared, headers: dict[str, str]) -> None:
+    """The body is what is decided; whoever looked at the headers alone must have seen the same."""
+    call = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "mail_send", "arguments": {}, "_meta": META},
+    }
+    answer = shared.post("mail", shared.token("headers"), call, **headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == -32020
+
+
+def test_the_newer_revisions_statuses_and_scopes(shared: Shared) -> None:
+    """An unknown method is a 404; lists are private to this caller; a result says that it is complete."""
+    token = shared.token("modern")
+
+    def post(method: str, **params: object) -> httpx.Response:
+        message = {"jsonrpc": "2.0", "id": "x", "method": method, "params": {**params, "_meta": META}}
+        return shared.post("mail", token, message, MCP_Protocol_Version=MODERN, Mcp_Method=method)
+
+    assert post("tools/steal").status_code == 404
+    discovered = post("server/discover").json()["result"]
+    assert MODERN in discovered["supportedVersions"]
+    assert discovered["cacheScope"] == "private"
+    listed = post("tools/list").json()
+    assert listed["id"] == "x"
+    assert listed["result"]["cacheScope"] == "private"
+    assert listed["result"]["resultType"] == "complete"
+
+
+def test_a_file_of_servers_is_read_strictly(shared: Shared, tmp_path: Path) -> None:
+    """Unknown members, both or neither of command and url, plain http elsewhere, no servers, open doors without TLS."""
+    good = {"command": ["true"]}
+    for document in (
+        {},
+        {"servers": {}},
+        {"servers": {"A": good}},
+        {"servers": {"a": {**good, "url": "https://x.example"}}},
+        {"servers": {"a": {}}},
+        {"servers": {"a": {"url": "http://x.example/mcp"}}},
+        {"servers": {"a": good}, "sevrers": {}},
+        {"servers": {"a": good}, "listen": "0.0.0.0:1"},
+        {"servers": {"a": good}, "listen": "x"},
+    ):
+        file = tmp_path / "s.json"
+        file.write_text(json.dumps(document))
+        shared.server.flyball("mcp", "serve", "--servers", str(file), code=1)

@@ -1,0 +1,84 @@
+"""Tasks for clients that know none: begun and ended by tool, by idle time, by the client's going; parked in between."""
+
+from __future__ import annotations
+
+from tests.mcp.kit import ODD, McpServer, Raw, is_error, raw_gateway, text_of
+from tests.wait import until
+
+
+def names(client: Raw, ident: str) -> list[str]:
+    return [one["name"] for one in client.ask(ident, "tools/list")["result"]["tools"]]  # type: ignore[index,call-overload]
+
+
+def test_a_task_begins_and_ends_by_tool(server: McpServer) -> None:
+    """Before it there are the gateway's own tools alone, and no call passes; with it the profile's tools; after it
+    neither. The client is told each time that its list has changed."""
+    before = set(server.tasks())
+    with raw_gateway(server, "--", *ODD) as client:
+        greeting = client.greet()["result"]
+        assert greeting["capabilities"]["tools"] == {"listChanged": True}  # type: ignore[index,call-overload]
+        assert names(client, "l1") == ["begin_task", "end_task", "park_task", "unpark_task"]
+        assert "no_task" in text_of(client.call(1, "plain"))
+        assert is_error(client.call(2, "begin_task", profile="no-such"))
+        assert is_error(client.call(3, "begin_task", profile=7))
+        client.send(
+            {
+                "jsonrpc": "2.0",
+                "id": 4,
+                "method": "tools/call",
+                "params": {"name": "begin_task", "arguments": {"profile": "odd", "inputs": {}}},
+            }
+        )
+        assert client.read()["method"] == "notifications/tools/list_changed"
+        assert not is_error(client.answer(4))
+        (task,) = set(server.tasks()) - before
+        assert "look" in names(client, "l2")
+        assert text_of(client.call(5, "plain")) == "K-2"
+        assert "task_open" in text_of(client.call(6, "begin_task", profile="odd"))
+        assert not is_error(client.call(7, "end_task"))
+        assert task not in server.tasks()
+        assert "no_task" in text_of(client.call(8, "plain"))
+        assert is_error(client.call(9, "end_task"))
+        assert not is_error(client.call(10, "begin_task", profile="odd"))
+        assert not is_error(client.call(11, "plain"))
+    until(lambda: set(server.tasks()) <= before, 10, "the second task ended with its client")
+
+
+def test_an_idle_task_ends(server: McpServer) -> None:
+    """A task that asks for nothing for so long gives its privilege back, and a new one may begin."""
+    before = set(server.tasks())
+    with raw_gateway(server, "--idle", "0.5", "--", *ODD) as client:
+        client.greet()
+        client.call(1, "begin_task", profile="odd")
+        until(lambda: set(server.tasks()) <= before, 20, "it ended by itself")
+        assert is_error(client.call(2, "plain"))
+        assert not is_error(client.call(3, "begin_task", profile="odd"))
+
+
+def test_a_parked_task_has_no_privilege_and_is_looked_at_anew(server: McpServer) -> None:
+    """Parked: no call, no tool in the list, and the task is kept; it is not ended as idle. Unparked, it goes on with
+    its memory: what it had seen is still an origin."""
+    before = set(server.tasks())
+    with raw_gateway(server, "--idle", "1.5", "--", *ODD) as client:
+        client.greet()
+        client.call(1, "begin_task", profile="odd")
+        client.call(2, "plain")
+        assert not is_error(client.call(3, "park_task"))
+        (task,) = set(server.tasks("parked")) - before
+        assert "task_parked" in text_of(client.call(4, "plain"))
+        assert names(client, "l1") == ["begin_task", "end_task", "park_task", "unpark_task"]
+        assert not is_error(client.call(5, "unpark_task"))
+        assert task in server.tasks("open")
+        assert not is_error(client.call(6, "send", to="K-2", body="b"))
+
+
+def test_what_an_operator_suspended_the_holder_does_not_resume(server: McpServer) -> None:
+    """`unpark` is for parked tasks alone."""
+    before = set(server.tasks())
+    with raw_gateway(server, "--", *ODD) as client:
+        client.greet()
+        client.call(1, "begin_task", profile="odd")
+        (task,) = set(server.tasks()) - before
+        server.operator.post(f"/v1/tasks/{task}/suspend", json={})
+        assert "task_not_parked" in text_of(client.call(2, "unpark_task"))
+        assert is_error(client.call(3, "plain"))
