@@ -145,7 +145,7 @@ impl<'c> Walker<'c> {
     fn update_body(&mut self, update: &UpdateStmt) -> Result<Output, Refusal> {
         let (relation, inherit) = self.target(update.relation.as_ref())?;
         self.add_relation(relation, update.relation.as_ref().and_then(|r| r.alias.as_ref()));
-        self.from_clause(&update.from_clause)?;
+        self.open_from(&update.from_clause)?;
         let columns = self.set(relation, &update.target_list)?;
         self.change(relation, Change::Update, columns, inherit)?;
         self.opt(update.where_clause.as_deref())?;
@@ -159,7 +159,7 @@ impl<'c> Walker<'c> {
     fn delete_body(&mut self, delete: &DeleteStmt) -> Result<Output, Refusal> {
         let (relation, inherit) = self.target(delete.relation.as_ref())?;
         self.add_relation(relation, delete.relation.as_ref().and_then(|r| r.alias.as_ref()));
-        self.from_clause(&delete.using_clause)?;
+        self.open_from(&delete.using_clause)?;
         self.change(relation, Change::Delete, Vec::new(), inherit)?;
         self.opt(delete.where_clause.as_deref())?;
         self.returning(relation, delete.returning_clause.as_ref())
@@ -175,7 +175,7 @@ impl<'c> Walker<'c> {
             self.open(relation, inherit)?;
         }
         if let Some(source) = merge.source_relation.as_deref() {
-            self.from_item(source)?;
+            self.open_item(source)?;
         }
         self.add_relation(relation, merge.relation.as_ref().and_then(|r| r.alias.as_ref()));
         self.touch(relation, crate::judgement::Access::Select, []);

@@ -131,11 +131,7 @@ impl Walker<'_> {
         let right = e.rexpr.as_deref().map(|n| self.columns_of(n)).unwrap_or_default();
         let outer = self.pair.clone();
         let of = |columns: Vec<_>| {
-            if columns.is_empty() {
-                outer.clone()
-            } else {
-                Some(Pair { columns, how: How::Compared(name.clone()) })
-            }
+            if columns.is_empty() { outer.clone() } else { Some(Pair { columns, how: How::Compared(name.clone()) }) }
         };
         // Within an assignment the assignment is what counts: `SET total = total + $1`.
         let assigned = matches!(&outer, Some(p) if p.how == How::Assigned);

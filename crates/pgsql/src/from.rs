@@ -12,15 +12,15 @@ use pg_query::{Node, NodeEnum};
 
 impl<'c> Walker<'c> {
     /// Add the items of a FROM clause to the current scope.
-    pub fn from_clause(&mut self, nodes: &[Node]) -> Done {
-        nodes.iter().try_for_each(|n| self.from_item(n))
+    pub fn open_from(&mut self, nodes: &[Node]) -> Done {
+        nodes.iter().try_for_each(|n| self.open_item(n))
     }
 
-    pub fn from_item(&mut self, node: &Node) -> Done {
-        self.deeper(|w| w.from_item_inner(node))
+    pub fn open_item(&mut self, node: &Node) -> Done {
+        self.deeper(|w| w.open_item_inner(node))
     }
 
-    fn from_item_inner(&mut self, node: &Node) -> Done {
+    fn open_item_inner(&mut self, node: &Node) -> Done {
         match node.node.as_ref() {
             Some(NodeEnum::RangeVar(range)) => self.range_var(range),
             Some(NodeEnum::JoinExpr(join)) => self.join(join),
@@ -51,7 +51,7 @@ impl<'c> Walker<'c> {
                     return Err(Refusal::new(Reason::FunctionNotListed, method));
                 }
                 if let Some(relation) = sample.relation.as_deref() {
-                    self.from_item(relation)?;
+                    self.open_item(relation)?;
                 }
                 self.exprs(&sample.args)?;
                 self.opt(sample.repeatable.as_deref())
@@ -127,11 +127,7 @@ impl<'c> Walker<'c> {
     }
 
     /// Only what is LATERAL sees what stands beside it.
-    fn beside<T>(
-        &mut self,
-        lateral: bool,
-        then: impl FnOnce(&mut Self) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
+    fn beside<T>(&mut self, lateral: bool, then: impl FnOnce(&mut Self) -> Result<T, Refusal>) -> Result<T, Refusal> {
         if lateral {
             return then(self);
         }
@@ -146,7 +142,7 @@ impl<'c> Walker<'c> {
     fn join(&mut self, join: &JoinExpr) -> Done {
         let start = self.scopes.last().map_or(0, Vec::len);
         for side in [join.larg.as_deref(), join.rarg.as_deref()].into_iter().flatten() {
-            self.from_item(side)?;
+            self.open_item(side)?;
         }
         let Some(scope) = self.scopes.last_mut() else { return Ok(()) };
         // A condition sees the two sides, and what is outside; not what stands before the join.

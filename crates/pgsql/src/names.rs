@@ -157,8 +157,9 @@ impl<'c> Walker<'c> {
                 let names: Vec<&str> = c.fields.iter().filter_map(string).collect();
                 match self.lookup(&names) {
                     Found::Columns(columns) => into.extend(columns.into_iter().map(|(r, c)| (r.full_name(), c))),
-                    Found::Rows(items) => into
-                        .extend(items.iter().flat_map(Item::all).map(|(r, c)| (r.full_name(), c))),
+                    Found::Rows(items) => {
+                        into.extend(items.iter().flat_map(Item::all).map(|(r, c)| (r.full_name(), c)))
+                    }
                     Found::Call(..) | Found::Nothing => {}
                 }
             }

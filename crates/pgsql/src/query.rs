@@ -35,15 +35,18 @@ impl Walker<'_> {
             self.select(right)?;
             output
         } else {
-            self.from_clause(&select.from_clause)?;
+            self.open_from(&select.from_clause)?;
             for values in &select.values_lists {
                 self.expr(values)?;
             }
             self.targets(&select.target_list)?;
             self.opt(select.where_clause.as_deref())?;
             self.opt(select.having_clause.as_deref())?;
-            let output =
-                if select.values_lists.is_empty() { self.target_names(&select.target_list) } else { Self::values_names(select) };
+            let output = if select.values_lists.is_empty() {
+                self.target_names(&select.target_list)
+            } else {
+                Self::values_names(select)
+            };
             self.sorted(&select.group_clause, &output)?;
             self.sorted(&select.distinct_clause, &output)?;
             for window in &select.window_clause {

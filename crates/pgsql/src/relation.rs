@@ -82,11 +82,7 @@ impl<'c> Walker<'c> {
     }
 
     /// Every partition and child, all the way down.
-    pub fn descend(
-        &mut self,
-        relation: &'c Relation,
-        then: &dyn Fn(&mut Self, &'c Relation, Via) -> Done,
-    ) -> Done {
+    pub fn descend(&mut self, relation: &'c Relation, then: &dyn Fn(&mut Self, &'c Relation, Via) -> Done) -> Done {
         let mut open: Vec<u32> = relation.children.clone();
         let mut seen = Vec::new();
         while let Some(oid) = open.pop() {

@@ -81,9 +81,7 @@ impl Walker<'_> {
             }
             NodeEnum::VariableShowStmt(_) => self.session(Session::Setting),
             NodeEnum::ConstraintsSetStmt(_) => self.session(Session::Setting),
-            NodeEnum::DeallocateStmt(d) => {
-                self.session(Session::Deallocate((!d.isall).then(|| d.name.clone())))
-            }
+            NodeEnum::DeallocateStmt(d) => self.session(Session::Deallocate((!d.isall).then(|| d.name.clone()))),
             NodeEnum::ClosePortalStmt(c) => {
                 self.session(Session::Close((!c.portalname.is_empty()).then(|| c.portalname.clone())))
             }

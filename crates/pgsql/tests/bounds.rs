@@ -28,8 +28,16 @@ fn deep_statements() {
         format!("SELECT {}1{}", open.repeat(times), close.repeat(times))
     };
     let statements = [
-        deep("NOT ", ""), deep("- ", ""), deep("(", ")"), deep("(SELECT ", ")"), deep("a.f(", ")"), deep("1+", ""),
-        deep("ARRAY[", "]"), deep("CASE WHEN ", " THEN 1 END"), deep("1 UNION SELECT ", ""), deep("", "::int"),
+        deep("NOT ", ""),
+        deep("- ", ""),
+        deep("(", ")"),
+        deep("(SELECT ", ")"),
+        deep("a.f(", ")"),
+        deep("1+", ""),
+        deep("ARRAY[", "]"),
+        deep("CASE WHEN ", " THEN 1 END"),
+        deep("1 UNION SELECT ", ""),
+        deep("", "::int"),
         format!("SELECT * FROM {}t{}", "(SELECT * FROM ".repeat(3000), ") x".repeat(3000)),
         format!("SELECT {}", "1,".repeat(25_000) + "1"),
     ];

@@ -22,11 +22,57 @@ fn live() -> &'static (Snapshot, Vec<String>) {
 /// The queries behind psql's commands, as psql itself shows them.
 fn backslash_queries(cluster: &Cluster) -> Vec<String> {
     let commands = [
-        "\\d", "\\d app.orders", "\\d+ app.orders", "\\d app.open_orders", "\\d+ app.open_orders", "\\d app.events",
-        "\\d+ app.events_2025", "\\d app.audited", "\\d app.docs", "\\d app.ruled", "\\dt", "\\dt+", "\\dv", "\\dm", "\\di", "\\ds",
-        "\\df app.*", "\\df+ app.*", "\\dn", "\\dn+", "\\du", "\\l", "\\l+", "\\dp", "\\z", "\\dT", "\\dD", "\\dx", "\\dy", "\\dF",
-        "\\dc", "\\dC", "\\dd", "\\dE", "\\det", "\\dew", "\\des", "\\dL", "\\do app.*", "\\dO", "\\dRp", "\\drds", "\\ddp", "\\da",
-        "\\sf app.touch", "\\sv app.rich", "\\conninfo", "\\dconfig", "\\dP", "\\dX", "\\dA",
+        "\\d",
+        "\\d app.orders",
+        "\\d+ app.orders",
+        "\\d app.open_orders",
+        "\\d+ app.open_orders",
+        "\\d app.events",
+        "\\d+ app.events_2025",
+        "\\d app.audited",
+        "\\d app.docs",
+        "\\d app.ruled",
+        "\\dt",
+        "\\dt+",
+        "\\dv",
+        "\\dm",
+        "\\di",
+        "\\ds",
+        "\\df app.*",
+        "\\df+ app.*",
+        "\\dn",
+        "\\dn+",
+        "\\du",
+        "\\l",
+        "\\l+",
+        "\\dp",
+        "\\z",
+        "\\dT",
+        "\\dD",
+        "\\dx",
+        "\\dy",
+        "\\dF",
+        "\\dc",
+        "\\dC",
+        "\\dd",
+        "\\dE",
+        "\\det",
+        "\\dew",
+        "\\des",
+        "\\dL",
+        "\\do app.*",
+        "\\dO",
+        "\\dRp",
+        "\\drds",
+        "\\ddp",
+        "\\da",
+        "\\sf app.touch",
+        "\\sv app.rich",
+        "\\conninfo",
+        "\\dconfig",
+        "\\dP",
+        "\\dX",
+        "\\dA",
     ];
     let mut psql = cluster.tool("psql");
     psql.args(["-X", "-E", "-f", "-"]);
@@ -109,7 +155,11 @@ fn catalog_is_closed_by_default() {
 fn views_are_expanded() {
     let j = judged("SELECT name FROM app.rich");
     assert_eq!(j.columns("app", "customers", Access::Select), BTreeSet::from(["id", "name"]));
-    assert!(j.tables.keys().any(|t| t.table.name == "customers" && matches!(&t.via, Via::View(v) if v.name == "open_orders")));
+    assert!(
+        j.tables
+            .keys()
+            .any(|t| t.table.name == "customers" && matches!(&t.via, Via::View(v) if v.name == "open_orders"))
+    );
 }
 
 /// A write within WITH counts as a write.
@@ -123,35 +173,64 @@ fn cte_writes_are_writes() {
 /// Columns are resolved in their scope: what an inner query names is not taken for an outer table's.
 #[test]
 fn columns_in_scopes() {
-    let j = judged("SELECT name FROM app.customers c WHERE EXISTS (SELECT 1 FROM app.orders o WHERE o.customer_id = c.id)");
+    let j =
+        judged("SELECT name FROM app.customers c WHERE EXISTS (SELECT 1 FROM app.orders o WHERE o.customer_id = c.id)");
     assert_eq!(j.columns("app", "customers", Access::Select), BTreeSet::from(["id", "name"]));
     assert_eq!(j.columns("app", "orders", Access::Select), BTreeSet::from(["customer_id"]));
     // A whole row, a star and a join's alias are all columns.
-    for sql in ["SELECT c FROM app.customers c", "SELECT * FROM app.customers", "SELECT row_to_json(c) FROM app.customers c",
+    for sql in [
+        "SELECT c FROM app.customers c",
+        "SELECT * FROM app.customers",
+        "SELECT row_to_json(c) FROM app.customers c",
         "SELECT j.* FROM (app.customers c JOIN app.lines l ON l.order_id = c.id) AS j",
-        "SELECT x.secret FROM app.customers AS x", "SELECT count(c) FROM app.customers c"] {
+        "SELECT x.secret FROM app.customers AS x",
+        "SELECT count(c) FROM app.customers c",
+    ] {
         assert!(judged(sql).columns("app", "customers", Access::Select).contains("secret"), "{sql}");
     }
     // A CTE hides a table only where it is in sight; renamed columns lead to their own names.
-    assert!(judged("WITH lines AS (SELECT * FROM app.lines) SELECT * FROM lines").touches("app", "lines", Access::Select));
-    assert!(judged("SELECT t.d FROM app.customers AS t(a, b, c, d)").columns("app", "customers", Access::Select).contains("secret"));
+    assert!(judged("WITH lines AS (SELECT * FROM app.lines) SELECT * FROM lines").touches(
+        "app",
+        "lines",
+        Access::Select
+    ));
+    assert!(
+        judged("SELECT t.d FROM app.customers AS t(a, b, c, d)")
+            .columns("app", "customers", Access::Select)
+            .contains("secret")
+    );
 }
 
 /// Values are named with the columns they are compared with or given to.
 #[test]
 fn values_meet_columns() {
     let seen = |sql: &str| -> Vec<(Source, Vec<String>, How)> {
-        let plain = |j: Judgement| j.values.into_iter().map(|v| (v.source, v.columns.into_iter().map(|c| c.1).collect(), v.how));
+        let plain = |j: Judgement| {
+            j.values.into_iter().map(|v| (v.source, v.columns.into_iter().map(|c| c.1).collect(), v.how))
+        };
         plain(judged(sql)).collect()
     };
     let one = |s: &str| vec![s.to_owned()];
-    assert_eq!(seen("SELECT 1 FROM app.customers WHERE email = $1")[1], (Source::Parameter(1), one("email"), How::Compared("=".into())));
+    assert_eq!(
+        seen("SELECT 1 FROM app.customers WHERE email = $1")[1],
+        (Source::Parameter(1), one("email"), How::Compared("=".into()))
+    );
     assert_eq!(seen("SELECT id FROM app.customers WHERE lower(email) = lower('A')")[0].1, one("email"));
-    assert_eq!(seen("SELECT id FROM app.customers WHERE id IN (7, 8)")[1], (Source::Number("8".into()), one("id"), How::Compared("IN".into())));
-    assert_eq!(seen("UPDATE app.orders SET note = 'x' WHERE id = 3"), vec![
-        (Source::Text("x".into()), one("note"), How::Assigned),
-        (Source::Number("3".into()), one("id"), How::Compared("=".into()))]);
-    assert_eq!(seen("INSERT INTO app.lines (sku, qty) VALUES ($1, $2)")[1], (Source::Parameter(2), one("qty"), How::Assigned));
+    assert_eq!(
+        seen("SELECT id FROM app.customers WHERE id IN (7, 8)")[1],
+        (Source::Number("8".into()), one("id"), How::Compared("IN".into()))
+    );
+    assert_eq!(
+        seen("UPDATE app.orders SET note = 'x' WHERE id = 3"),
+        vec![
+            (Source::Text("x".into()), one("note"), How::Assigned),
+            (Source::Number("3".into()), one("id"), How::Compared("=".into()))
+        ]
+    );
+    assert_eq!(
+        seen("INSERT INTO app.lines (sku, qty) VALUES ($1, $2)")[1],
+        (Source::Parameter(2), one("qty"), How::Assigned)
+    );
     assert_eq!(judged("SELECT id FROM app.orders LIMIT $3").parameters, 3);
 }
 
@@ -166,6 +245,9 @@ fn reach_is_named() {
     assert!(judged("SELECT * FROM app.events").touches("app", "events_2026", Access::Select));
     let docs = judged("SELECT body FROM app.docs");
     assert!(docs.touches("app", "members", Access::Select) && !docs.row_security.is_empty());
-    assert_eq!(judged("INSERT INTO app.audited VALUES (1, 'x')").triggers, BTreeSet::from(["app.audited.audit".to_owned()]));
+    assert_eq!(
+        judged("INSERT INTO app.audited VALUES (1, 'x')").triggers,
+        BTreeSet::from(["app.audited.audit".to_owned()])
+    );
     assert!(judged("UPDATE app.names SET name = 'x'").touches("app", "customers", Access::Update), "through a view");
 }

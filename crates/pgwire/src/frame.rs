@@ -42,7 +42,8 @@ impl Frames {
     /// # Errors
     /// It is longer than its bound, or its length is impossible; known as soon as the header is there.
     pub fn next(&mut self) -> Result<Option<(u8, BytesMut)>, Close> {
-        let (Some(&kind), Some(&[a, b, c, d])) = (self.buffer.first(), self.buffer.get(1..).and_then(<[u8]>::first_chunk))
+        let (Some(&kind), Some(&[a, b, c, d])) =
+            (self.buffer.first(), self.buffer.get(1..).and_then(<[u8]>::first_chunk))
         else {
             return Ok(None);
         };

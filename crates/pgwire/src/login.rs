@@ -16,7 +16,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
 
 /// What a first exchange led to.
 pub enum Led {
-    Session { wire: Box<dyn Wire>, startup: Startup, admission: Box<Admission> },
+    Session {
+        wire: Box<dyn Wire>,
+        startup: Startup,
+        admission: Box<Admission>,
+    },
     /// It was a cancel request, and was passed on.
     Cancelled,
 }
@@ -77,7 +81,8 @@ async fn opened(
                     wire.flush().await?;
                     // What came in clear behind the request would be taken as said under TLS: there
                     // is no buffer here that could keep it, the handshake reads it and fails.
-                    let plain = std::mem::replace(wire, Box::new(tokio::io::join(tokio::io::empty(), tokio::io::sink())));
+                    let plain =
+                        std::mem::replace(wire, Box::new(tokio::io::join(tokio::io::empty(), tokio::io::sink())));
                     let acceptor = tokio_rustls::TlsAcceptor::from(config.clone());
                     let secure = acceptor.accept(plain).await?;
                     let shown = secure.get_ref().1.peer_certificates().and_then(|c| c.first());
@@ -98,8 +103,7 @@ async fn opened(
                 if settings.require_tls && !tls {
                     return Err(Close::TlsRequired);
                 }
-                let hello =
-                    Hello { user: startup.user.clone(), database: startup.database.clone(), tls, certificate };
+                let hello = Hello { user: startup.user.clone(), database: startup.database.clone(), tls, certificate };
                 return authenticate(wire.as_mut(), startup, door, &hello).await.map(Some);
             }
         }

@@ -39,13 +39,7 @@ pub async fn relay(
     mut fence: watch::Receiver<bool>,
     settings: &Settings,
 ) -> (Close, Option<Writing>) {
-    let relay = Relay {
-        book: Mutex::default(),
-        changed: Notify::new(),
-        gate,
-        settings,
-        within: Mutex::new(false),
-    };
+    let relay = Relay { book: Mutex::default(), changed: Notify::new(), gate, settings, within: Mutex::new(false) };
     let (from_client, mut to_client) = tokio::io::split(client);
     let (from_server, to_server) = tokio::io::split(upstream);
     let close = tokio::select! {

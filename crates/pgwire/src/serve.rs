@@ -94,10 +94,12 @@ impl Proxy {
             let led = log_in(stream, &self.settings, self.door.as_ref(), &self.cancels).await?;
             match led {
                 Led::Cancelled => Ok(None),
-                Led::Session { wire, startup, admission } => match upstream::open(&admission.upstream, &startup).await {
-                    Ok(opened) => Ok(Some((wire, admission, opened))),
-                    Err(close) => Err((Some(wire), close)),
-                },
+                Led::Session { wire, startup, admission } => {
+                    match upstream::open(&admission.upstream, &startup).await {
+                        Ok(opened) => Ok(Some((wire, admission, opened))),
+                        Err(close) => Err((Some(wire), close)),
+                    }
+                }
             }
         };
         let Ok(opened) = timeout(self.settings.login_time, opening).await else { return Close::TooSlow };

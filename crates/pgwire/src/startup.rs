@@ -99,8 +99,17 @@ impl Startup {
 
 fn harmless(name: &str) -> bool {
     const SETTINGS: &[&str] = &[
-        "application_name", "datestyle", "timezone", "extra_float_digits", "intervalstyle", "bytea_output", "jit",
-        "client_min_messages", "geqo", "default_transaction_isolation", "default_transaction_read_only",
+        "application_name",
+        "datestyle",
+        "timezone",
+        "extra_float_digits",
+        "intervalstyle",
+        "bytea_output",
+        "jit",
+        "client_min_messages",
+        "geqo",
+        "default_transaction_isolation",
+        "default_transaction_read_only",
     ];
     SETTINGS.iter().any(|s| s.eq_ignore_ascii_case(name))
 }

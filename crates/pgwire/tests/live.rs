@@ -338,12 +338,15 @@ print(done[0], c.execute("SELECT 1").fetchone()[0])
 #[test]
 fn pins_hold() {
     let house = house();
-    for options in ["options='-c search_path=evil'", "options='-crole=postgres'", "client_encoding=SJIS", "replication=database"] {
+    for options in
+        ["options='-c search_path=evil'", "options='-crole=postgres'", "client_encoding=SJIS", "replication=database"]
+    {
         let target = format!("{options} dbname=postgres");
         let (ok, _, err) = house.psql(&["-d", &target, "-c", "SELECT 1"], SECRET);
         assert!(!ok && err.contains("closed by flyball"), "{options}: {err}");
     }
-    let (ok, out, err) = house.psql(&["-c", "RESET ALL", "-c", "SHOW search_path", "-c", "DISCARD ALL", "-c", "SHOW search_path"], SECRET);
+    let (ok, out, err) = house
+        .psql(&["-c", "RESET ALL", "-c", "SHOW search_path", "-c", "DISCARD ALL", "-c", "SHOW search_path"], SECRET);
     assert!(ok && out.matches("app, public").count() == 2, "{out}{err}");
 }
 

@@ -38,7 +38,13 @@ proptest! {
 /// A length beyond the bound is refused by the header alone; so is one that no frame can have.
 #[test]
 fn lengths() {
-    for header in [&[b'Q', 0x7f, 0xff, 0xff, 0xff][..], &[b'S', 0, 1, 0, 0], &[b'Q', 0, 0, 0, 3], &[b'Q', 0xff, 0xff, 0xff, 0xff], &[b'?', 0, 0, 0, 4]] {
+    for header in [
+        &[b'Q', 0x7f, 0xff, 0xff, 0xff][..],
+        &[b'S', 0, 1, 0, 0],
+        &[b'Q', 0, 0, 0, 3],
+        &[b'Q', 0xff, 0xff, 0xff, 0xff],
+        &[b'?', 0, 0, 0, 4],
+    ] {
         let mut frames = Frames::new(FrameLimits::default());
         frames.buffer.extend_from_slice(header);
         assert!(frames.next().is_err(), "{header:?}");
