@@ -10,7 +10,7 @@ use crate::walker::{Done, Pair, Walker};
 use pg_query::protobuf::FuncCall;
 use pg_query::{Node, NodeEnum};
 
-impl<'c> Walker<'c> {
+impl Walker<'_> {
     /// A call with its arguments.
     pub fn func_call(&mut self, call: &FuncCall) -> Done {
         let names: Vec<&str> = call.funcname.iter().filter_map(string).collect();
@@ -152,7 +152,7 @@ impl<'c> Walker<'c> {
                 let value = args.get(1).and_then(literal::text);
                 match setting {
                     None => Err(Refusal::new(Reason::SettingNotListed, "set_config")),
-                    Some(setting) => self.setting(setting, value),
+                    Some(setting) => Self::setting(setting, value),
                 }
             }
             _ => Ok(()),
@@ -160,7 +160,7 @@ impl<'c> Walker<'c> {
     }
 
     /// Whether a setting may be set to this value.
-    pub fn setting(&self, name: &str, value: Option<&str>) -> Done {
+    pub fn setting(name: &str, value: Option<&str>) -> Done {
         if builtins::pinned(name) {
             if value.is_some_and(|v| builtins::keeps_pin(name, v)) {
                 return Ok(());

@@ -17,6 +17,7 @@ impl<'c> Walker<'c> {
         Ok((self.resolve(range)?, range.inh))
     }
 
+    #[allow(clippy::unnecessary_wraps)] // what `paired` takes
     fn assigned(relation: &Relation, column: &str) -> Option<Pair> {
         Some(Pair { columns: vec![(relation.full_name(), column.to_owned())], how: How::Assigned })
     }

@@ -84,13 +84,14 @@ impl<'c> Walker<'c> {
 
     /// A table, a view or a CTE.
     fn range_var(&mut self, range: &RangeVar) -> Done {
-        if range.schemaname.is_empty() && range.catalogname.is_empty() {
-            if let Some(output) = self.ctes.iter().rev().find_map(|c| c.get(&range.relname)) {
-                let output = output.clone();
-                let alias = range.alias.clone().unwrap_or_else(|| named(&range.relname));
-                self.add_derived(Some(&alias), output);
-                return Ok(());
-            }
+        if range.schemaname.is_empty()
+            && range.catalogname.is_empty()
+            && let Some(output) = self.ctes.iter().rev().find_map(|c| c.get(&range.relname))
+        {
+            let output = output.clone();
+            let alias = range.alias.clone().unwrap_or_else(|| named(&range.relname));
+            self.add_derived(Some(&alias), output);
+            return Ok(());
         }
         let relation = self.resolve(range)?;
         self.open(relation, range.inh)?;
@@ -177,11 +178,14 @@ impl<'c> Walker<'c> {
                     members: own.clone(),
                 });
             }
-            own.into_iter().for_each(|item| self.add_item(item));
+            for item in own {
+                self.add_item(item);
+            }
         }
         done
     }
 
+    #[allow(clippy::unnecessary_wraps)]
     fn join_columns(&mut self, using: &[&str], natural: bool) -> Done {
         let items = self.scopes.last().cloned().unwrap_or_default();
         for item in items {
@@ -196,6 +200,7 @@ impl<'c> Walker<'c> {
         Ok(())
     }
 
+    #[allow(clippy::unnecessary_wraps)]
     /// `FOR UPDATE` and the like lock rows of the tables named, or of all.
     pub fn locking(&mut self, clauses: &[Node]) -> Done {
         if clauses.is_empty() {

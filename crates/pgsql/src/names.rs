@@ -158,7 +158,7 @@ impl<'c> Walker<'c> {
                 match self.lookup(&names) {
                     Found::Columns(columns) => into.extend(columns.into_iter().map(|(r, c)| (r.full_name(), c))),
                     Found::Rows(items) => {
-                        into.extend(items.iter().flat_map(Item::all).map(|(r, c)| (r.full_name(), c)))
+                        into.extend(items.iter().flat_map(Item::all).map(|(r, c)| (r.full_name(), c)));
                     }
                     Found::Call(..) | Found::Nothing => {}
                 }

@@ -15,6 +15,7 @@ impl Walker<'_> {
                 out.names.push(target.name.clone());
                 continue;
             }
+            #[allow(clippy::single_match_else)]
             match target.val.as_deref().and_then(|v| v.node.as_ref()) {
                 Some(NodeEnum::ColumnRef(c)) => match c.fields.last().map(|f| (string(f), c.fields.len())) {
                     Some((Some(name), _)) => out.names.push(name.to_owned()),

@@ -85,16 +85,16 @@ impl Walker<'_> {
             };
             self.operator(operator)?;
             let Some(inner) = inner else { continue };
-            if let Some(NodeEnum::ColumnRef(column)) = &inner.node {
-                if let [field] = column.fields.as_slice() {
-                    let is_output = string(field).is_some_and(|n| output.open || output.names.iter().any(|o| o == n));
-                    // It may be a column of a table as well, which then counts as read.
-                    match self.column_ref(&column.fields) {
-                        Err(refusal) if refusal.reason == Reason::UnknownColumn && is_output => continue,
-                        other => other?,
-                    }
-                    continue;
+            if let Some(NodeEnum::ColumnRef(column)) = &inner.node
+                && let [field] = column.fields.as_slice()
+            {
+                let is_output = string(field).is_some_and(|n| output.open || output.names.iter().any(|o| o == n));
+                // It may be a column of a table as well, which then counts as read.
+                match self.column_ref(&column.fields) {
+                    Err(refusal) if refusal.reason == Reason::UnknownColumn && is_output => continue,
+                    other => other?,
                 }
+                continue;
             }
             self.expr(inner)?;
         }

@@ -57,6 +57,7 @@ impl Walker<'_> {
         }
     }
 
+    #[allow(clippy::unnecessary_wraps)] // reads as the last word of each arm
     fn session(&mut self, session: Session) -> Done {
         self.out.effects.insert(Effect::Session);
         self.out.session = Some(session);
@@ -76,11 +77,10 @@ impl Walker<'_> {
                 Ok(_) => self.session(Session::Transaction),
             },
             NodeEnum::VariableSetStmt(set) => {
-                self.variable_set(set)?;
+                Self::variable_set(set)?;
                 self.session(Session::Setting)
             }
-            NodeEnum::VariableShowStmt(_) => self.session(Session::Setting),
-            NodeEnum::ConstraintsSetStmt(_) => self.session(Session::Setting),
+            NodeEnum::VariableShowStmt(_) | NodeEnum::ConstraintsSetStmt(_) => self.session(Session::Setting),
             NodeEnum::DeallocateStmt(d) => self.session(Session::Deallocate((!d.isall).then(|| d.name.clone()))),
             NodeEnum::ClosePortalStmt(c) => {
                 self.session(Session::Close((!c.portalname.is_empty()).then(|| c.portalname.clone())))
@@ -101,7 +101,7 @@ impl Walker<'_> {
         }
     }
 
-    fn variable_set(&self, set: &VariableSetStmt) -> Done {
+    fn variable_set(set: &VariableSetStmt) -> Done {
         match VariableSetKind::try_from(set.kind) {
             // The pins are the session's own defaults (they came with its start): this leads back to them.
             Ok(VariableSetKind::VarResetAll) => Ok(()),
@@ -114,10 +114,10 @@ impl Walker<'_> {
                     [one] => literal::text(one),
                     _ => None,
                 };
-                self.setting(&set.name, value)
+                Self::setting(&set.name, value)
             }
             Ok(VariableSetKind::VarReset | VariableSetKind::VarSetDefault | VariableSetKind::VarSetCurrent) => {
-                self.setting(&set.name, None)
+                Self::setting(&set.name, None)
             }
             _ => Err(Self::not_understood("SET".into())),
         }

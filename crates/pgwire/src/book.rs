@@ -212,7 +212,7 @@ impl Book {
 
     /// The server failed: all up to the Sync is skipped. The runs among it, and the error to send
     /// in the place of the server's, where the first was a refusal of ours.
-    pub fn failed(&mut self) -> (Vec<Box<Run>>, Option<Vec<u8>>) {
+    pub fn failed(&mut self) -> (Vec<Run>, Option<Vec<u8>>) {
         self.copying_in = false;
         self.awaiting_copy = false;
         let mut runs = Vec::new();
@@ -223,7 +223,7 @@ impl Book {
                 break;
             }
             match self.line.pop_front() {
-                Some((_, Entry::Run(run))) => runs.push(run),
+                Some((_, Entry::Run(run))) => runs.push(*run),
                 Some((_, Entry::Refused(error))) if first => own = Some(error),
                 _ => {}
             }
@@ -232,7 +232,7 @@ impl Book {
         (runs, own)
     }
 
-    /// ReadyForQuery, with the transaction's status.
+    /// `ReadyForQuery`, with the transaction's status.
     pub fn ready(&mut self, status: u8) -> Result<(), Close> {
         let Entry::Sync = self.front()? else { return Err(Close::OutOfStep) };
         if status == b'I' {
@@ -241,7 +241,7 @@ impl Book {
         Ok(())
     }
 
-    /// CopyInResponse.
+    /// `CopyInResponse`.
     pub fn copy_in(&mut self) -> Result<(), Close> {
         match self.line.front() {
             Some((_, Entry::Run(run))) if run.bound.statement.judgement.copies_in => {
@@ -269,8 +269,8 @@ impl Book {
     }
 
     /// All runs that are left when the connection ends.
-    pub fn rest(&mut self) -> Vec<Box<Run>> {
-        let runs = self.line.drain(..).filter_map(|(_, e)| if let Entry::Run(run) = e { Some(run) } else { None });
+    pub fn rest(&mut self) -> Vec<Run> {
+        let runs = self.line.drain(..).filter_map(|(_, e)| if let Entry::Run(run) = e { Some(*run) } else { None });
         runs.collect()
     }
 }

@@ -5,20 +5,23 @@ use parking_lot::Mutex;
 use ring::rand::{SecureRandom, SystemRandom};
 use std::net::SocketAddr;
 
+/// A process id and its secret.
+type Key = (u32, u32);
+
 /// The keys of all live connections.
 #[derive(Debug, Default)]
 pub struct Cancels {
-    live: Mutex<AHashMap<(u32, u32), (SocketAddr, u32, u32)>>,
+    live: Mutex<AHashMap<Key, (SocketAddr, u32, u32)>>,
 }
 
 impl Cancels {
     /// A key for a client whose session is this one upstream.
     pub fn add(&self, address: SocketAddr, pid: u32, key: u32) -> Option<(u32, u32)> {
-        let mut bytes = [0; 8];
-        SystemRandom::new().fill(&mut bytes).ok()?;
-        let [a, b, c, d, e, f, g, h] = bytes;
+        let (mut id, mut secret) = ([0; 4], [0; 4]);
+        SystemRandom::new().fill(&mut id).ok()?;
+        SystemRandom::new().fill(&mut secret).ok()?;
         // A process id, as clients read it, has no sign.
-        let own = (u32::from_be_bytes([a & 0x7f, b, c, d]), u32::from_be_bytes([e, f, g, h]));
+        let own = (u32::from_be_bytes(id) & 0x7fff_ffff, u32::from_be_bytes(secret));
         self.live.lock().insert(own, (address, pid, key));
         Some(own)
     }

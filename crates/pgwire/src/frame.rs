@@ -6,7 +6,7 @@ use bytes::{Buf, BytesMut};
 /// Bounds of a client's frames, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub struct FrameLimits {
-    /// Query, Parse, Bind, CopyData.
+    /// Query, Parse, Bind, `CopyData`.
     pub large: usize,
     /// All others.
     pub small: usize,
@@ -41,7 +41,7 @@ impl Frames {
     ///
     /// # Errors
     /// It is longer than its bound, or its length is impossible; known as soon as the header is there.
-    pub fn next(&mut self) -> Result<Option<(u8, BytesMut)>, Close> {
+    pub fn cut(&mut self) -> Result<Option<(u8, BytesMut)>, Close> {
         let (Some(&kind), Some(&[a, b, c, d])) =
             (self.buffer.first(), self.buffer.get(1..).and_then(<[u8]>::first_chunk))
         else {

@@ -1,6 +1,6 @@
 //! PostgreSQL's wire protocol, both sides, with a question before each statement goes upstream.
 //!
-//! What enters: connections of clients (TCP or Unix sockets, TLS by SSLRequest). What leaves: their
+//! What enters: connections of clients (TCP or Unix sockets, TLS by `SSLRequest`). What leaves: their
 //! statements, once the [`Gate`] allowed them, to the server over a session of the gateway's own
 //! log-in. What always holds: a refused statement does not go upstream, in its place goes one that
 //! fails there, so that order, transaction state and the skip to Sync are the server's own; names of

@@ -115,7 +115,7 @@ pub fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// An ErrorResponse. `reason` becomes its detail, so that a client may read the code alone.
+/// An `ErrorResponse`. `reason` becomes its detail, so that a client may read the code alone.
 pub fn error_response(severity: &str, state: &str, message: &str, reason: &str) -> Vec<u8> {
     let mut body = Vec::new();
     for (field, text) in [(b'S', severity), (b'V', severity), (b'C', state), (b'M', message), (b'D', reason)] {
@@ -129,7 +129,7 @@ pub fn error_response(severity: &str, state: &str, message: &str, reason: &str) 
     frame(b'E', &body)
 }
 
-/// The code and message of an ErrorResponse's body.
+/// The code and message of an `ErrorResponse`'s body.
 pub fn error_fields(body: &[u8]) -> (String, String) {
     let (mut code, mut message) = (String::new(), String::new());
     for field in body.split(|b| *b == 0) {

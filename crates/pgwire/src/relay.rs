@@ -69,7 +69,7 @@ impl Relay<'_> {
         let mut frames = Frames::new(self.settings.frames);
         let mut out = BytesMut::with_capacity(CHUNK);
         loop {
-            while let Some((kind, frame)) = frames.next()? {
+            while let Some((kind, frame)) = frames.cut()? {
                 // What waits for an answer must not wait for what was never sent.
                 if self.book.lock().behind() {
                     self.send(to, &mut out).await?;
@@ -120,8 +120,7 @@ impl Relay<'_> {
     /// From the server to the client.
     async fn down(&self, mut from: Reading, to: &mut Writing) -> Close {
         match self.down_inner(&mut from, to).await {
-            Ok(()) => Close::UpstreamLeft,
-            Err(Close::Io(_)) => Close::UpstreamLeft,
+            Ok(()) | Err(Close::Io(_)) => Close::UpstreamLeft,
             Err(close) => close,
         }
     }

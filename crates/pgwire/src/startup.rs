@@ -19,7 +19,7 @@ pub enum Opening {
     Start(Startup),
 }
 
-/// A StartupMessage.
+/// A `StartupMessage`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Startup {
     /// Whether a newer minor version or an unknown protocol option was asked for.

@@ -15,7 +15,7 @@ pub struct Opened {
     pub wire: Box<dyn Wire>,
     pub pid: u32,
     pub key: u32,
-    /// ParameterStatus messages, as they came.
+    /// `ParameterStatus` messages, as they came.
     pub greeting: Vec<u8>,
 }
 
@@ -111,7 +111,7 @@ async fn authenticate(wire: &mut dyn Wire, secret: &str) -> Result<(), Close> {
     }
 }
 
-/// A ParameterStatus that says a pin is gone ends the session.
+/// A `ParameterStatus` that says a pin is gone ends the session.
 pub fn check_pin(body: &[u8]) -> Result<(), Close> {
     let mut reader = Reader(body);
     let (Ok(name), Ok(value)) = (reader.text(), reader.text()) else { return Ok(()) };

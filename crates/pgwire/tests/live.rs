@@ -279,7 +279,7 @@ except errors.InsufficientPrivilege: pass
 print(n, c.execute("SELECT 1").fetchone()[0])
 "#;
     assert_eq!(house.python(script).trim(), "5000 1");
-    assert!(house.gate.returned.lock().unwrap().iter().any(|r| *r == (5000, true)), "rows are counted");
+    assert!(house.gate.returned.lock().unwrap().contains(&(5000, true)), "rows are counted");
 }
 
 /// A result beyond its allowance ends the connection, and says why.
