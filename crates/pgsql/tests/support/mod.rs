@@ -98,11 +98,13 @@ impl Cluster {
         let done = initdb.output().unwrap();
         assert!(done.status.success(), "initdb: {}", String::from_utf8_lossy(&done.stderr));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = command(&bin.join("postgres"));
-        server.arg("-D").arg(&data).args(["-p", &port.to_string(), "-c", "listen_addresses=127.0.0.1"]);
-        server.args(["-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "log_statement=none"]);
-        server.arg("-k").arg(&home).stdout(Stdio::null()).stderr(fs::File::create(home.join("log")).unwrap());
-        let server = server.spawn().unwrap();
+        // The shell ends the server when its own input ends: with this process, however that ends.
+        let script = "\"$0\" -D \"$1/data\" -p \"$2\" -k \"$1\" -c listen_addresses=127.0.0.1 -c fsync=off \
+            -c shared_buffers=32MB >/dev/null 2>\"$1/log\" </dev/null & \
+            cat >/dev/null; kill -QUIT $!; wait $!; rm -rf \"$1\" 2>/dev/null; true";
+        let mut server = command(Path::new("/bin/sh"));
+        server.arg("-c").arg(script).arg(bin.join("postgres")).arg(&home).arg(port.to_string());
+        let server = server.stdin(Stdio::piped()).spawn().unwrap();
         let cluster = Self { home, bin, server, port };
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
@@ -165,9 +167,7 @@ pub fn feed(mut command: Command, input: &str) -> Output {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        // SIGQUIT by the server's own tool: the cluster is thrown away.
-        let data = self.home.join("data");
-        let _ = command(&self.bin.join("pg_ctl")).args(["stop", "-m", "immediate", "-D"]).arg(&data).output();
+        drop(self.server.stdin.take());
         let _ = self.server.wait();
         let _ = fs::remove_dir_all(&self.home);
     }
