@@ -379,3 +379,32 @@ fn bad_openings() {
     let (ok, _, err) = strict.psql(&["-c", "SELECT 1"], SECRET);
     assert!(!ok && err.contains("tls_required"), "{err}");
 }
+
+/// A definition that the server skipped after an error counts for nothing: what runs is what was decided.
+#[test]
+fn skipped_definitions_do_not_count() {
+    let house = house();
+    let script = r#"
+c = connect(autocommit=True)
+p = c.pgconn
+ok = p.prepare(b"s", b"SELECT name FROM app.customers WHERE name <> 'forbidden'", [])
+assert ok.status == psycopg.pq.ExecStatus.COMMAND_OK
+p.enter_pipeline_mode()
+p.send_query_params(b"SELECT 1/0", [])
+p.send_prepare(b"s", b"SELECT 1", [])
+p.pipeline_sync()
+p.send_query_prepared(b"s", [])
+p.pipeline_sync()
+p.flush()
+seen = []
+syncs = 0
+while syncs < 2:
+    r = p.get_result()
+    if r is None: continue
+    if r.status == psycopg.pq.ExecStatus.PIPELINE_SYNC: syncs += 1
+    elif r.status == psycopg.pq.ExecStatus.TUPLES_OK: seen.append("ROWS")
+    elif r.error_field(psycopg.pq.DiagnosticField.SQLSTATE): seen.append(r.error_field(psycopg.pq.DiagnosticField.SQLSTATE).decode())
+print(*seen)
+"#;
+    assert_eq!(house.python(script).trim(), "22012 42501");
+}
