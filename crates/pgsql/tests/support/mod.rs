@@ -32,6 +32,10 @@ fn wheel_bin() -> PathBuf {
 
 fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
+    // The server's user takes it all away in the end.
+    if let Some((uid, gid)) = other_user() {
+        chown(to, Some(uid), Some(gid)).unwrap();
+    }
     for entry in fs::read_dir(from).unwrap().flatten() {
         let target = to.join(entry.file_name());
         let kind = entry.file_type().unwrap();
@@ -78,8 +82,12 @@ impl Cluster {
         let mut bin = wheel_bin();
         if let Some((uid, gid)) = other_user() {
             chown(&home, Some(uid), Some(gid)).unwrap();
+            fs::create_dir_all(home.join("pkg")).unwrap();
+            chown(home.join("pkg"), Some(uid), Some(gid)).unwrap();
             // The wheel may lie where that user cannot go.
-            for part in ["bin", "lib", "share"] {
+            copy_tree(&bin, &home.join("pkg/pg/bin"));
+            chown(home.join("pkg/pg"), Some(uid), Some(gid)).unwrap();
+            for part in ["lib", "share"] {
                 copy_tree(&bin.parent().unwrap().join(part), &home.join("pkg/pg").join(part));
             }
             // The wheel's shared libraries stand beside its package, and are found from there.
