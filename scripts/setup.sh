@@ -35,6 +35,8 @@ start=$(date +%s)
 flags=(--frozen --all-extras --no-install-project --inexact --group build --python "$python")
 [ "${1:-}" = "--no-dev" ] && flags+=(--no-dev)
 uv sync -q "${flags[@]}" || die "the environment could not be set up" "the message stands above; is PyPI reachable?"
+# Once more: what .venv now holds (libclang) is named only when it is there.
+. scripts/env.sh
 # maturin by itself, not through uv's isolated build: cargo's progress shows, and nothing is built twice.
 maturin develop --release --locked --uv || die "the decision plane did not build" "the compiler's message stands above"
 printf '%s' "$want" > .venv/.flyball-setup

@@ -1,0 +1,36 @@
+-- The database that the lists of statements are judged in.
+CREATE SCHEMA app;
+CREATE TABLE app.customers (id int PRIMARY KEY, name text NOT NULL, email text, secret text);
+CREATE TABLE app.orders (id serial PRIMARY KEY, customer_id int REFERENCES app.customers ON DELETE CASCADE,
+  total numeric NOT NULL DEFAULT 0, note text, placed timestamptz DEFAULT now());
+CREATE TABLE app.lines (order_id int REFERENCES app.orders ON DELETE SET NULL, sku text, qty int);
+CREATE VIEW app.open_orders AS SELECT o.id, c.name, o.total FROM app.orders o JOIN app.customers c ON c.id = o.customer_id;
+CREATE VIEW app.rich AS SELECT * FROM app.open_orders WHERE total > 1000;
+CREATE VIEW app.names AS SELECT id, name FROM app.customers;
+CREATE MATERIALIZED VIEW app.totals AS SELECT customer_id, sum(total) AS total FROM app.orders GROUP BY 1;
+CREATE TABLE app.events (at date NOT NULL, what text) PARTITION BY RANGE (at);
+CREATE TABLE app.events_2025 PARTITION OF app.events FOR VALUES FROM ('2025-01-01') TO ('2026-01-01');
+CREATE TABLE app.events_2026 PARTITION OF app.events FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+CREATE FUNCTION app.touch() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NEW; END$$;
+CREATE TABLE app.audited (id int, what text);
+CREATE TRIGGER audit BEFORE INSERT OR UPDATE ON app.audited FOR EACH ROW EXECUTE FUNCTION app.touch();
+CREATE FUNCTION app.spy() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NEW; END$$;
+CREATE TABLE app.spied (id int);
+CREATE TRIGGER spy AFTER INSERT ON app.spied FOR EACH ROW EXECUTE FUNCTION app.spy();
+CREATE TABLE app.ruled (id int);
+CREATE RULE twice AS ON INSERT TO app.ruled DO ALSO INSERT INTO app.lines VALUES (NEW.id, 'x', 1);
+CREATE FUNCTION app.wipe() RETURNS int LANGUAGE sql VOLATILE AS $$ DELETE FROM app.lines; SELECT 1 $$;
+CREATE FUNCTION app.peek() RETURNS text LANGUAGE sql STABLE AS $$ SELECT secret FROM app.customers LIMIT 1 $$;
+CREATE FUNCTION app.tax(numeric) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$ SELECT $1 * 0.2 $$;
+CREATE FUNCTION app.leak(app.customers) RETURNS text LANGUAGE sql STABLE AS $$ SELECT $1.secret $$;
+CREATE PROCEDURE app.proc() LANGUAGE sql AS $$ DELETE FROM app.lines $$;
+CREATE FUNCTION app.op_fn(int, int) RETURNS bool LANGUAGE sql VOLATILE AS $$ SELECT app.wipe() = $1 $$;
+CREATE OPERATOR app.### (leftarg = int, rightarg = int, function = app.op_fn);
+CREATE TABLE app.defaulted (id int DEFAULT app.wipe(), n int);
+CREATE FUNCTION app.ok(int) RETURNS bool LANGUAGE sql VOLATILE AS $$ SELECT app.wipe() > 0 $$;
+CREATE DOMAIN app.checked AS int CHECK (app.ok(VALUE));
+CREATE TABLE app.docs (id int, owner text, body text);
+CREATE TABLE app.members (name text, team text);
+ALTER TABLE app.docs ENABLE ROW LEVEL SECURITY;
+CREATE POLICY mine ON app.docs USING (owner IN (SELECT name FROM app.members));
+CREATE SEQUENCE app.ticket;

@@ -1,0 +1,276 @@
+//! The book of one session: what was sent, what the server confirmed, which names stand for what.
+//! No I/O here.
+//!
+//! After an error the server skips to the next Sync, and the gateway learns of it later. A name that
+//! was to be given meanwhile was never given: were it taken as given, an Execute could be decided for
+//! one statement and run another. So a definition waits in line and counts before its confirmation
+//! only for what follows it up to the same Sync, which is skipped with it.
+
+use crate::close::Close;
+use crate::message::Params;
+use ahash::AHashMap;
+use flyball_pgsql::{Judgement, Session};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Messages in flight.
+pub const MOST_IN_FLIGHT: usize = 4_096;
+/// Names of each kind.
+pub const MOST_NAMES: usize = 4_096;
+
+/// A statement that was judged.
+#[derive(Debug)]
+pub struct Statement {
+    pub sql: String,
+    pub judgement: Arc<Judgement>,
+}
+
+/// A portal or cursor: a statement with its parameters.
+#[derive(Debug, Clone)]
+pub struct Bound {
+    pub statement: Arc<Statement>,
+    pub params: Params,
+    /// Made by DECLARE: it may outlive its transaction.
+    pub cursor: bool,
+}
+
+/// A run that was allowed.
+#[derive(Debug)]
+pub struct Run {
+    pub decision: String,
+    pub rows: u64,
+    pub bytes: u64,
+    pub rows_left: u64,
+    pub bytes_left: u64,
+    /// How many completions are to come.
+    pub parts: usize,
+    pub bound: Bound,
+}
+
+#[derive(Debug)]
+pub enum Entry {
+    Parse(String, Arc<Statement>),
+    Bind(String, Bound),
+    CloseStatement(String),
+    ClosePortal(String),
+    Run(Box<Run>),
+    /// In its place went what fails: the error for the client.
+    Refused(Vec<u8>),
+    Sync,
+}
+
+/// What a name was found to stand for.
+#[derive(Debug)]
+pub enum Named<T> {
+    Found(T),
+    Absent,
+    /// A definition is in flight from before a Sync: it is not known yet.
+    Wait,
+}
+
+#[derive(Debug, Default)]
+pub struct Book {
+    line: VecDeque<(u64, Entry)>,
+    epoch: u64,
+    statements: AHashMap<String, Arc<Statement>>,
+    portals: AHashMap<String, Bound>,
+    /// The server takes rows now.
+    pub copying_in: bool,
+    /// A COPY FROM went upstream, and the server has not said yet whether it takes rows.
+    pub awaiting_copy: bool,
+}
+
+enum Of<T> {
+    Is(T),
+    Gone,
+    Other,
+}
+
+impl Book {
+    /// Put in line what was sent.
+    pub fn sent(&mut self, entry: Entry) -> Result<(), Close> {
+        if self.line.len() >= MOST_IN_FLIGHT || self.statements.len() + self.portals.len() >= 2 * MOST_NAMES {
+            return Err(Close::Pipeline);
+        }
+        let sync = matches!(entry, Entry::Sync);
+        self.line.push_back((self.epoch, entry));
+        self.epoch += u64::from(sync);
+        Ok(())
+    }
+
+    /// Whether something from before the last Sync is in flight.
+    pub fn behind(&self) -> bool {
+        self.line.front().is_some_and(|(epoch, _)| *epoch != self.epoch)
+    }
+
+    fn named<T>(&self, of: impl Fn(&Entry) -> Of<T>, confirmed: Option<T>) -> Named<T> {
+        for (epoch, entry) in self.line.iter().rev() {
+            match (of(entry), *epoch == self.epoch) {
+                (Of::Other, _) => {}
+                (_, false) => return Named::Wait,
+                (Of::Is(found), true) => return Named::Found(found),
+                (Of::Gone, true) => return Named::Absent,
+            }
+        }
+        confirmed.map_or(Named::Absent, Named::Found)
+    }
+
+    pub fn statement(&self, name: &str) -> Named<Arc<Statement>> {
+        let of = |entry: &Entry| match entry {
+            Entry::Parse(n, statement) if n == name => Of::Is(statement.clone()),
+            Entry::CloseStatement(n) if n == name => Of::Gone,
+            Entry::Run(run) => match &run.bound.statement.judgement.session {
+                Some(Session::Prepare(n)) if n == name => Of::Is(run.bound.statement.clone()),
+                Some(Session::Deallocate(Some(n))) if n == name => Of::Gone,
+                Some(Session::Deallocate(None) | Session::Discard) => Of::Gone,
+                _ => Of::Other,
+            },
+            _ => Of::Other,
+        };
+        self.named(of, self.statements.get(name).cloned())
+    }
+
+    pub fn portal(&self, name: &str) -> Named<Bound> {
+        let of = |entry: &Entry| match entry {
+            Entry::Bind(n, bound) if n == name => Of::Is(bound.clone()),
+            Entry::ClosePortal(n) if n == name => Of::Gone,
+            Entry::Run(run) => match &run.bound.statement.judgement.session {
+                Some(Session::Declare(n)) if n == name => Of::Is(Bound { cursor: true, ..run.bound.clone() }),
+                Some(Session::Close(Some(n))) if n == name => Of::Gone,
+                Some(Session::Close(None) | Session::Discard) => Of::Gone,
+                _ => Of::Other,
+            },
+            _ => Of::Other,
+        };
+        self.named(of, self.portals.get(name).cloned())
+    }
+
+    fn front(&mut self) -> Result<Entry, Close> {
+        self.line.pop_front().map(|e| e.1).ok_or(Close::OutOfStep)
+    }
+
+    /// `1`, `2`, `3`: what was sent is confirmed.
+    pub fn confirmed(&mut self, kind: u8) -> Result<(), Close> {
+        match (kind, self.front()?) {
+            (b'1', Entry::Parse(name, statement)) => {
+                self.statements.insert(name, statement);
+            }
+            (b'2', Entry::Bind(name, bound)) => {
+                self.portals.insert(name, bound);
+            }
+            (b'3', Entry::CloseStatement(name)) => {
+                self.statements.remove(&name);
+            }
+            (b'3', Entry::ClosePortal(name)) => {
+                self.portals.remove(&name);
+            }
+            _ => return Err(Close::OutOfStep),
+        }
+        Ok(())
+    }
+
+    /// A run came to its end; it, where that was its last part. `suspended` defines nothing.
+    pub fn completed(&mut self, suspended: bool) -> Result<Option<Box<Run>>, Close> {
+        if let Some((_, Entry::Run(run))) = self.line.front_mut() {
+            run.parts = run.parts.saturating_sub(1);
+            if run.parts > 0 {
+                return Ok(None);
+            }
+        }
+        let Entry::Run(run) = self.front()? else { return Err(Close::OutOfStep) };
+        self.copying_in = false;
+        if !suspended {
+            self.define(&run);
+        }
+        Ok(Some(run))
+    }
+
+    fn define(&mut self, run: &Run) {
+        let statement = &run.bound.statement;
+        match &statement.judgement.session {
+            Some(Session::Prepare(name)) => {
+                self.statements.insert(name.clone(), statement.clone());
+            }
+            Some(Session::Deallocate(Some(name))) => {
+                self.statements.remove(name);
+            }
+            Some(Session::Deallocate(None)) => self.statements.clear(),
+            Some(Session::Declare(name)) => {
+                self.portals.insert(name.clone(), Bound { cursor: true, ..run.bound.clone() });
+            }
+            Some(Session::Close(Some(name))) => {
+                self.portals.remove(name);
+            }
+            Some(Session::Close(None)) => self.portals.clear(),
+            Some(Session::Discard) => {
+                self.statements.clear();
+                self.portals.clear();
+            }
+            _ => {}
+        }
+    }
+
+    /// The server failed: all up to the Sync is skipped. The runs among it, and the error to send
+    /// in the place of the server's, where the first was a refusal of ours.
+    pub fn failed(&mut self) -> (Vec<Run>, Option<Vec<u8>>) {
+        self.copying_in = false;
+        self.awaiting_copy = false;
+        let mut runs = Vec::new();
+        let mut own = None;
+        let mut first = true;
+        while let Some((_, entry)) = self.line.front() {
+            if matches!(entry, Entry::Sync) {
+                break;
+            }
+            match self.line.pop_front() {
+                Some((_, Entry::Run(run))) => runs.push(*run),
+                Some((_, Entry::Refused(error))) if first => own = Some(error),
+                _ => {}
+            }
+            first = false;
+        }
+        (runs, own)
+    }
+
+    /// `ReadyForQuery`, with the transaction's status.
+    pub fn ready(&mut self, status: u8) -> Result<(), Close> {
+        let Entry::Sync = self.front()? else { return Err(Close::OutOfStep) };
+        if status == b'I' {
+            self.portals.retain(|_, bound| bound.cursor);
+        }
+        Ok(())
+    }
+
+    /// `CopyInResponse`.
+    pub fn copy_in(&mut self) -> Result<(), Close> {
+        match self.line.front() {
+            Some((_, Entry::Run(run))) if run.bound.statement.judgement.copies_in => {
+                self.copying_in = true;
+                self.awaiting_copy = false;
+                Ok(())
+            }
+            _ => Err(Close::OutOfStep),
+        }
+    }
+
+    /// A row of that many bytes comes back: whether it may.
+    pub fn row(&mut self, bytes: u64) -> Result<(), Close> {
+        let Some((_, Entry::Run(run))) = self.line.front_mut() else { return Err(Close::OutOfStep) };
+        match (run.rows_left.checked_sub(1), run.bytes_left.checked_sub(bytes)) {
+            (Some(rows), Some(left)) => {
+                run.rows_left = rows;
+                run.bytes_left = left;
+                run.rows += 1;
+                run.bytes += bytes;
+                Ok(())
+            }
+            _ => Err(Close::Spent),
+        }
+    }
+
+    /// All runs that are left when the connection ends.
+    pub fn rest(&mut self) -> Vec<Run> {
+        let runs = self.line.drain(..).filter_map(|(_, e)| if let Entry::Run(run) = e { Some(*run) } else { None });
+        runs.collect()
+    }
+}

@@ -1,0 +1,107 @@
+//! What the gateway needs from the house: who may come in, and what may go upstream.
+
+use crate::message::Params;
+use crate::scram::Verifier;
+use flyball_pgsql::{Judgement, Refusal};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio_rustls::rustls;
+
+/// A value that comes later.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Who knocks.
+#[derive(Debug, Clone)]
+pub struct Hello {
+    /// The role that the client names: for a task's log-in, the name that goes with its connect secret.
+    pub user: String,
+    /// The database.
+    pub database: String,
+    /// Whether the connection is TLS.
+    pub tls: bool,
+    /// The client certificate of the TLS connection, in DER, where one was shown and verified.
+    pub certificate: Option<Vec<u8>>,
+}
+
+/// Where the gateway's own session goes, and with what: a lease's secret, which no client sees.
+#[derive(Clone)]
+pub struct Upstream {
+    /// The server.
+    pub address: SocketAddr,
+    /// The lease's role.
+    pub user: String,
+    /// The lease's secret.
+    pub secret: String,
+    /// The database.
+    pub database: String,
+    /// TLS to the server, and the name its certificate must have; none on loopback only.
+    pub tls: Option<(Arc<rustls::ClientConfig>, String)>,
+    /// The pinned search path, as SET takes it.
+    pub search_path: String,
+}
+
+/// A client that may come in, if it shows the secret.
+#[derive(Clone)]
+pub struct Admission {
+    /// What its secret is checked by.
+    pub verifier: Verifier,
+    /// Where its session goes.
+    pub upstream: Upstream,
+    /// Who decides its statements.
+    pub gate: Arc<dyn Gate>,
+    /// Turns true when the task is fenced: both sockets close at once.
+    pub fence: watch::Receiver<bool>,
+}
+
+/// Knows the clients.
+pub trait Door: Send + Sync {
+    /// The admission of a client; none where there is no such, which the client does not learn.
+    fn admit<'a>(&'a self, hello: &'a Hello) -> Later<'a, Option<Admission>>;
+}
+
+/// One question.
+pub struct Ask<'a> {
+    /// What the statement does.
+    pub judgement: &'a Judgement,
+    /// Its parameters, where it was bound.
+    pub params: &'a Params,
+    /// Its text.
+    pub sql: &'a str,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// It may go upstream.
+    Allow {
+        /// The decision's id.
+        id: String,
+        /// How many rows may come back.
+        rows: u64,
+        /// How many bytes of rows may come back.
+        bytes: u64,
+    },
+    /// It may not.
+    Deny {
+        /// The decision's id.
+        id: String,
+        /// The reason code.
+        reason: String,
+    },
+}
+
+/// Decides the statements of one task.
+pub trait Gate: Send + Sync {
+    /// What a statement does, or why it is refused whoever asks.
+    ///
+    /// # Errors
+    /// The refusal.
+    fn judge(&self, sql: &str) -> Result<Arc<Judgement>, Refusal>;
+    /// Whether it may run now. Asked before each run; an allow is durable when this answers.
+    fn decide<'a>(&'a self, ask: Ask<'a>) -> Later<'a, Decision>;
+    /// What came back for a decision: rows, bytes, and whether the server completed it.
+    fn returned(&self, decision: &str, rows: u64, bytes: u64, completed: bool);
+}

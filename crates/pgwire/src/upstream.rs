@@ -1,0 +1,123 @@
+//! The gateway's own session at the server: TLS, SCRAM, pins.
+
+use crate::close::Close;
+use crate::login::{Wire, message, utf8};
+use crate::message::{Reader, frame};
+use crate::port::Upstream;
+use crate::scram::ClientScram;
+use crate::startup::Startup;
+use rustls_pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A session that is ready, and what its client must be told first.
+pub struct Opened {
+    pub wire: Box<dyn Wire>,
+    pub pid: u32,
+    pub key: u32,
+    /// `ParameterStatus` messages, as they came.
+    pub greeting: Vec<u8>,
+}
+
+pub async fn open(to: &Upstream, startup: &Startup) -> Result<Opened, Close> {
+    let stream = TcpStream::connect(to.address).await?;
+    stream.set_nodelay(true)?;
+    let mut wire: Box<dyn Wire> = match &to.tls {
+        None if to.address.ip().is_loopback() => Box::new(stream),
+        None => return Err(Close::Upstream("tls")),
+        Some((config, name)) => {
+            let mut stream = stream;
+            stream.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).await?;
+            if stream.read_u8().await? != b'S' {
+                return Err(Close::Upstream("tls"));
+            }
+            let name = ServerName::try_from(name.clone()).map_err(|_| Close::Upstream("tls name"))?;
+            let connector = tokio_rustls::TlsConnector::from(config.clone());
+            Box::new(connector.connect(name, stream).await.map_err(|_| Close::Upstream("tls"))?)
+        }
+    };
+    wire.write_all(&start(to, startup)).await?;
+    authenticate(wire.as_mut(), &to.secret).await?;
+    let (mut pid, mut key, mut greeting) = (0, 0, Vec::new());
+    loop {
+        match message(wire.as_mut(), 16 * 1024).await? {
+            (b'S', body) if greeting.len() < 64 * 1024 => {
+                check_pin(&body)?;
+                greeting.extend(frame(b'S', &body));
+            }
+            (b'K', body) => {
+                let mut reader = Reader(&body);
+                (pid, key) = (reader.i32()?.cast_unsigned(), reader.i32()?.cast_unsigned());
+            }
+            (b'N', _) => {}
+            (b'Z', _) => return Ok(Opened { wire, pid, key, greeting }),
+            _ => return Err(Close::Upstream("start")),
+        }
+    }
+}
+
+/// The start of the session. What is pinned stands here, so that it is the session's own default.
+fn start(to: &Upstream, startup: &Startup) -> Vec<u8> {
+    let mut body = 196_608u32.to_be_bytes().to_vec();
+    let pins = [
+        ("user", to.user.as_str()),
+        ("database", &to.database),
+        ("client_encoding", "UTF8"),
+        ("search_path", &to.search_path),
+        ("standard_conforming_strings", "on"),
+    ];
+    let chosen = startup.settings.iter().map(|(n, v)| (n.as_str(), v.as_str()));
+    for (name, value) in chosen.chain(pins) {
+        for text in [name, value] {
+            body.extend(text.bytes());
+            body.push(0);
+        }
+    }
+    body.push(0);
+    let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);
+    [&length.to_be_bytes()[..], &body].concat()
+}
+
+/// SCRAM and nothing else: a server that lets us in without it has proven nothing.
+async fn authenticate(wire: &mut dyn Wire, secret: &str) -> Result<(), Close> {
+    const REFUSED: Close = Close::Upstream("log-in");
+    let mut scram = ClientScram::new(secret)?;
+    let mut verified = false;
+    loop {
+        let (kind, body) = message(wire, 16 * 1024).await?;
+        let mut reader = Reader(&body);
+        match (kind, reader.i32().unwrap_or(-1)) {
+            (b'R', 10) => {
+                let mut mechanisms = reader.0.split(|b| *b == 0);
+                if !mechanisms.any(|m| m == b"SCRAM-SHA-256") {
+                    return Err(REFUSED);
+                }
+                let first = scram.first();
+                let length = u32::try_from(first.len()).unwrap_or(0).to_be_bytes();
+                wire.write_all(&frame(b'p', &[b"SCRAM-SHA-256\0", &length[..], first.as_bytes()].concat())).await?;
+            }
+            (b'R', 11) => {
+                let proof = scram.prove(utf8(reader.0)?)?;
+                wire.write_all(&frame(b'p', proof.as_bytes())).await?;
+            }
+            (b'R', 12) => {
+                scram.verify(utf8(reader.0)?)?;
+                verified = true;
+            }
+            (b'R', 0) if verified => return Ok(()),
+            (b'N', _) => {}
+            _ => return Err(REFUSED),
+        }
+    }
+}
+
+/// A `ParameterStatus` that says a pin is gone ends the session.
+pub fn check_pin(body: &[u8]) -> Result<(), Close> {
+    let mut reader = Reader(body);
+    let (Ok(name), Ok(value)) = (reader.text(), reader.text()) else { return Ok(()) };
+    match name {
+        "client_encoding" if value != "UTF8" => Err(Close::PinLost),
+        "standard_conforming_strings" if value != "on" => Err(Close::PinLost),
+        _ => Ok(()),
+    }
+}
