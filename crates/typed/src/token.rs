@@ -153,7 +153,10 @@ fn is_path(token: &str) -> bool {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
         name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.bytes().all(plain)
     });
-    ending || hidden || token.contains('/') || matches!(token.as_bytes(), [drive, b':', b'\\', ..] if drive.is_ascii_alphabetic())
+    ending
+        || hidden
+        || token.contains('/')
+        || matches!(token.as_bytes(), [drive, b':', b'\\', ..] if drive.is_ascii_alphabetic())
 }
 
 /// Calls `each` with every whole token of running text as a path, however plain a word it is: `Makefile`. A lone

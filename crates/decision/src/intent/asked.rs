@@ -34,7 +34,11 @@ impl Wording {
             if way.is_empty() { Err("an empty text asks for nothing".to_owned()) } else { Ok(way) }
         };
         let group = |ways: &Vec<String>| {
-            if ways.is_empty() { Err("a group of no words asks for nothing".to_owned()) } else { ways.iter().map(way).collect() }
+            if ways.is_empty() {
+                Err("a group of no words asks for nothing".to_owned())
+            } else {
+                ways.iter().map(way).collect()
+            }
         };
         Ok(Self { groups: groups.iter().map(group).collect::<Result<_, String>>()? })
     }

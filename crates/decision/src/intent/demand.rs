@@ -138,13 +138,10 @@ impl Demands {
             .collect::<Result<Box<[Never]>, String>>()?;
         let origins = rule.origins.iter().map(|origin| Origin::read(origin, program, &forbidden));
         let origins = in_order(origins.collect::<Result<_, _>>()?, program)?;
-        let free = rule
-            .free
-            .iter()
-            .map(|free| {
-                let without = program.labelled(&free.without)?;
-                Ok(Free { path: path(&free.arg)?, max: free.max, required: free.required, without })
-            });
+        let free = rule.free.iter().map(|free| {
+            let without = program.labelled(&free.without)?;
+            Ok(Free { path: path(&free.arg)?, max: free.max, required: free.required, without })
+        });
         let aggregates = rule.aggregates.iter().map(|aggregate| Aggregate::read(aggregate, program));
         Ok(Self {
             origins,

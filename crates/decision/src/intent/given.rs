@@ -142,9 +142,7 @@ impl Given {
     pub(super) fn holds_phrase(&self, input: usize, phrase: &Phrase, work: &mut Work) -> bool {
         let spans = self.store.of(Code::SPAN).iter().filter(|span| usize::from(span.place()) == input);
         let mut texts = spans.map(|span| (self.store.text(*span), self.store.signs(*span)));
-        texts.any(|(text, signs)| {
-            work.spend(1 + text.len()).is_some() && phrase.stands_in(text, signs, work)
-        })
+        texts.any(|(text, signs)| work.spend(1 + text.len()).is_some() && phrase.stands_in(text, signs, work))
     }
 
     /// Whether a value that is no day, time or text stands in an input. An id stands there too where one

@@ -64,7 +64,8 @@ impl Memory {
         }
         if adds && !late {
             // Only the latest result is added up: what earlier ones left for that makes room.
-            let old = |entry: &Entry| program.place(entry.place()).is_some_and(|at| at.adds && at.action == kept.action);
+            let old =
+                |entry: &Entry| program.place(entry.place()).is_some_and(|at| at.adds && at.action == kept.action);
             self.store.entries.retain(|entry| !old(entry));
         }
         let before = self.rows;

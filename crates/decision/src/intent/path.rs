@@ -223,7 +223,8 @@ mod tests {
         let filled = |path: &str, args: &str| Path::parse(path).unwrap().filled(&Json::parse(args.as_bytes()).unwrap());
         assert!(filled("a[].b", r#"{"a":[{"b":1},{"b":"x"}]}"#) && filled("to", r#"{"to":["","x"]}"#));
         assert!(filled("a[].b", r#"{"a":[{"b":1},"x"]}"#), "what does not fit is there");
-        for args in ["{}", r#"{"a":[]}"#, r#"{"a":[{"b":1},{}]}"#, r#"{"a":[{"b":1},{"b":""}]}"#, r#"{"a":[{"b":[]}]}"#] {
+        for args in ["{}", r#"{"a":[]}"#, r#"{"a":[{"b":1},{}]}"#, r#"{"a":[{"b":1},{"b":""}]}"#, r#"{"a":[{"b":[]}]}"#]
+        {
             assert!(!filled("a[].b", args), "{args}");
         }
     }
@@ -231,7 +232,10 @@ mod tests {
     #[test]
     fn paths_share_what_both_lead_through() {
         let shared = |one: &str, other: &str| Path::parse(one).unwrap().shared(&Path::parse(other).unwrap());
-        assert_eq!([shared("a[].b", "a[].c"), shared("a", "a"), shared("a.b.c", "a.b.d"), shared("a.b", "c.b")], [1, 0, 2, 0]);
+        assert_eq!(
+            [shared("a[].b", "a[].c"), shared("a", "a"), shared("a.b.c", "a.b.d"), shared("a.b", "c.b")],
+            [1, 0, 2, 0]
+        );
     }
 
     #[test]

@@ -173,7 +173,15 @@ impl Places {
         let fields = || (0_u16..).zip(&form.fields);
         let mut take = |field: u16, labels: LabelSet, role: Role, sought: KindSet| {
             let place = self.put(Place { role, action, field, labels, once: true, adds: false })?;
-            takes.push(Take { field, place, role, sought, tests: Box::default(), joins: Box::default(), calls: Box::default() });
+            takes.push(Take {
+                field,
+                place,
+                role,
+                sought,
+                tests: Box::default(),
+                joins: Box::default(),
+                calls: Box::default(),
+            });
             Ok::<_, String>(())
         };
         for (number, field) in fields() {

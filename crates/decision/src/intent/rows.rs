@@ -5,10 +5,10 @@ use flyball_typed::{Date, Datum, Kind, words};
 use super::extract::Report;
 use super::fact::Fact;
 use super::kinds::readings;
+use super::phrase::Phrase;
 use super::place::{Of, Test, What};
 use super::program::Act;
 use super::walk::Found;
-use super::phrase::Phrase;
 use super::work::Work;
 use super::{Leaf, MemoryKey, Path};
 
@@ -111,9 +111,9 @@ fn called(report: &Report<'_>, path: &Path, kind: Option<Kind>, what: &What, tod
     let all = path.leaves(args, &mut |leaf| {
         some = true;
         match (what, kind) {
-            (What::In(input), None) => leaf.text().is_some_and(|text| {
-                report.given.holds_phrase(*input, &Phrase::read(text, report.key), &mut work)
-            }),
+            (What::In(input), None) => leaf
+                .text()
+                .is_some_and(|text| report.given.holds_phrase(*input, &Phrase::read(text, report.key), &mut work)),
             (What::In(input), kind) => report.given.mentions(*input, kind, leaf, report.key, today),
             (What::Is(constant), kind) => is(kind, leaf, constant),
             (What::Max | What::Min, _) => false,

@@ -221,7 +221,9 @@ fn read_page(world: &mut World, args: &str) {
 #[test]
 fn a_result_is_chosen_by_the_call_that_made_it() {
     let mut world = paged(&json!({"call": "path", "in_input": "request"}), "pay what bill.txt says");
-    for args in ["{}", r#"{"path": ""}"#, r#"{"path": "other.txt"}"#, r#"{"path": "-bill.txt"}"#, r#"{"path": {"a": 1}}"#] {
+    for args in
+        ["{}", r#"{"path": ""}"#, r#"{"path": "other.txt"}"#, r#"{"path": "-bill.txt"}"#, r#"{"path": {"a": 1}}"#]
+    {
         read_page(&mut world, args);
         assert!(!world.to(IBAN), "{args}");
     }
