@@ -136,10 +136,9 @@ impl Fold<'_> {
         sealed: Option<&[u8]>,
     ) -> Option<()> {
         let (epoch, k) = ids::parse_decision(self.cell, self.task.number, text(json, "decision")?)?;
-        if epoch == self.epoch {
-            // A number names a decision, and seals its arguments: never twice.
-            live.k = live.k.max(k);
-        }
+        // A number names a decision, and seals its arguments: never twice. Those of another epoch are no numbers of
+        // this one, but the task has begun.
+        live.k = live.k.max(if epoch == self.epoch { k } else { 1 });
         let profile = &self.task.profile;
         let charged = charge(profile, json)?;
         live.charge(&charged, 1);

@@ -14,11 +14,7 @@ use super::place::{Of, Place, Places, Role, Take};
 use super::siphash::siphash;
 use super::{Demands, LabelSet, Path};
 use crate::document::{self, Source as SourceText, Today as TodayText};
-use crate::json::Json;
 use crate::profile::Returns;
-
-/// Bytes of a call's arguments that are remembered until its result comes, at most.
-const MAX_CITED: usize = 16 * 1024;
 
 /// What is kept of results and what arguments are held against, for one profile.
 pub(crate) struct Program {
@@ -306,22 +302,6 @@ impl Program {
     /// Whether something of an action's results is added up.
     pub(super) fn adds(&self, action: u16) -> bool {
         self.places.iter().any(|place| place.adds && place.action == action)
-    }
-
-    /// Of a call's arguments those that choose rows of its own result, as JSON; nothing, where none does or
-    /// they are too large.
-    pub(crate) fn cited(&self, action: &str, args: &Json<'_>) -> Option<Box<[u8]>> {
-        let (_, act) = self.act(action).filter(|(_, act)| !act.cites.is_empty())?;
-        let Json::Object(members) = args else { return None };
-        let cited = members.iter().filter(|(name, _)| act.cites.iter().any(|cited| **cited == **name));
-        let mut out = Vec::new();
-        Json::Object(cited.cloned().collect()).write(&mut out);
-        (out.len() <= MAX_CITED).then(|| out.into_boxed_slice())
-    }
-
-    /// Whether arguments of an action's calls choose rows of its results.
-    pub(crate) fn cites(&self, action: &str) -> bool {
-        self.act(action).is_some_and(|(_, act)| !act.cites.is_empty())
     }
 
     /// A source as an author writes it.
