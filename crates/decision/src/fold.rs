@@ -43,6 +43,9 @@ pub(crate) struct Fold<'a> {
 /// What a `not_released` may have to take back, by decision.
 type Answered = AHashMap<(u32, u64), Change>;
 
+/// What was sealed beside a record is not to be read.
+struct Unreadable;
+
 impl Fold<'_> {
     /// Apply records in order. The error says what cannot be read: a record that is not understood
     /// leaves nothing to trust.
@@ -183,7 +186,7 @@ impl Fold<'_> {
                         rule: Arc::from(rule),
                         done: change.done,
                         plan: change.plan.clone(),
-                        cited: self.cited(action, text(json, "decision")?, sealed)?,
+                        cited: self.cited(action, text(json, "decision")?, sealed).ok()?,
                     };
                     live.remember(Pending { k, epoch, reported: false, call: Some(Box::new(call)) });
                 }
@@ -214,14 +217,15 @@ impl Fold<'_> {
     }
 
     /// Of the arguments that stand sealed beside a decision, those that choose rows of its result.
-    fn cited(&self, action: &str, decision: &str, sealed: Option<&[u8]>) -> Option<Option<Box<[u8]>>> {
+    fn cited(&self, action: &str, decision: &str, sealed: Option<&[u8]>) -> Result<Option<Box<[u8]>>, Unreadable> {
         let program = &self.task.profile.program;
         if !program.cites(action) {
-            return Some(None);
+            return Ok(None);
         }
         // A call without arguments seals nothing.
-        let plain = sealed.map_or(Some(b"{}".to_vec()), |sealed| unseal(&self.task.key, self.id, decision, sealed))?;
-        Some(program.cited(action, &Json::parse(&plain).ok()?))
+        let plain = sealed.map_or(Some(b"{}".to_vec()), |sealed| unseal(&self.task.key, self.id, decision, sealed));
+        let plain = plain.ok_or(Unreadable)?;
+        Ok(program.cited(action, &Json::parse(&plain).map_err(|_| Unreadable)?))
     }
 
     fn reported(

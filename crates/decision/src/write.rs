@@ -4,9 +4,8 @@
 pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let bytes = text.as_bytes();
-    // To the end, without a way out: that is done many bytes at a time.
-    let special = bytes.iter().fold(false, |found, byte| found | (*byte < 0x20) | (*byte == b'"') | (*byte == b'\\'));
-    if !special {
+    // Counted to the end, without a way out: the compiler does that many bytes at a time.
+    if bytes.iter().fold(0, |count, byte| count + u32::from(escaped(*byte))) == 0 {
         out.extend_from_slice(bytes);
     } else {
         for byte in bytes {
@@ -28,6 +27,11 @@ pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
         }
     }
     out.push(b'"');
+}
+
+/// Whether a byte cannot stand in a string as it is.
+const fn escaped(byte: u8) -> bool {
+    matches!(byte, 0..0x20 | b'"' | b'\\')
 }
 
 /// One digit of lower-case hexadecimal.

@@ -120,12 +120,11 @@ impl Places {
         let (field, declared) = place_of(&from.field)?;
         let (mut tests, mut joins, mut pairs, mut calls) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (nth, row) in from.rows.iter().enumerate() {
-            let (of, kind, labels) = match &row.call {
-                Some(path) => (Of::Call(argument(path)?, called(row)?), called(row)?, LabelSet::default()),
-                None => {
-                    let (number, tested) = place_of(&row.field)?;
-                    (Of::Field(number), tested.kind, tested.labels)
-                }
+            let (of, kind, labels) = if let Some(path) = &row.call {
+                (Of::Call(argument(path)?, called(row)?), called(row)?, LabelSet::default())
+            } else {
+                let (number, tested) = place_of(&row.field)?;
+                (Of::Field(number), tested.kind, tested.labels)
             };
             match (test(row)?, of) {
                 (Chosen::Arg(path), of) => {

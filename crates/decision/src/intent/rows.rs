@@ -25,7 +25,7 @@ impl Extremes {
     pub(super) fn of(act: &Act, found: &[Found<'_>], key: &MemoryKey) -> Self {
         let tests = act.takes.iter().flat_map(|take| take.tests.iter());
         let mut fields: Vec<u16> =
-            tests.filter(|test| matches!(test.what, What::Max | What::Min)).filter_map(|test| test.field()).collect();
+            tests.filter(|test| matches!(test.what, What::Max | What::Min)).filter_map(Test::field).collect();
         fields.sort_unstable();
         fields.dedup();
         let extreme = |field: u16| {
