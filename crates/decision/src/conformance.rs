@@ -43,7 +43,7 @@ fn run(line: &str, seen: &mut Seen) {
     let mut index = Index::default();
     for policy in set.policies() {
         let card = Card { id: Arc::from(policy.id().to_string()), on_deny: None };
-        index.add(&policy, card).unwrap();
+        index.add(policy, card).unwrap();
     }
     seen.tests += 1;
     for asked in test["requests"].as_array().unwrap() {
