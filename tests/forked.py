@@ -6,12 +6,14 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 
 import httpx
 from tests.server import RunningServer
+from tests.wait import until
 
 
 def _serve(env: Mapping[str, str], log: str) -> None:
@@ -31,6 +33,9 @@ class ForkedServer(RunningServer):
     """A `RunningServer` that starts in a moment."""
 
     _forked: BaseProcess | None = None
+    # The exit status comes through a pipe, once: of two threads that ask in the same moment, the one that finds the
+    # pipe empty would put 255 in its place.
+    _asking = threading.Lock()
 
     def start(self, **env: str) -> None:
         """Start it, and wait until it answers or, where a fault kills it on its way, is dead."""
@@ -53,7 +58,8 @@ class ForkedServer(RunningServer):
     @property
     def running(self) -> bool:
         """Whether its process is there."""
-        return self._forked is not None and self._forked.is_alive()
+        with self._asking:
+            return self._forked is not None and self._forked.is_alive()
 
     @property
     def pid(self) -> int:
@@ -65,10 +71,11 @@ class ForkedServer(RunningServer):
     @property
     def exit_code(self) -> int | None:
         """As `subprocess` tells it: negative for a signal."""
-        return None if self._forked is None else self._forked.exitcode
+        with self._asking:
+            return None if self._forked is None else self._forked.exitcode
 
     def kill(self, sign: signal.Signals = signal.SIGKILL) -> None:
         """Send the signal and wait for the end."""
-        if self._forked is not None and self._forked.is_alive():
+        if self.running:
             os.kill(self.pid, sign)
-            self._forked.join(30)
+            until(lambda: not self.running, 30, "the server does not end")

@@ -18,13 +18,18 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from tests.wait import until
 
-from flyball.edges.http import peer
+from flyball.edges.http import peer, problems
 from flyball.edges.http.peer import PeerProtocol
 from flyball.edges.http.shell import Shell
+from flyball.kernel.errors import ConfigError, FlyballError
 
 
 async def fails(request: Request) -> Response:
     raise RuntimeError("the secret is hunter2")
+
+
+async def misconfigured(request: Request) -> Response:
+    raise ConfigError("/var/lib/flyball/hunter2.pem is open to other users", code="key_file", hint="chmod hunter2.pem")
 
 
 async def echo(request: Request) -> Response:
@@ -35,8 +40,8 @@ async def echo(request: Request) -> Response:
 @contextmanager
 def served(sockets: list[socket.socket], *, max_body: int = 1000, body_seconds: float = 0.5) -> Iterator[None]:
     shell = Middleware(Shell, max_body=max_body, body_seconds=body_seconds)
-    routes = [Route("/fails", fails), Route("/echo", echo, methods=["POST"])]
-    app = Starlette(routes=routes, middleware=[shell])
+    routes = [Route("/fails", fails), Route("/odd", misconfigured), Route("/echo", echo, methods=["POST"])]
+    app = Starlette(routes=routes, middleware=[shell], exception_handlers={FlyballError: problems.of_flyball})
     server = uvicorn.Server(uvicorn.Config(app, http=PeerProtocol, log_config=None, access_log=False, ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": sockets})
     thread.start()
@@ -71,6 +76,18 @@ def test_an_unforeseen_fault_is_a_problem_without_internals(place: tuple[str, in
     assert [(one["log_level"], one["error"]) for one in told] == [("error", "RuntimeError")]
     assert "test_shell.py" in told[0]["where"][-1]
     assert "hunter2" not in str(told)
+
+
+def test_a_fault_that_the_caller_cannot_mend_is_told_to_the_log_alone(place: tuple[str, int]) -> None:
+    """A broken key file of ours: its path is no answer to a request, and an operator's log has it."""
+    with structlog.testing.capture_logs() as logs:
+        answer = httpx.get(f"http://{place[0]}:{place[1]}/odd", headers={"X-Request-ID": "abc.2"})
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+    assert "hunter2" not in answer.text
+    assert "key_file" not in answer.text
+    (told,) = [one for one in logs if one["event"] == "a request failed"]
+    assert (told["request"], told["code"]) == ("abc.2", "key_file")
+    assert "hunter2.pem" in told["detail"]
 
 
 @pytest.mark.parametrize("offered", ["", "a b", "x" * 65, "a\tb"])

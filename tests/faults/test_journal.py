@@ -68,8 +68,8 @@ def test_full_says_so_and_keeps_room_for_fences(tmp_path: Path) -> None:
 
     with pytest.raises(JournalFull):
         fill()
-    fence = ring.append(b"fence")
-    assert sorted(ring.live) == [*seqs, fence]
+    fences = [ring.append(bytes(500)) for _ in range(7)]  # 7 frames of 536 bytes: what 4096 bytes hold
+    assert sorted(ring.live) == [*seqs, *fences]
     ring.settle(seqs)
     ring.append(bytes(500), reserve=4096)
     assert payloads(RingFile(tmp_path / "j", SIZE))[-1] == bytes(500)
@@ -218,6 +218,22 @@ def a_mark(lease: kit.Lease, state: LeaseState = LeaseState.REVOKING) -> Mark:
         {"lease": lease.id, "step": "revoking", "attempt": 1, "outcome": "begun", "observed": {"fenced_ms": 5}},
     )
     return Mark("recipe", changed, LIVE, (record,), {"receipt": "r", "task": lease.task, "lease": lease.id})
+
+
+def test_checkpoints_leave_room_for_fences(tmp_path: Path) -> None:
+    """When the journal takes no checkpoint any more, it takes a fence for each of hundreds of tasks."""
+    journal = Journal(tmp_path / "j", 4 * SIZE)
+    mark = a_mark(kit.make_lease(kit.make_task()))
+
+    def fill() -> None:
+        for _ in range(10_000):
+            journal.mark(mark)
+
+    with pytest.raises(JournalFull):
+        fill()
+    for number in range(300):
+        journal.fence(f"tsk_{number}", cause="revoked", by="ops", at_ms=kit.NOW)
+    assert len(journal.fences()) == 300
 
 
 def test_replaying_twice_is_replaying_once(tmp_path: Path) -> None:

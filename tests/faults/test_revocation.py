@@ -13,6 +13,7 @@ from tests.faults.revocation_house import House, gone, house
 from flyball.audit.record import Kind
 from flyball.credential.lease import LeaseState
 from flyball.revocation import receipts
+from flyball.revocation.bulkhead import Bulkhead
 from flyball.revocation.loop import Lane, Pace
 from flyball.task.task import Task
 
@@ -105,6 +106,31 @@ def test_the_kill_lane_is_ahead_and_has_threads_of_its_own(house: House) -> None
     last_kill = max(firsts.index(name) for name in names)
     # In the order of their coming they would be last, from 30 on; threads overtake each other by a few.
     assert last_kill < limit + len(pulled) + kit.FAST.workers
+
+
+def test_a_free_thread_takes_a_queued_kill_before_an_older_expiry() -> None:
+    """One thread of two comes free, with an expiry waiting longer than a kill: it takes the kill."""
+    begun: list[str] = []
+    ends = {name: threading.Event() for name in ("expiry 1", "kill 1", "expiry 2", "kill 2")}
+
+    def work(lease: str) -> None:
+        begun.append(lease)
+        assert ends[lease].wait(10)
+
+    bulkhead = Bulkhead("orders", work, workers=2, kept_for_kill=1)
+    try:
+        for count, (lease, lane) in enumerate((("expiry 1", Lane.EXPIRY), ("kill 1", Lane.KILL)), start=1):
+            bulkhead.put(lease, lane)
+            kit.until(lambda running=count: len(begun) == running)  # type: ignore[misc]
+        bulkhead.put("expiry 2", Lane.EXPIRY)
+        bulkhead.put("kill 2", Lane.KILL)
+        ends["expiry 1"].set()
+        kit.until(lambda: len(begun) == 3)
+        assert begun[2] == "kill 2"
+    finally:
+        for end in ends.values():
+            end.set()
+        bulkhead.stop(10)
 
 
 def test_an_expiry_that_is_pulled_moves_up(house: House) -> None:

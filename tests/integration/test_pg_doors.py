@@ -66,11 +66,14 @@ class TestStandby:
         held = Held(site).issue()
         reader = self.session(site, held, standby.port)
         reader.execute("SELECT count(*) FROM public.refunds")
+        held.run("deny_login")
+        outcome = site.backend().run("kill", held.plan, held.progress)
+        assert outcome.observed["replica"] == {"sessions": 1}, "by the step, not only by the probe"
         held.revoke()
         report = held.probe()
         assert report.gone, report
         assert [found.door for found in report.doors] == ["primary", "replica"]
-        with pytest.raises(psycopg.Error):
+        with pytest.raises(psycopg.OperationalError):  # ended, and not merely refused
             reader.execute("SELECT count(*) FROM public.refunds")
 
     def test_a_paused_replay_keeps_it_from_verified(self, site: pg.Site, standby: pg.Standby) -> None:
@@ -90,8 +93,8 @@ class TestStandby:
                 assert door(held, "replica").verdict == "accepted"
             finally:
                 boss.execute("SELECT pg_wal_replay_resume()")
-        report = until(lambda: (found := held.probe()).gone and found, what="gone once replayed")
-        with pytest.raises(psycopg.Error):
+        until(lambda: (found := held.probe()).gone and found, what="gone once replayed")
+        with pytest.raises(psycopg.OperationalError):  # ended, and not merely refused
             late.connection.execute("SELECT count(*) FROM public.refunds")
 
     def test_a_refusal_by_a_standby_that_is_behind_is_no_proof(self, site: pg.Site, standby: pg.Standby) -> None:
@@ -107,6 +110,17 @@ class TestStandby:
             finally:
                 boss.execute("SELECT pg_wal_replay_resume()")
         until(lambda: held.probe().gone, what="gone once replayed")
+
+    def test_a_primary_s_door_that_leads_to_a_standby_is_no_proof(self, site: pg.Site, standby: pg.Standby) -> None:
+        """A name that was turned to the standby, which has replayed all: not the door that was declared."""
+        held = Held(site).issue()
+        held.revoke()
+        until(lambda: held.probe().gone, what="gone once replayed")
+        site.doors["primary"] = {"host": "127.0.0.1", "port": standby.port}
+        held.plan = site.backend().plan(held.spec)  # the lease's recipe names its doors
+        found = door(held, "primary")
+        assert found.verdict == "inconclusive"
+        assert "leads to a standby" in found.detail
 
     def test_a_standby_that_is_down_keeps_it_from_verified(self, site: pg.Site, standby: pg.Standby) -> None:
         """The primary is not held up by it, the steps say what could not be searched, and the door proves nothing."""
@@ -198,6 +212,17 @@ def test_a_full_server_is_no_refusal(site: pg.Site) -> None:
         for connection in kept:
             connection.close()
     until(lambda: held.probe().gone, what="gone once there is room")
+
+
+def test_without_the_secret_a_role_that_is_there_is_no_proof(site: pg.Site) -> None:
+    """Logins are denied, the secret is not held: some password was refused, and only the role's absence would tell."""
+    held = Held(site).issue()
+    held.run("deny_login")
+    (found,) = held.probe(held=False).doors
+    assert found.verdict == "inconclusive"
+    assert "still exists" in found.detail
+    held.revoke()
+    assert held.probe(held=False).gone
 
 
 def test_another_server_behind_the_door_is_no_proof(site: pg.Site) -> None:

@@ -114,6 +114,9 @@ def test_a_drop_that_meets_new_objects_disowns_again(site: pg.Site) -> None:
     look.execute(f'ALTER TABLE work.late OWNER TO "{held.plan.name}"')
     held.run("drop")
     assert held.probe().gone
+    owner = "SELECT relowner::regrole::text FROM pg_class WHERE relname = 'late'"
+    assert look.execute(owner).fetchone() == ("flyball_graveyard",)
+    assert look.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (held.plan.name,)).fetchone() is None
     look.execute("DROP TABLE work.late")
 
 

@@ -115,6 +115,18 @@ def test_p2_a_session_outlives_its_role_and_is_found_by_oid(site: pg.Site) -> No
     assert held.probe().gone
 
 
+def test_p2_the_probe_counts_by_oid_and_ends_what_it_finds(site: pg.Site) -> None:
+    """A session that is there although its role is gone, under no name: no proof is given beside it."""
+    held = Held(site).issue()
+    held.login()
+    look = site.superuser()
+    left = "SELECT count(*) FROM pg_stat_activity WHERE usesysid = %s"
+    look.execute(f'DROP ROLE "{held.plan.name}"')
+    assert look.execute(left, (held.progress["oid"],)).fetchone() == (1,), "the reason for this test"
+    assert held.probe().gone
+    assert look.execute(left, (held.progress["oid"],)).fetchone() == (0,)
+
+
 def test_kill_returns_when_nobody_is_left(site: pg.Site) -> None:
     """Not when everybody was told: at the moment the step answers there is no session of the role."""
     held = Held(site).issue()
@@ -182,16 +194,17 @@ def test_p3_a_reconnect_storm_leaves_no_survivor(site: pg.Site) -> None:
         assert storm.stdout is not None
         assert storm.stdout.readline() == b"storm\n"
         backend.inspect()  # as in a server that runs: connections are there
+        look, left = site.superuser(), "SELECT count(*) FROM pg_stat_activity WHERE usesysid = %s"
         began = time.monotonic()
         for step in backend.steps(held.plan):
             held.progress.update(backend.run(step, held.plan, held.progress).progress)
+            if step == "kill":
+                assert look.execute(left, (held.progress["oid"],)).fetchone() == (0,)
         report = backend.probe(held.plan, held.progress, held.secret)
         took = time.monotonic() - began
         assert report.gone, report
         oid = held.progress["oid"]
         written = rows(site)
-        left = "SELECT count(*) FROM pg_stat_activity WHERE usesysid = %s"
-        look = site.superuser()
         deadline = time.monotonic() + 0.5  # the storm goes on meanwhile
         while time.monotonic() < deadline:
             assert look.execute(left, (oid,)).fetchone() == (0,)

@@ -277,8 +277,9 @@ def test_a_key_is_erased_only_after_its_task(tmp_path: Path) -> None:
     store = kit.native_store(tmp_path / "state")
     task = kit.put_task(store)
     erase: Callable[[str], int] = lambda t: erase_key(store, store.tasks, FakeClock(), t, by="ops", reason="r")  # noqa: E731
-    with pytest.raises(kit.Conflict, match="open"):
+    with pytest.raises(kit.Conflict) as refused:
         erase(task.id)
+    assert (refused.value.code, store.tasks.data_key(task.id) is None) == ("task_not_closed", False)
     closed = closed_task(store)
     erase(closed.id)
     for unknown in (closed.id, "tsk_none"):

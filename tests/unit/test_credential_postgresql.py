@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from flyball.connectors.postgresql import names, scram, setup
 from flyball.connectors.postgresql.backend import build
-from flyball.connectors.postgresql.config import Login, local, read
+from flyball.connectors.postgresql.config import Door, Login, local, read
 from flyball.connectors.postgresql.faults import translate
-from flyball.connectors.postgresql.wire import _refusal
+from flyball.connectors.postgresql.probe import _authentication
+from flyball.connectors.postgresql.wire import Refusal, _refusal
 from flyball.credential.backend import LeaseSpec, TargetRefused, TargetUnavailable
 from flyball.kernel.clock import FakeClock
 from flyball.kernel.errors import ConfigError
@@ -222,3 +223,26 @@ def test_group_names_with_commas_are_refused() -> None:
     """The setup SQL takes the groups with commas between."""
     with pytest.raises(ConfigError):
         setup.apply(None, admin="a", password="p", groups=["a,b"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "sqlstate", "message", "counts"),
+    [
+        ("primary", "28P01", "password authentication failed", True),
+        ("primary", "28000", "role is not permitted to log in", True),
+        ("standby", "28P01", "password authentication failed", True),
+        ("primary", "53300", "too many connections for role", False),
+        ("primary", "57P03", "the database system is starting up", False),
+        ("primary", "08P01", "no such user", False),
+        ("pooler", "28P01", "password authentication failed", True),
+        ("pooler", "08P01", "no such user", True),
+        ("pooler", "08P01", "SASL authentication failed", True),
+        ("pooler", "08P01", "no more connections allowed (max_client_conn)", False),
+        ("pooler", "08P01", "no such database: shop", False),
+        ("pooler", "08P01", "pgbouncer cannot connect to server", False),
+        ("pooler", "08P01", "", False),
+    ],
+)
+def test_what_counts_as_a_refusal_of_the_password(kind: str, sqlstate: str, message: str, counts: bool) -> None:
+    """Only what speaks of the authentication. A pooler says nearly all with one SQLSTATE: there its sentence tells."""
+    assert _authentication(Door("d", kind, "127.0.0.1", 5432, "shop"), Refusal(sqlstate, message)) is counts

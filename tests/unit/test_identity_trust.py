@@ -236,8 +236,10 @@ def test_the_admin_token(tmp_path):
         assert token not in repr(refused.value)
 
 
-@pytest.mark.parametrize("fault", ["missing", "open_to_group", "link", "garbage", "fifo", "folder", "large"])
-def test_an_admin_token_file_that_is_not_private_is_refused(tmp_path, fault):
+@pytest.mark.parametrize(
+    "fault", ["missing", "open_to_group", "link", "garbage", "fifo", "folder", "large", "not_ours"]
+)
+def test_an_admin_token_file_that_is_not_private_is_refused(tmp_path, monkeypatch, fault):
     """Whatever is wrong with the file, nobody is an operator."""
     path = tmp_path / "admin.token"
     admins = AdminTokens(path)
@@ -258,6 +260,9 @@ def test_an_admin_token_file_that_is_not_private_is_refused(tmp_path, fault):
     elif fault == "folder":
         path.unlink()
         path.mkdir(0o700)
+    elif fault == "not_ours":
+        owner = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     else:
         path.write_text("x" * 70_000)
     with pytest.raises(ConfigError) as refused:
