@@ -128,7 +128,7 @@ def test_no_tasks_trouble_costs_another_its_reaction(place: Place, monkeypatch: 
         first, second = live.agent().open("on-suspend"), live.agent().open("on-revoke")
         first.credential()
         second.credential()
-        real, refusals = end._move, []
+        real, refusals = end.move, []
 
         def move(*args: object, **words: object) -> None:
             if len(refusals) < 2:
@@ -136,7 +136,7 @@ def test_no_tasks_trouble_costs_another_its_reaction(place: Place, monkeypatch: 
                 raise Unavailable("the disk is full", code="store_unavailable")
             real(*args, **words)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(end, "_move", move)
+        monkeypatch.setattr(end, "move", move)
         first.deviate()
         second.deviate()
         live.watch()
