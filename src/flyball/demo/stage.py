@@ -354,7 +354,7 @@ class Stage(Sight):
             "in another terminal:",
             f"  {config} flyball status",
             f"  {config} flyball target rotate orders",
-            f"  {self.psql} {self.postgres.dsn(dbname=database.DATABASE)}",
+            f'  {self.psql} "{self.postgres.dsn(dbname=database.DATABASE)}"',
             f"the control API is at {self.control_url}",
             f"to stop it all: Ctrl-C here, or kill {os.getpid()}",
         ]
