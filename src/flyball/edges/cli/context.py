@@ -17,6 +17,14 @@ from flyball.edges.cli import render
 from flyball.edges.cli.client import Client
 from flyball.kernel.json import Json
 
+InputsOption = Annotated[
+    list[str] | None,
+    typer.Option("--input", "-i", metavar="NAME=VALUE", help="An input of the profile (repeatable)."),
+]
+VouchersOption = Annotated[
+    list[Path] | None,
+    typer.Option("--voucher", metavar="FILE", help="A signed word for inputs, in a file (repeatable)."),
+]
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", metavar="FILE", help="The configuration (else FLYBALL_CONFIG, ./flyball.yaml)."),

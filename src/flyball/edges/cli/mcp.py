@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 import flyball_sdk
 from flyball.assembly import logs
 from flyball.edges.cli import render
-from flyball.edges.cli.context import AddrOption, Cli, ConfigOption
+from flyball.edges.cli.context import AddrOption, Cli, ConfigOption, InputsOption, VouchersOption
 from flyball.edges.cli.errors import FAILED, MISUSED, CliError
 from flyball.edges.cli.run import inputs_of, text_of
 from flyball.edges.mcp import gateway, inspect, observe, plane, web
@@ -50,6 +50,17 @@ mcp = typer.Typer(
 )
 
 CommandArgument = Annotated[list[str], typer.Argument(metavar="-- COMMAND [ARG]…", help="The server's own command.")]
+IdleOption = Annotated[
+    float,
+    typer.Option("--idle", metavar="SECONDS", help="End a task that asked for nothing for so long; 0: never."),
+]
+DecisionsOption = Annotated[
+    str, typer.Option("--decisions", metavar="URL", help="The decision plane: unix:/path or https://… (else told).")
+]
+PepCertOption = Annotated[
+    Path | None, typer.Option("--pep-cert", metavar="FILE", help="Our certificate as an enforcement point (mTLS).")
+]
+PepKeyOption = Annotated[Path | None, typer.Option("--pep-key", metavar="FILE", help="Its key.")]
 PinsOption = Annotated[
     Path | None,
     typer.Option("--pins", metavar="FILE", help="The approved tool definitions (else mcp-pins.json beside the store)."),
@@ -66,22 +77,13 @@ def stdio(
         str,
         typer.Option("--profile", "-p", metavar="PROFILE", help="The profile; else the client begins tasks itself."),
     ] = "",
-    given: Annotated[
-        list[str] | None,
-        typer.Option("--input", "-i", metavar="NAME=VALUE", help="An input of the profile (repeatable)."),
-    ] = None,
-    voucher: Annotated[
-        list[Path] | None,
-        typer.Option("--voucher", metavar="FILE", help="A signed word for inputs, in a file (repeatable)."),
-    ] = None,
+    given: InputsOption = None,
+    voucher: VouchersOption = None,
     name: NameOption = "",
     prefix: Annotated[
         str, typer.Option("--prefix", metavar="TEXT", help="Stands before each tool's name in its action: `fs.`.")
     ] = "",
-    idle: Annotated[
-        float,
-        typer.Option("--idle", metavar="SECONDS", help="End a task that asked for nothing for so long; 0: never."),
-    ] = 900.0,
+    idle: IdleOption = 900.0,
     observe_only: Annotated[
         bool, typer.Option("--observe", help="Govern nothing: record what the agent does, for a first profile.")
     ] = False,
@@ -89,13 +91,9 @@ def stdio(
         Path | None, typer.Option("--out", metavar="FILE", help="With --observe: the new file that it is recorded in.")
     ] = None,
     pins: PinsOption = None,
-    decisions: Annotated[
-        str, typer.Option("--decisions", metavar="URL", help="The decision plane: unix:/path or https://… (else told).")
-    ] = "",
-    pep_cert: Annotated[
-        Path | None, typer.Option("--pep-cert", metavar="FILE", help="Our certificate as an enforcement point (mTLS).")
-    ] = None,
-    pep_key: Annotated[Path | None, typer.Option("--pep-key", metavar="FILE", help="Its key.")] = None,
+    decisions: DecisionsOption = "",
+    pep_cert: PepCertOption = None,
+    pep_key: PepKeyOption = None,
     config: ConfigOption = None,
     addr: AddrOption = "",
 ) -> int:
@@ -195,18 +193,11 @@ def approve(
 @mcp.command("serve", short_help="The shared gateway: several servers over Streamable HTTP.")
 def serve(
     servers: Annotated[Path, typer.Option("--servers", metavar="FILE", help="What it serves, as JSON.")],
-    idle: Annotated[
-        float,
-        typer.Option("--idle", metavar="SECONDS", help="End a task that asked for nothing for so long; 0: never."),
-    ] = 900.0,
+    idle: IdleOption = 900.0,
     pins: PinsOption = None,
-    decisions: Annotated[
-        str, typer.Option("--decisions", metavar="URL", help="The decision plane: unix:/path or https://… (else told).")
-    ] = "",
-    pep_cert: Annotated[
-        Path | None, typer.Option("--pep-cert", metavar="FILE", help="Our certificate as an enforcement point (mTLS).")
-    ] = None,
-    pep_key: Annotated[Path | None, typer.Option("--pep-key", metavar="FILE", help="Its key.")] = None,
+    decisions: DecisionsOption = "",
+    pep_cert: PepCertOption = None,
+    pep_key: PepKeyOption = None,
     config: ConfigOption = None,
     addr: AddrOption = "",
 ) -> int:

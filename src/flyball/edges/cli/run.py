@@ -13,7 +13,7 @@ import typer
 import flyball_sdk
 from flyball.assembly import config as configuration
 from flyball.edges.cli.child import Child
-from flyball.edges.cli.context import AddrOption, Cli, ConfigOption
+from flyball.edges.cli.context import AddrOption, Cli, ConfigOption, InputsOption, VouchersOption
 from flyball.edges.cli.errors import FAILED, MISUSED, CliError
 from flyball.edges.cli.handover import Handover
 from flyball.edges.cli.main import complain
@@ -23,14 +23,8 @@ from flyball.kernel.json import Json
 def run(
     profile: Annotated[str, typer.Argument(metavar="PROFILE", help="The profile of the task.")],
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND [ARG]…", help="What to run.")],
-    given: Annotated[
-        list[str] | None,
-        typer.Option("--input", "-i", metavar="NAME=VALUE", help="An input of the profile (repeatable)."),
-    ] = None,
-    voucher: Annotated[
-        list[Path] | None,
-        typer.Option("--voucher", metavar="FILE", help="A signed word for inputs, in a file (repeatable)."),
-    ] = None,
+    given: InputsOption = None,
+    voucher: VouchersOption = None,
     plan: Annotated[
         Path | None,
         typer.Option(
