@@ -102,6 +102,11 @@ class TicketData(CredentialData):
     client need not know.
     """
 
+    @property
+    def user(self) -> str:
+        """Whom the gateway knows it by; the next ticket has the same."""
+        return self._part("user")
+
 
 class Ticket(TicketData):
     """A ticket of a synchronous task."""
