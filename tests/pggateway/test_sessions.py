@@ -251,10 +251,17 @@ def test_restart(tmp_path: Path, postgres: EmbeddedPostgres) -> None:
             task._tickets.clear()
             second = task.connect("orders")
             assert second.lease != first.lease
+            until(lambda: lease_state(server, first.lease) == "verified", 10, "the old lease is taken back")
             with connect(task) as connection:
                 assert connection.execute("SELECT count(*) FROM orders").fetchone() == (2000,)
     finally:
         server.kill(signal.SIGTERM)
+
+
+def lease_state(server: GatewayServer, lease: str) -> str:
+    """Where a lease stands."""
+    found = server.operator.get("/v1/leases", params={"limit": 100}).json()["leases"]
+    return next((str(one["state"]) for one in found if one["lease"] == lease), "")
 
 
 def opens_nothing_at(ticket: flyball_sdk.Ticket) -> bool:
