@@ -19,6 +19,25 @@ pub(crate) enum Place {
     Unix(UnixListener, PathBuf),
 }
 
+/// What is spoken at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// AuthZEN over HTTP/1.1.
+    AuthZen,
+    /// Envoy's external authorization over gRPC.
+    ExtAuthz,
+}
+
+impl Serves {
+    /// The protocol's name in TLS.
+    fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::AuthZen => b"http/1.1",
+            Self::ExtAuthz => b"h2",
+        }
+    }
+}
+
 /// Where a place came to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bound {
@@ -32,14 +51,14 @@ pub enum Bound {
 
 impl Place {
     /// Open one place.
-    pub(crate) fn open(listen: &Listen) -> Result<(Self, Bound), StartError> {
+    pub(crate) fn open(listen: &Listen, serves: Serves) -> Result<(Self, Bound), StartError> {
         match listen {
             Listen::Tcp { tcp } => {
                 let (listener, bound) = tcp_listener(*tcp)?;
                 Ok((Self::Tcp(listener), Bound::Tcp(bound)))
             }
             Listen::Tls { tls } => {
-                let acceptor = tls::acceptor(tls)?;
+                let acceptor = tls::acceptor(tls, serves.alpn())?;
                 let (listener, bound) = tcp_listener(tls.addr)?;
                 Ok((Self::Tls(listener, acceptor), Bound::Tls(bound)))
             }

@@ -13,8 +13,8 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use crate::config::{StartError, Tls};
 
 /// What accepts TLS connections as the configuration says. A client certificate, where an authority
-/// is named, may be shown; what it allows is decided per request.
-pub(crate) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, StartError> {
+/// is named, may be shown; what it allows is decided per request. `alpn` is the one protocol spoken.
+pub(crate) fn acceptor(tls: &Tls, alpn: &[u8]) -> Result<TlsAcceptor, StartError> {
     let provider = Arc::new(default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -36,7 +36,7 @@ pub(crate) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, StartError> {
     let key = PrivateKeyDer::from_pem_file(&tls.key_pem).map_err(|error| at(&tls.key_pem, &error))?;
     let mut config =
         builder.with_single_cert(certificates(&tls.cert_pem)?, key).map_err(|error| at(&tls.cert_pem, &error))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![alpn.to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 

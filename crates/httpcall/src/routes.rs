@@ -98,6 +98,11 @@ impl<'r> Found<'r> {
         &self.route.action
     }
 
+    /// Type of its resource.
+    pub fn resource_type(&self) -> &'r str {
+        &self.route.resource_type
+    }
+
     /// The call that the request stands for. `header` answers a header's one value; it refuses one that is there
     /// more than once.
     ///

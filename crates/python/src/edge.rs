@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flyball_edge::{Bound as Place, Config, Edge, Parts, StartError};
+use flyball_edge::{Bound as Place, Config, Edge, Parts, Serves, StartError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -51,13 +51,23 @@ impl PyEdge {
         let bound = py.detach(|| self.edge.start()).map_err(|error| refused(&error))?;
         let places: Vec<serde_json::Value> = bound
             .into_iter()
-            .map(|place| match place {
-                Place::Tcp(addr) => serde_json::json!({ "tcp": addr.to_string() }),
-                Place::Tls(addr) => serde_json::json!({ "tls": addr.to_string() }),
-                Place::Unix(path) => serde_json::json!({ "unix": path.to_string_lossy() }),
+            .map(|(place, serves)| {
+                let (kind, at) = match place {
+                    Place::Tcp(addr) => ("tcp", addr.to_string()),
+                    Place::Tls(addr) => ("tls", addr.to_string()),
+                    Place::Unix(path) => ("unix", path.to_string_lossy().into_owned()),
+                };
+                let kind = if serves == Serves::ExtAuthz { format!("ext_authz_{kind}") } else { kind.to_owned() };
+                serde_json::json!({ kind: at })
             })
             .collect();
         Ok(PyBytes::new(py, &serde_json::to_vec(&places).unwrap_or_default()))
+    }
+
+    fn drain(&self) -> PyResult<()> {
+        self.process.check()?;
+        self.edge.drain();
+        Ok(())
     }
 
     #[pyo3(signature = (drain_ms = 2000))]

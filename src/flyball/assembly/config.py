@@ -70,6 +70,28 @@ class DecisionConfig(ListenConfig):
 
 
 @dataclass(frozen=True, slots=True)
+class ExtAuthzConfig:
+    """Where Envoy asks (ext_authz over gRPC); both empty: it is not served.
+
+    Attributes:
+        listen: `host:port`; on loopback without TLS, else TLS is demanded.
+        unix: the Unix socket's path, or None.
+        unix_mode: its mode.
+        tls_cert, tls_key: PEM files; given together, `listen` speaks TLS.
+        client_ca: PEM file of the authorities that Envoy's certificate chains to, or None.
+        principal: what the name in the client's certificate counts for, as Envoy tells it.
+    """
+
+    listen: str
+    unix: Path | None
+    unix_mode: int
+    tls_cert: Path | None
+    tls_key: Path | None
+    client_ca: Path | None
+    principal: str
+
+
+@dataclass(frozen=True, slots=True)
 class JournalConfig:
     """The reserved disk for fences and revocations: `path`, and `size` in bytes, allocated at once."""
 
@@ -156,6 +178,7 @@ class Config:
     public_keys: Path
     control: ListenConfig
     decision: DecisionConfig
+    ext_authz: ExtAuthzConfig
     seal: SealConfig
     journal: JournalConfig
     dev: DevConfig
@@ -171,6 +194,7 @@ class Config:
 SECTIONS: Mapping[str, type] = {
     "control": ListenConfig,
     "decision": DecisionConfig,
+    "ext_authz": ExtAuthzConfig,
     "seal": SealConfig,
     "journal": JournalConfig,
     "dev": DevConfig,
@@ -256,7 +280,7 @@ def load(path: Path | None = None, env: Mapping[str, str] | None = None) -> Conf
 def _read(top: Reader, file: Path | None) -> Config:
     state = top.path("state_dir", Path(".flyball"))
     keys = top.path("keys_dir", state / "keys")
-    control, decision = top.section("control"), top.section("decision")
+    control, decision, ext_authz = (top.section(name) for name in ("control", "decision", "ext_authz"))
     seal, journal, dev, timing, log = (top.section(name) for name in ("seal", "journal", "dev", "timing", "log"))
     command = seal.command("command")
     if command:
@@ -298,6 +322,15 @@ def _read(top: Reader, file: Path | None) -> Config:
             workers=decision.whole("workers", 1, least=1, most=64),
             max_wait_ms=decision.duration("max_wait", 2000, least=10, most=60_000),
         ),
+        ext_authz=ExtAuthzConfig(
+            listen=ext_authz.address("listen", ""),
+            unix=ext_authz.optional_path("unix", None),
+            unix_mode=ext_authz.octal("unix_mode", 0o600),
+            tls_cert=ext_authz.optional_path("tls_cert", None),
+            tls_key=ext_authz.optional_path("tls_key", None),
+            client_ca=ext_authz.optional_path("client_ca", None),
+            principal=ext_authz.choice("principal", ("match", "required", "alone", "ignore"), "match"),
+        ),
         seal=SealConfig(
             command=command,
             wrapped=seal.optional_path("wrapped", None),
@@ -328,15 +361,17 @@ def _check(config: Config, problems: Problems, mark: Mark) -> None:
         problems.error("missing_field", mark, "production needs an `issuer`", "the https URL that names this Flyball")
     for name, place in (("control", config.control), ("decision", config.decision)):
         _check_listener(name, place, problems, mark)
-    if config.decision.client_ca is not None and config.decision.tls_cert is None:
-        problems.error("tls", mark, "`decision.client_ca` asks for TLS", "set decision.tls_cert and decision.tls_key")
+    _check_place("ext_authz", config.ext_authz, problems, mark)
+    for name, asked in (("decision", config.decision), ("ext_authz", config.ext_authz)):
+        if asked.client_ca is not None and asked.tls_cert is None:
+            problems.error("tls", mark, f"`{name}.client_ca` asks for TLS", f"set {name}.tls_cert and {name}.tls_key")
     if config.seal.wrapped is not None and not config.seal.command:
         problems.error("seal", mark, "`seal.wrapped` is for a command", "set seal.command")
     if config.store in (config.anchor, config.journal.path):
         problems.error("same_file", mark, "the store, the anchor and the journal are three files")
     if config.mode == "production":
-        secrets = (config.seal_key, config.admin_token_file, config.control.tls_key, config.decision.tls_key)
-        for path in secrets:
+        keys = (config.control.tls_key, config.decision.tls_key, config.ext_authz.tls_key)
+        for path in (config.seal_key, config.admin_token_file, *keys):
             if path is not None and path.exists() and path.stat().st_mode & 0o077:
                 mode = path.stat().st_mode & 0o777
                 problems.error("key_file", mark, f"{path} is open to other users ({mode:04o})", f"chmod 600 {path}")
@@ -345,13 +380,17 @@ def _check(config: Config, problems: Problems, mark: Mark) -> None:
 def _check_listener(name: str, place: ListenConfig, problems: Problems, mark: Mark) -> None:
     if not place.listen and place.unix is None:
         problems.error("listen", mark, f"`{name}` listens nowhere", f"set {name}.listen or {name}.unix")
+    _check_place(name, place, problems, mark)
+
+
+def _check_place(name: str, place: ListenConfig | ExtAuthzConfig, problems: Problems, mark: Mark) -> None:
     if (place.tls_cert is None) != (place.tls_key is None):
         problems.error("tls", mark, f"`{name}` has one of tls_cert and tls_key", "TLS needs both")
     if place.listen and place.tls_cert is None and not is_loopback(split_address(place.listen)[0]):
         problems.error(
             "plaintext",
             mark,
-            f"`{name}.listen` would speak plain HTTP to other machines on {place.listen}",
+            f"`{name}.listen` would speak without TLS to other machines on {place.listen}",
             f"set {name}.tls_cert and {name}.tls_key, or listen on 127.0.0.1",
         )
     # The kernel's limit (sockaddr_un): a longer path fails at start with a message that names no field.
