@@ -63,7 +63,7 @@ impl Edge {
         let authzen = config.listen.iter().map(|listen| (listen, Serves::AuthZen));
         let ext_authz = config.ext_authz.listen.iter().map(|listen| (listen, Serves::ExtAuthz));
         for (listen, serves) in authzen.chain(ext_authz) {
-            let (place, at) = Place::open(listen, serves)?;
+            let (place, at) = Place::open(listen, &[serves.alpn()])?;
             places.push((place, serves));
             bound.push((at, serves));
         }

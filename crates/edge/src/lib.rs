@@ -28,4 +28,5 @@ mod worker;
 
 pub use config::{Config, Listen, StartError, Tls};
 pub use edge::{Edge, Parts};
-pub use listen::{Bound, Serves};
+pub use listen::{Bound, Place, Serves};
+pub use tls::server as tls_server;

@@ -12,6 +12,7 @@ mod edge;
 mod errors;
 mod latency;
 mod module;
+mod pg_gateway;
 mod settle;
 mod slice;
 mod taskless;
@@ -28,5 +29,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(module::canonical, module)?)?;
     module.add_function(wrap_pyfunction!(module::build_info_json, module)?)?;
     module.add_class::<edge::PyEdge>()?;
+    module.add_class::<pg_gateway::PyPgGateway>()?;
     Ok(())
 }
