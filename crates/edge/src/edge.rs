@@ -7,6 +7,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use flyball_decision::{Clock, Plane, Sink};
+use flyball_gateway::{Kit, Lease, Secret};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -46,8 +47,16 @@ impl Edge {
     /// An edge that does not listen yet.
     pub fn new(parts: Parts, config: Config) -> Self {
         let Parts { plane, sink, clock, max_wait, prepare } = parts;
+        let parts = flyball_gateway::Parts {
+            plane: Arc::clone(&plane),
+            sink: Arc::clone(&sink),
+            clock,
+            max_wait,
+            kind: "ext_authz",
+        };
+        let lent = Kit::new(parts);
         let (used, connections, draining) = (Used::default(), AtomicUsize::new(0), AtomicBool::new(false));
-        let shared = Shared { plane, sink, clock, max_wait, config, used, connections, draining };
+        let shared = Shared { plane, sink, clock, max_wait, config, used, connections, lent, draining };
         Self { shared: Arc::new(shared), prepare, running: Mutex::new(None) }
     }
 
@@ -99,6 +108,22 @@ impl Edge {
             prepare();
             run(&runtime, shared, places, stopping);
         })
+    }
+
+    /// Take over a lease that is ACTIVE: its secret goes into requests of its task, as routes say.
+    pub fn lend(&self, task: &str, credential: &str, lease: &str, secret: &str) {
+        let (task, credential, lease) = (task.to_owned(), credential.to_owned(), lease.to_owned());
+        self.shared.lent.lend(Lease { task, credential, lease, upstream: Secret::new(secret.to_owned()) });
+    }
+
+    /// Let go of a lease. True if it was lent.
+    pub fn take_back(&self, lease: &str) -> bool {
+        self.shared.lent.take_back(lease)
+    }
+
+    /// The newest lease that is lent for a credential.
+    pub fn lent(&self, task: &str, credential: &str) -> Option<String> {
+        self.shared.lent.lent(task, credential)
     }
 
     /// Tell health checks that no more requests should come. They are answered until `stop`.

@@ -24,6 +24,7 @@ use tokio::time::timeout;
 use tonic::Status;
 use tonic::server::{Grpc, UnaryService};
 use tonic_prost::ProstCodec;
+use zeroize::Zeroizing;
 
 use crate::answer::Problem;
 use crate::auth::{Connection, Gate};
@@ -133,6 +134,8 @@ struct Decided<'r> {
     task: String,
     action: Cow<'r, str>,
     strip: &'r [String],
+    /// The credential that goes upstream, as a header.
+    set: Option<(&'r str, Zeroizing<String>)>,
     /// Why the request cannot be read as a call, where it cannot: it was put on record and denied.
     refused: Option<Problem>,
 }
@@ -159,10 +162,12 @@ async fn decide<'r>(
 ) -> Result<Decided<'r>, Problem> {
     let seen = read(request).map_err(|missing| Problem::invalid(format!("Envoy told no `{}`", missing.0)))?;
     let task = whose(worker, conn, &seen)?;
-    let read = asked(pep, routes, &seen);
-    let (asked, strip, refused) = match read {
-        Ok((asked, strip)) => (asked, strip, None),
-        Err((asked, problem)) => (asked, &[][..], Some(problem)),
+    let lent = &worker.shared.lent;
+    // Nothing is charged for a request that could not go upstream for want of its credential.
+    let is_lent = |name: &str| lent.lent(&task, name).is_some();
+    let (asked, found, refused) = match asked(pep, routes, &seen, &is_lent) {
+        Ok((asked, found)) => (asked, Some(found), None),
+        Err((asked, problem)) => (asked, None, Some(problem)),
     };
     let binding = conn.binding();
     let call = Call {
@@ -175,7 +180,16 @@ async fn decide<'r>(
         args: &asked.args,
     };
     let verdict = worker.decide_call(&call).finish().await?;
-    Ok(Decided { verdict, task, action: Cow::Borrowed(asked.action), strip, refused })
+    let (mut set, mut refused) = (None, refused);
+    if let Some(credential) = found.as_ref().and_then(Found::credential).filter(|_| verdict.allowed()) {
+        // Looked up after the decision: what a fence takes back is gone by now.
+        match lent.upstream(&task, &credential.name) {
+            Some(secret) => set = Some((&*credential.header, Zeroizing::new(credential.value(secret.reveal())))),
+            None => refused = Some(no_credential()),
+        }
+    }
+    let strip = found.as_ref().map_or(&[][..], Found::strip);
+    Ok(Decided { verdict, task, action: Cow::Borrowed(asked.action), strip, set, refused })
 }
 
 /// The task that the request is of: proved by its token, and by the client's certificate as the configuration says.
@@ -207,10 +221,21 @@ fn whose(worker: &Worker, conn: &Connection, seen: &Seen<'_>) -> Result<String, 
     Ok(token.task.clone())
 }
 
-type Strip<'r> = &'r [String];
+fn no_credential() -> Problem {
+    Problem::other(
+        StatusCode::FORBIDDEN,
+        "credential_not_lent",
+        "the request needs a credential that the task has not connected: POST /v1/tasks/{task}/connect",
+    )
+}
 
 /// The call that the request stands for; or one that stands for it on record, and why there is none.
-fn asked<'r>(pep: &Pep, routes: &'r Routes, seen: &Seen<'_>) -> Result<(Asked<'r>, Strip<'r>), (Asked<'r>, Problem)> {
+fn asked<'r>(
+    pep: &Pep,
+    routes: &'r Routes,
+    seen: &Seen<'_>,
+    is_lent: &dyn Fn(&str) -> bool,
+) -> Result<(Asked<'r>, Found<'r>), (Asked<'r>, Problem)> {
     let stand_in = |action, resource_type, path: &str, problem| {
         let resource_id = format!("{} {}{}", clip(seen.method, 32), clip(seen.host, 255), clip(path, 1024));
         // Arguments that cannot be read: the plane puts it on record and denies it.
@@ -239,7 +264,13 @@ fn asked<'r>(pep: &Pep, routes: &'r Routes, seen: &Seen<'_>) -> Result<(Asked<'r
         );
         return Err(refuse(problem));
     }
-    call_of(&found, seen).map(|asked| (asked, found.strip())).map_err(refuse)
+    if found.credential().is_some_and(|credential| !is_lent(&credential.name)) {
+        return Err(refuse(no_credential()));
+    }
+    match call_of(&found, seen) {
+        Ok(asked) => Ok((asked, found)),
+        Err(problem) => Err(refuse(problem)),
+    }
 }
 
 fn call_of<'r>(found: &Found<'r>, seen: &Seen<'_>) -> Result<Asked<'r>, Problem> {
@@ -268,7 +299,7 @@ fn call_of<'r>(found: &Found<'r>, seen: &Seen<'_>) -> Result<Asked<'r>, Problem>
 }
 
 fn answer(decided: &Decided<'_>) -> CheckResponse {
-    let Decided { verdict, task, action, strip, refused } = decided;
+    let Decided { verdict, task, action, strip, set, refused } = decided;
     let allowed = verdict.allowed() && refused.is_none();
     let reason = verdict.reasons.first().map_or("", |reason| reason.as_str());
     let told = Told {
@@ -279,7 +310,8 @@ fn answer(decided: &Decided<'_>) -> CheckResponse {
         reason: refused.as_ref().map_or(reason, |problem| problem.code),
     };
     if allowed {
-        return allow(&told, strip, &[]);
+        let set: Vec<(&str, &str)> = set.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        return allow(&told, strip, &set);
     }
     let problem = match refused {
         Some(problem) => problem.clone(),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use flyball_decision::{Clock, Plane, Sink, Verdict};
+use flyball_gateway::{Kit, Secret};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -65,6 +66,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) used: Used,
     pub(crate) connections: AtomicUsize,
+    /// Leases whose secrets Envoy puts into requests.
+    pub(crate) lent: Arc<Kit<(), Secret>>,
     /// No more requests should come; health checks say so.
     pub(crate) draining: AtomicBool,
 }

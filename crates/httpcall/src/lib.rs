@@ -26,7 +26,7 @@ mod routes;
 mod target;
 mod template;
 
-pub use route::RouteDocument;
+pub use route::{Credential, CredentialDocument, RouteDocument};
 pub use routes::{Found, Routes};
 pub use target::Target;
 

@@ -29,6 +29,62 @@ pub struct RouteDocument {
     /// Request headers that do not go upstream.
     #[serde(default)]
     pub strip: Vec<String>,
+    /// The credential that goes upstream instead of the client's.
+    #[serde(default)]
+    pub credential: Option<CredentialDocument>,
+}
+
+/// A credential of the task that takes the place of whatever the client sent.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CredentialDocument {
+    /// Its name in the task's profile.
+    pub name: String,
+    /// The header that it goes upstream in.
+    #[serde(default = "authorization")]
+    pub header: String,
+    /// The header's value, in which `{secret}` is the secret.
+    #[serde(default = "bearer")]
+    pub form: String,
+}
+
+fn authorization() -> String {
+    "authorization".to_owned()
+}
+
+fn bearer() -> String {
+    "Bearer {secret}".to_owned()
+}
+
+/// The same, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// Its name in the task's profile.
+    pub name: String,
+    /// The header, in lower case.
+    pub header: String,
+    before: String,
+    after: String,
+}
+
+impl Credential {
+    fn read(from: &CredentialDocument) -> Result<Self, Refused> {
+        let header = header_name(&from.header)?;
+        if matches!(header.as_str(), "host" | "flyball-task" | "flyball-decision" | "content-length") {
+            return refused(format!("no credential goes upstream in the header `{header}`"));
+        }
+        let parts = from.form.split_once("{secret}").filter(|(_, after)| !after.contains('{'));
+        let Some((before, after)) = parts.filter(|(before, _)| !before.contains('{')) else {
+            return refused("the form of a credential holds `{secret}` once, and no other `{`");
+        };
+        let (before, after) = (before.to_owned(), after.to_owned());
+        Ok(Self { name: from.name.clone(), header, before, after })
+    }
+
+    /// The header's value with a secret in it.
+    pub fn value(&self, secret: &str) -> String {
+        [self.before.as_str(), secret, self.after.as_str()].concat()
+    }
 }
 
 /// An argument that does not stand in the body.
@@ -54,6 +110,7 @@ pub(crate) struct Route {
     pub(crate) unread_query: bool,
     pub(crate) unread_body: bool,
     pub(crate) strip: Vec<String>,
+    pub(crate) credential: Option<Credential>,
 }
 
 impl Route {
@@ -119,6 +176,7 @@ impl Route {
             unread_query,
             unread_body,
             strip,
+            credential: from.credential.as_ref().map(Credential::read).transpose()?,
         })
     }
 }

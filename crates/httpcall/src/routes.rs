@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::args::{Source, push_text};
 use crate::body::is_json;
-use crate::route::{Route, RouteDocument, fill};
+use crate::route::{Credential, Route, RouteDocument, fill};
 use crate::{Asked, Body, Refused, Request, Target, host, refused};
 
 /// The routes of a bundle, the narrower first.
@@ -91,6 +91,11 @@ impl<'r> Found<'r> {
     /// Request headers that do not go upstream.
     pub fn strip(&self) -> &'r [String] {
         &self.route.strip
+    }
+
+    /// The credential that goes upstream.
+    pub fn credential(&self) -> Option<&'r Credential> {
+        self.route.credential.as_ref()
     }
 
     /// The action.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use flyball_edge::{Bound as Place, Config, Edge, Parts, Serves, StartError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyBytes;
 
 use crate::clock::now;
@@ -33,7 +34,7 @@ pub(crate) const fn start_code(error: &StartError) -> &'static str {
     }
 }
 
-/// Bound places, as JSON.
+/// Bound places, as JSON: each with what stands before its kind.
 pub(crate) fn places(bound: impl Iterator<Item = (&'static str, Place)>) -> Vec<u8> {
     let places: Vec<serde_json::Value> = bound
         .map(|(serves, place)| {
@@ -75,6 +76,22 @@ impl PyEdge {
         self.process.check()?;
         let bound = py.detach(|| self.edge.start()).map_err(|error| refused(&error))?;
         Ok(PyBytes::new(py, &places(bound.into_iter().map(named))))
+    }
+
+    fn lend(&self, task: &str, credential: &str, lease: &str, secret: PyBackedStr) -> PyResult<()> {
+        self.process.check()?;
+        self.edge.lend(task, credential, lease, &secret);
+        Ok(())
+    }
+
+    fn take_back(&self, lease: &str) -> PyResult<bool> {
+        self.process.check()?;
+        Ok(self.edge.take_back(lease))
+    }
+
+    fn lent(&self, task: &str, credential: &str) -> PyResult<Option<String>> {
+        self.process.check()?;
+        Ok(self.edge.lent(task, credential))
     }
 
     fn drain(&self) -> PyResult<()> {

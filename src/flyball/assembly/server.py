@@ -18,7 +18,7 @@ import structlog
 from flyball.assembly.build import Built, build
 from flyball.assembly.config import Config, DecisionConfig
 from flyball.assembly.config_ext_authz import ExtAuthzConfig
-from flyball.assembly.gateways import POSTGRESQL, PostgresqlGateway
+from flyball.assembly.gateways import EXT_AUTHZ, POSTGRESQL, ExtAuthzGateway, PostgresqlGateway
 from flyball.assembly.logs import configure
 from flyball.edges.http.runner import ControlServer, run_control
 from flyball.flow import bundles
@@ -49,6 +49,9 @@ class Server:
         bound = parse(self._edge.start())
         self.decision_addresses = bound if isinstance(bound, list) else []
         self.house.settings = replace(self.house.settings, check_endpoints=tuple(self._endpoints()))
+        if self.config.ext_authz.on:
+            for kind in EXT_AUTHZ:
+                self.house.gateways.setdefault(kind, ExtAuthzGateway(self._edge))
         if self.config.postgresql_gateway.on:
             self._postgresql = PostgresqlGateway(self.house.core, self.config.postgresql_gateway)
             self.house.gateways[POSTGRESQL] = self._postgresql

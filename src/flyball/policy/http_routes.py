@@ -24,6 +24,7 @@ class HttpRoute:
         args: argument → where it stands (`path.x`, `query.x`, `header.x`, `body.x.y`).
         unread: what may hold more than is named: `query`, `body`.
         strip: request headers that do not go upstream.
+        credential: the task's credential that goes upstream: `name`, and `header` and `form` where they are said.
     """
 
     request: str
@@ -31,6 +32,7 @@ class HttpRoute:
     args: Mapping[str, str] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
     strip: tuple[str, ...] = ()
+    credential: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Json]:
         """What the decision plane reads."""
@@ -43,6 +45,8 @@ class HttpRoute:
             out["unread"] = list(self.unread)
         if self.strip:
             out["strip"] = list(self.strip)
+        if self.credential:
+            out["credential"] = dict(self.credential)
         return out
 
 
@@ -63,7 +67,18 @@ def read_routes(action: str, fields: Fields, places: dict[str, Mark]) -> tuple[H
                 args,
                 tuple(value for value, _ in inner.texts("unread")),
                 tuple(value for value, _ in inner.texts("strip")),
+                _credential(action, inner),
             )
         )
         inner.done()
     return tuple(found)
+
+
+def _credential(action: str, fields: Fields) -> dict[str, str]:
+    node = fields.node("credential")
+    if node is None:
+        return {}
+    inner = Fields(f"the credential of action `{action}`", node, fields.problems)
+    found = {"name": inner.text("name", required=True), "header": inner.text("header"), "form": inner.text("form")}
+    inner.done()
+    return {key: value for key, value in found.items() if value}

@@ -89,6 +89,21 @@ fn the_narrower_route_is_taken_and_an_unknown_request_takes_none() {
 }
 
 #[test]
+fn a_credential_has_a_header_and_a_form() {
+    let mut routes = Routes::default();
+    add(&mut routes, "a", &[], r#"{"request": "GET h/a", "credential": {"name": "api"}}"#).unwrap();
+    let own = r#"{"request": "GET h/b", "credential": {"name": "api", "header": "X-Api-Key", "form": "k={secret};"}}"#;
+    add(&mut routes, "b", &[], own).unwrap();
+    let value = |path| {
+        let (_, found) = routes.find(&Request { method: "GET", host: "h", path }).unwrap();
+        let credential = found.unwrap().credential().unwrap();
+        (credential.header.clone(), credential.value("s3"))
+    };
+    assert_eq!(value("/a"), ("authorization".to_owned(), "Bearer s3".to_owned()));
+    assert_eq!(value("/b"), ("x-api-key".to_owned(), "k=s3;".to_owned()));
+}
+
+#[test]
 fn what_a_route_does_not_name_is_refused() {
     let routes = shop();
     let refund = "POST api.example/v1/invoices/7/refunds";
@@ -129,6 +144,9 @@ fn a_route_that_makes_no_sense_is_refused() {
         r#"{"request": "GET a/b", "resource": "{x"}"#,
         r#"{"request": "GET a/b", "unread": ["headers"]}"#,
         r#"{"request": "GET a/b", "strip": [""]}"#,
+        r#"{"request": "GET a/b", "credential": {"name": "api", "form": "Bearer"}}"#,
+        r#"{"request": "GET a/b", "credential": {"name": "api", "form": "{secret} {secret}"}}"#,
+        r#"{"request": "GET a/b", "credential": {"name": "api", "header": "Host"}}"#,
     ] {
         let result = add(&mut Routes::default(), "a", &[("id", "string"), ("to", "string")], route);
         assert!(result.is_err(), "{route}");
