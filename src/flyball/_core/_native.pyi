@@ -217,5 +217,20 @@ class PgGateway:
         """A ticket for a credential that is lent: (user, secret). `renew` is the user of one of the same task and
         credential, which gets a new secret. Raises `CoreError`: `not_lent`."""
 
+def confine_namespaces() -> None:
+    """Leave the host's network, mounts, IPC and process table. Needs root."""
+
+def confine_proc() -> None:
+    """Mount the own process table; for the first process of a new one."""
+
+def confine_user(uid: int, gid: int) -> None:
+    """Become a user without groups, for good."""
+
+def confine_files(read: list[str], write: list[str], connect: list[int]) -> bool:
+    """Give up all files and TCP ports but these; False where the kernel keeps only a part of that."""
+
+def confine_calls() -> None:
+    """Refuse the system calls that lead out."""
+
 def canonical(value_json: bytes) -> bytes: ...
 def build_info_json() -> bytes: ...

@@ -52,6 +52,11 @@ class Handover:
     ) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    @property
+    def folder(self) -> Path:
+        """Where the files are."""
+        return self._folder
+
     def refresh(self) -> None:
         """Fetch what is past two thirds of its life, and replace its files. A refusal is left to the task's end."""
         for name in self._names:
