@@ -71,7 +71,8 @@ def run(
     Credentials go into files of mode 0600 in a private folder, which is removed at the end:
     PGPASSFILE with PGHOST, PGPORT, PGUSER and PGDATABASE for the first PostgreSQL credential, and
     FLYBALL_CREDENTIAL_<NAME> with the path of a JSON file for each. A credential that a gateway holds
-    is handed over as a ticket for the gateway, by the same files and variables. Signals are passed on,
+    is handed over as a ticket for the gateway, by the same files and variables. FLYBALL_TASK_TOKEN_FILE
+    holds the task's token, for requests through a proxy that asks Flyball. Signals are passed on,
     and so is the command's exit code (128+n when a signal ended it). If the task is revoked meanwhile,
     the command is stopped. Who we are comes from FLYBALL_SVID_FILE or FLYBALL_SVID.
 
@@ -80,6 +81,7 @@ def run(
       flyball run settle-refund -i ticket=T-1042 -i limit=120 -- psql -c 'SELECT 1'
       flyball run settle-refund -i ticket=T-1042 -i limit=120 --voucher ticket.voucher -- ./settle
       flyball run nightly-report --credential warehouse -- python report.py
+      flyball run refunds --confine --reach 127.0.0.1:10000 --read ./agent -- python3 ./agent/agent.py
     """
     inputs = inputs_of(given or [])
     grants = _grants(confine, read, write, reach, keep_env)
