@@ -64,12 +64,14 @@ def _throughput(context: Context, home: Path, ours: Governor, port: int) -> None
                 f"ext-authz {at + 1}/{repetitions}: Flyball durable {a[-1].per_s:,.0f}/s p99 {a[-1].p99_us:,.0f} µs, "
                 f"buffered {fast[-1].per_s:,.0f}/s; OPA {b[-1].per_s:,.0f}/s p99 {b[-1].p99_us:,.0f} µs"
             )
+
+    def told(runs: list[envoy.Load]) -> str:
+        p50, p99 = median([one.p50_us for one in runs]), median([one.p99_us for one in runs]) / 1000
+        return f"{median([one.per_s for one in runs]):,.0f}/s, p50 {p50:.0f} µs, p99 {p99:.2f} ms"
+
     note = (
-        f"{CONNECTIONS} connections, Envoy and its judge on one core. "
-        f"Durable records: p50 {median([x.p50_us for x in a]):.0f} µs, p99 {median([x.p99_us for x in a]) / 1000:.2f} ms. Buffered: {median([x.per_s for x in fast]):,.0f}/s, "
-        f"p50 {median([x.p50_us for x in fast]):.0f} µs, p99 {median([x.p99_us for x in fast]) / 1000:.2f} ms. "
-        f"OPA (HTTP ext_authz, no record): p50 {median([x.p50_us for x in b]):.0f} µs, "
-        f"p99 {median([x.p99_us for x in b]) / 1000:.2f} ms. fsync p50 {before['p50']} ms."
+        f"{CONNECTIONS} connections, Envoy and its judge on one core. Durable records: {told(a)}. "
+        f"Buffered: {told(fast)}. OPA (HTTP ext_authz, no record): {told(b)}. fsync p50 {before['p50']} ms."
     )
     context.add(
         row("ext-authz", [one.per_s for one in a], "requests/s", peer="Envoy with OPA 1.22.2",
