@@ -6,7 +6,6 @@
 //! Envoy is set to do with faults.
 
 use std::borrow::Cow;
-use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
