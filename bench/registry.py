@@ -72,6 +72,20 @@ FIGURES: tuple[Figure, ...] = (
     ),
     Figure("http-p99", "p99 latency at 32 connections, buffered", "http", (_ratio(0.5),), (_ratio(0.2),)),
     Figure(
+        "ext-authz",
+        "Envoy that asks Flyball for each request, records durable first, beside Envoy that asks OPA: requests/s",
+        "ext_authz",
+        (_ratio(2, least=True),),
+        (_ratio(4, least=True),),
+    ),
+    Figure(
+        "ext-authz-fence",
+        "from a fence to the next request refused by Envoy: p99",
+        "ext_authz",
+        (_value(50, " ms"),),
+        (_value(5, " ms"),),
+    ),
+    Figure(
         "http-busy",
         "http-durable's p99 beside 200 heartbeats/s and one busy Python thread, against idle",
         "http_busy",
