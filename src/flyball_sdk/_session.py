@@ -73,6 +73,7 @@ class Session:
         self.check = control
         self.task = ""
         self.credentials: tuple[str, ...] = ()
+        self.brokered: tuple[str, ...] = ()
         self.state = ""
         self.beat_s = 1.0
         """Seconds between heartbeats: a third of what the server allows."""
@@ -149,8 +150,7 @@ class Session:
         if not self.task:
             raise Unavailable("the server opened a task without a name", code="answer")
         self.hard_end_ms = _json.whole(members, "hard_end_ms")
-        listed = members.get("credentials")
-        self.credentials = tuple(one for one in listed if isinstance(one, str)) if isinstance(listed, list) else ()
+        self.credentials, self.brokered = _json.texts(members, "credentials"), _json.texts(members, "brokered")
         self._scheme = _json.text(members, "token_type") or "DPoP"
         if self._scheme != "DPoP" and not (self._scheme == "Bearer" and self.control.uds):
             raise Unavailable("the server gave a token that is bound to nothing of ours", code="answer")

@@ -18,7 +18,7 @@ from flyball_sdk._guard import Asked, Resource
 from flyball_sdk._json import Json
 from flyball_sdk._session import MAX_ANSWER, Answer, Request, Session, body_of, keeps_trying, report_body
 from flyball_sdk._shared import DELIVERY_TRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S, denied, limits, segment, waits
-from flyball_sdk.credential import Credential
+from flyball_sdk.credential import Credential, Ticket
 from flyball_sdk.errors import FlyballError, TaskLost, Unavailable
 from flyball_sdk.model import Decision, Reported, Secret
 
@@ -77,6 +77,7 @@ class Task:
         self._check = self._control
         self._check_lock = threading.Lock()
         self._held: dict[str, Credential] = {}
+        self._tickets: dict[str, Ticket] = {}
         self._held_lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -91,6 +92,11 @@ class Task:
     def credentials(self) -> tuple[str, ...]:
         """The names of the credentials that the profile offers, empty before it is open."""
         return self._session.credentials
+
+    @property
+    def brokered(self) -> tuple[str, ...]:
+        """Those of `credentials` that a gateway holds: `connect` to them."""
+        return self._session.brokered
 
     @property
     def token(self) -> Secret:
@@ -241,6 +247,27 @@ class Task:
             self._held[name] = Credential(issued, self)
             return self._held[name]
 
+    def connect(self, name: str) -> Ticket:
+        """A ticket for the brokered credential `name`: the one in hand, or a new one past two thirds of its time.
+
+        ``psycopg.connect(**task.connect("orders").kwargs())``, or its `dsn()`. The agent never holds the target's own
+        secret; the gateway decides each statement against this task.
+
+        Raises:
+            TaskLost, Refused (`not_brokered`: ask for the credential itself), InvalidRequest, Unavailable.
+        """
+        self.ensure_live()
+        with self._held_lock:
+            held = self._tickets.get(name)
+            if held is not None and not held.due:
+                return held
+            session = self._session
+            path = f"/v1/tasks/{session.task}/connect"
+            body = {"credential": name, "renew": "" if held is None else str(held.connection.get("user", ""))}
+            issued = session.issued(name, self._send(lambda: session.post(path, body)))
+            self._tickets[name] = Ticket(issued, self)
+            return self._tickets[name]
+
     def plan(self, entries: Sequence[Mapping[str, object]]) -> None:
         """Say which effects the task is for: `[{"action": …, "count": 2, "args": {…}}]`. It is held to them.
 
@@ -276,6 +303,7 @@ class Task:
             Refused: it is not open now. TaskLost, Unavailable.
         """
         self._held.clear()
+        self._tickets.clear()
         return self._stated("park", {})
 
     def unpark(self) -> str:
@@ -410,6 +438,7 @@ class Task:
             if self._thread is not None and self._thread is not threading.current_thread():
                 self._thread.join(timeout=self._timeout_s)
             self._held.clear()
+            self._tickets.clear()
             self._control.close()
             self._check.close()
 

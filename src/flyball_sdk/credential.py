@@ -79,9 +79,44 @@ class CredentialData:
             file.write(line + "\n")
         return place
 
+    def kwargs(self) -> dict[str, str | int]:
+        """What `psycopg.connect(**…)` and its like take. **It holds the secret in clear**, under `password`."""
+        found: dict[str, str | int] = {"password": self.secret.reveal()}
+        names = {"database": "dbname"}
+        for name in ("host", "port", "user", "database", "sslmode", "sslrootcert"):
+            value = self.connection.get(name)
+            if isinstance(value, str | int) and value != "":
+                found[names.get(name, name)] = value
+        return found
+
     def _part(self, name: str, default: str = "") -> str:
         value = self.connection.get(name)
         return default if value is None else str(value)
+
+
+class TicketData(CredentialData):
+    """A ticket for the gateway before a target; what the target itself takes is with the gateway alone.
+
+    Its secret opens new sessions at the gateway until `expires_ms`; sessions that are open go on with the task. Each
+    statement is decided there. `connection`, `dsn()`, `kwargs()` and `pgpass()` are as for a credential, so that a
+    client need not know.
+    """
+
+
+class Ticket(TicketData):
+    """A ticket of a synchronous task."""
+
+    def __init__(self, issued: Issued, task: Task) -> None:
+        super().__init__(issued)
+        self._task = task
+
+    def fresh(self) -> Ticket:
+        """This ticket, or the next one once two thirds of its time are over.
+
+        Raises:
+            TaskLost, Refused, Unavailable: the next one was not given.
+        """
+        return self._task.connect(self.name)
 
 
 class Credential(CredentialData):

@@ -16,6 +16,8 @@ pub enum PepIdentity {
     Uid(u32),
     /// SHA-256 of a client certificate, base64url.
     X5t(String),
+    /// A gateway in the control plane's own process, by its kind (`postgresql`).
+    Gateway(String),
 }
 
 /// Which of a request's properties count.
@@ -64,6 +66,7 @@ impl Pep {
                     ("self", None) if value.as_bool() == Some(true) => Some(PepIdentity::Own),
                     ("spiffe", Some(id)) => Some(PepIdentity::Spiffe(id.to_owned())),
                     ("x5t", Some(hash)) => Some(PepIdentity::X5t(hash.to_owned())),
+                    ("gateway", Some(kind)) => Some(PepIdentity::Gateway(kind.to_owned())),
                     ("uid", None) => value.as_u64().and_then(|uid| u32::try_from(uid).ok()).map(PepIdentity::Uid),
                     _ => None,
                 },

@@ -75,6 +75,9 @@ impl Due {
 /// Agents by name and owner.
 type Agents = AHashMap<(Arc<str>, Arc<str>), Arc<Agent>>;
 
+/// Told a task's id from the moment it is fenced. Called on the thread that fences: must not block.
+pub type FenceHook = Box<dyn Fn(&str) + Send + Sync>;
+
 /// A due task is told again after this long, until it is fenced.
 const TELL_AGAIN_MS: i64 = 1000;
 
@@ -88,6 +91,8 @@ pub struct Plane {
     pub(crate) texts: Mutex<ahash::AHashSet<Arc<str>>>,
     pub(crate) counters: Counters,
     pub(crate) events: Events,
+    /// Those who hold something open for tasks.
+    hooks: RwLock<Vec<FenceHook>>,
     pub(crate) wheel: Mutex<Wheel>,
     pub(crate) instances: Instances,
     /// Hard reactions of late, by profile.
@@ -114,6 +119,7 @@ impl Plane {
             agents: Mutex::default(),
             texts: Mutex::default(),
             events: Events::default(),
+            hooks: RwLock::default(),
             wheel: Mutex::default(),
             instances: Instances::default(),
             hard: Mutex::default(),
@@ -224,6 +230,21 @@ impl Plane {
         out
     }
 
+    /// Call `hook` for every task that is fenced from now on, whoever fences it: the way for those who hold
+    /// connections open for tasks. It may be told a task twice.
+    pub fn on_fence(&self, hook: FenceHook) {
+        self.hooks.write().push(hook);
+    }
+
+    /// A task was fenced. No lock of a task is held here.
+    pub(crate) fn tell_fenced(&self, number: u128) {
+        let hooks = self.hooks.read();
+        if !hooks.is_empty() {
+            let id = ids::task(&self.cfg.cell, number);
+            hooks.iter().for_each(|hook| hook(&id));
+        }
+    }
+
     fn become_state(&self, task: &str, to: State) -> bool {
         self.task(task).is_some_and(|task| task.become_state(to))
     }
@@ -253,6 +274,7 @@ impl Plane {
     pub fn fence(&self, task: &str) -> bool {
         let Some(task) = self.task(task) else { return false };
         let did = task.become_state(State::Fenced);
+        self.tell_fenced(task.number);
         self.fence_children(&task);
         did
     }
@@ -276,6 +298,7 @@ impl Plane {
         let mut out = Vec::new();
         for (number, task) in &self.tasks.pin() {
             if is(&task.agent) && task.become_state(State::Fenced) {
+                self.tell_fenced(*number);
                 out.push(ids::task(&self.cfg.cell, *number));
             }
             if is(&task.agent) {

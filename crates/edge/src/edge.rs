@@ -60,7 +60,7 @@ impl Edge {
         let mut places = Vec::new();
         let mut bound = Vec::new();
         for listen in &self.shared.config.listen {
-            let (place, at) = Place::open(listen)?;
+            let (place, at) = Place::open(listen, &[b"http/1.1"])?;
             places.push(place);
             bound.push(at);
         }

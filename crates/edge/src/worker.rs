@@ -113,7 +113,8 @@ async fn accept(worker: Rc<Worker>, place: Place) {
                 }
             }
         }
-        Place::Tls(listener, acceptor) => {
+        Place::Tls(listener, config) => {
+            let acceptor = TlsAcceptor::from(config);
             let Ok(listener) = TcpListener::from_std(listener) else { return };
             loop {
                 let Some((stream, _)) = patient(listener.accept().await).await else { continue };

@@ -20,13 +20,30 @@ pub(crate) struct PyEdge {
 }
 
 fn refused(error: &StartError) -> PyErr {
-    let code = match error {
+    CoreError::new_err((start_code(error), error.to_string()))
+}
+
+/// One word for why a listener cannot start.
+pub(crate) const fn start_code(error: &StartError) -> &'static str {
+    match error {
         StartError::Config(_) => "edge_config",
         StartError::Listen { .. } => "edge_listen",
         StartError::Tls(_) => "edge_tls",
         StartError::Threads(_) => "edge_threads",
-    };
-    CoreError::new_err((code, error.to_string()))
+    }
+}
+
+/// Bound places, as JSON.
+pub(crate) fn places(bound: Vec<Place>) -> Vec<u8> {
+    let places: Vec<serde_json::Value> = bound
+        .into_iter()
+        .map(|place| match place {
+            Place::Tcp(addr) => serde_json::json!({ "tcp": addr.to_string() }),
+            Place::Tls(addr) => serde_json::json!({ "tls": addr.to_string() }),
+            Place::Unix(path) => serde_json::json!({ "unix": path.to_string_lossy() }),
+        })
+        .collect();
+    serde_json::to_vec(&places).unwrap_or_default()
 }
 
 #[pymethods]
@@ -49,15 +66,7 @@ impl PyEdge {
     fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         self.process.check()?;
         let bound = py.detach(|| self.edge.start()).map_err(|error| refused(&error))?;
-        let places: Vec<serde_json::Value> = bound
-            .into_iter()
-            .map(|place| match place {
-                Place::Tcp(addr) => serde_json::json!({ "tcp": addr.to_string() }),
-                Place::Tls(addr) => serde_json::json!({ "tls": addr.to_string() }),
-                Place::Unix(path) => serde_json::json!({ "unix": path.to_string_lossy() }),
-            })
-            .collect();
-        Ok(PyBytes::new(py, &serde_json::to_vec(&places).unwrap_or_default()))
+        Ok(PyBytes::new(py, &places(bound)))
     }
 
     #[pyo3(signature = (drain_ms = 2000))]

@@ -10,8 +10,10 @@ mod clock;
 mod core;
 mod edge;
 mod errors;
+mod http_gateway;
 mod latency;
 mod module;
+mod pg_gateway;
 mod settle;
 mod slice;
 mod taskless;
@@ -28,5 +30,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(module::canonical, module)?)?;
     module.add_function(wrap_pyfunction!(module::build_info_json, module)?)?;
     module.add_class::<edge::PyEdge>()?;
+    module.add_class::<pg_gateway::PyPgGateway>()?;
+    module.add_class::<http_gateway::PyHttpGateway>()?;
     Ok(())
 }

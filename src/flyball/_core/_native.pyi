@@ -189,5 +189,27 @@ class Edge:
         """Listen; returns the bound addresses as JSON."""
     def stop(self, drain_ms: int = 2000) -> None: ...
 
+@final
+class PgGateway:
+    """The PostgreSQL gateway, on threads of its own."""
+
+    def __new__(cls, core: Core, config_json: bytes) -> PgGateway: ...
+    def start(self) -> bytes:
+        """Listen; returns the bound addresses as JSON."""
+    def stop(self) -> None:
+        """Close it; live sessions end."""
+    def lend(self, task: str, credential: str, lease: str, place_json: bytes, secret: str) -> None:
+        """Take over a lease that is ACTIVE. `place_json`: `{"target","host","port","user","database","ca_pem"?,
+        "search_path","functions"?,"triggers"?,"foreign_tables"?}`. May look a name up: lets other threads run.
+
+        Raises `CoreError`: `gateway_target` (no safe session can be opened there), `gateway_stopped`."""
+    def take_back(self, lease: str) -> bool:
+        """Let go of a lease: its sessions end, its secret is wiped. True if it was lent."""
+    def lent(self, task: str, credential: str) -> str | None:
+        """The newest lease that is lent for a credential of a task."""
+    def ticket(self, task: str, credential: str, ttl_ms: int, renew: str | None = None) -> tuple[str, str]:
+        """A ticket for a credential that is lent: (user, secret). `renew` is the user of one of the same task and
+        credential, which gets a new secret. Raises `CoreError`: `not_lent`."""
+
 def canonical(value_json: bytes) -> bytes: ...
 def build_info_json() -> bytes: ...

@@ -17,6 +17,7 @@ import structlog
 
 from flyball.assembly.build import Built, build
 from flyball.assembly.config import Config
+from flyball.assembly.gateways import POSTGRESQL, PostgresqlGateway
 from flyball.assembly.logs import configure
 from flyball.edges.http.runner import ControlServer, run_control
 from flyball.flow import bundles
@@ -39,6 +40,7 @@ class Server:
         self._watch = Watch(self.house)
         self._edge: Edge | None = None
         self._control: ControlServer | None = None
+        self._postgresql: PostgresqlGateway | None = None
 
     def start(self) -> None:
         """Listen. The control API comes last: once it answers, all is there."""
@@ -46,6 +48,9 @@ class Server:
         bound = parse(self._edge.start())
         self.decision_addresses = bound if isinstance(bound, list) else []
         self.house.settings = replace(self.house.settings, check_endpoints=tuple(self._endpoints()))
+        if self.config.postgresql_gateway.on:
+            self._postgresql = PostgresqlGateway(self.house.core, self.config.postgresql_gateway)
+            self.house.gateways[POSTGRESQL] = self._postgresql
         self._watch.start()
         self._control = run_control(self.house, self.config)
 
@@ -59,10 +64,17 @@ class Server:
         """Stop accepting, drain, stop watching, close. Live privilege stays: the next start goes on with it."""
         if self._control is not None:
             self._control.stop()
+        if self._postgresql is not None:
+            self._postgresql.stop()
         if self._edge is not None:
             self._edge.stop(2000)
         self._watch.stop()
         self.built.close()
+
+    @property
+    def gateway_addresses(self) -> list[str]:
+        """Where gateways listen."""
+        return [] if self._postgresql is None else [*self._postgresql.addresses]
 
     def _endpoints(self) -> list[str]:
         if self.config.decision.public_url:
@@ -123,6 +135,7 @@ def serve(config: Config, env: Mapping[str, str]) -> int:
         log.info(
             "flyball serves",
             control=server.control.addresses,
+            **({"gateways": server.gateway_addresses} if server.gateway_addresses else {}),
             decisions=[str(one) for one in server.house.settings.check_endpoints],
             mode=config.mode,
             epoch=server.house.settings.epoch,

@@ -108,12 +108,14 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A target. `config` is the connector's own, as written, with `accesses` in it; Flyball reads only the grants."""
+    """A target. `config` is the connector's own, as written, with `accesses` in it; Flyball reads only the grants.
+    `gateway` is what the gateway before it must know of it."""
 
     name: str
     kind: str
     config: Mapping[str, Json]
     accesses: Mapping[str, Access]
+    gateway: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from flyball.policy.actions import BUILT_IN_ACTIONS
 from flyball.policy.bundle import Bundle, Pep
 from flyball.policy.check_intent import check_flow, check_rule
 from flyball.policy.diagnostics import Mark, Problems, did_you_mean
+from flyball.policy.gateways import check_gateways
 from flyball.task.profile import InputType, Profile, canonical_value
 from flyball.task.rules import Bound, FromInput, Op, Rule, Sum
 
@@ -37,6 +38,7 @@ def check_bundle(bundle: Bundle, problems: Problems) -> None:
     check.actions()
     check.targets()
     check.peps()
+    check_gateways(bundle, problems)
     for profile in bundle.profiles.values():
         check.profile(profile)
     check.input_types()

@@ -57,12 +57,15 @@ def lint(bundle: Bundle, problems: Problems) -> Mapping[str, tuple[Cooperative, 
     return found
 
 
-def grants_of(bundle: Bundle, profile: Profile) -> Iterator[tuple[str, Grant]]:
-    """Each grant that a task of the profile can come to hold, with the credential's name."""
+def grants_of(bundle: Bundle, profile: Profile, *, released: bool = False) -> Iterator[tuple[str, Grant]]:
+    """Each grant that a task of the profile can come to use, with the credential's name. With `released` only those
+    that the agent holds itself, with no gateway before them."""
     for credential in profile.credentials.values():
         target = bundle.targets.get(credential.target)
         access = target.accesses.get(credential.access) if target else None
-        for grant in access.grants if access else ():
+        if access is None or (released and access.delivery != "released"):
+            continue
+        for grant in access.grants:
             yield credential.name, grant
 
 
@@ -111,7 +114,7 @@ def _meets(grant: Grant, rule: Rule) -> bool:
 
 
 def _cooperative_rules(bundle: Bundle, profile: Profile, problems: Problems) -> Iterator[Cooperative]:
-    grants = tuple(grants_of(bundle, profile))
+    grants = tuple(grants_of(bundle, profile, released=True))
     for rule in profile.allow:
         released = next((name for name, grant in grants if _meets(grant, rule)), None)
         asking = [pep for pep in bundle.peps.values() if pep.may_ask(rule.action)]
@@ -157,7 +160,7 @@ def _cooperative_rules(bundle: Bundle, profile: Profile, problems: Problems) -> 
 
 
 def _cooperative_profile(bundle: Bundle, profile: Profile) -> Iterator[Cooperative]:
-    names = sorted({name for name, _ in grants_of(bundle, profile)})
+    names = sorted({name for name, _ in grants_of(bundle, profile, released=True)})
     if not names:
         return
     because = f"what the agent does with credential `{names[0]}` at the target is not counted here"

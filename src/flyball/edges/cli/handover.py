@@ -33,7 +33,7 @@ class Handover:
         self._in_env = in_env
         self._how = "environment" if in_env else "file"
         self._folder = Path()
-        self._leases: dict[str, str] = {}
+        self._ends: dict[str, int] = {}
         self.environment: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -41,7 +41,7 @@ class Handover:
         self._folder = Path(tempfile.mkdtemp(prefix="flyball-run-", dir=root if root and Path(root).is_dir() else None))
         try:
             for name in self._names:
-                self._write(name, self._task.credential(name, handover=self._how))
+                self._write(name, self._get(name))
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
@@ -56,17 +56,23 @@ class Handover:
         """Fetch what is past two thirds of its life, and replace its files. A refusal is left to the task's end."""
         for name in self._names:
             try:
-                held = self._task.credential(name, handover=self._how)
+                held = self._get(name)
             except flyball_sdk.FlyballError:
                 continue
-            if held.lease != self._leases[name]:
+            if held.expires_ms != self._ends[name]:
                 self._write(name, held)
 
-    def _write(self, name: str, held: flyball_sdk.Credential) -> None:
+    def _get(self, name: str) -> flyball_sdk.Credential | flyball_sdk.Ticket:
+        """The credential, or the ticket for the gateway that holds it."""
+        if name in self._task.brokered:
+            return self._task.connect(name)
+        return self._task.credential(name, handover=self._how)
+
+    def _write(self, name: str, held: flyball_sdk.Credential | flyball_sdk.Ticket) -> None:
         word = _NOT_WORD.sub("_", name.upper())
         members = {"lease": held.lease, "connection": dict(held.connection), "secret": held.secret.reveal()}
         document = json.dumps({"name": name, "expires_ms": held.expires_ms, **members})
-        self._leases[name] = held.lease
+        self._ends[name] = held.expires_ms
         self.environment[f"FLYBALL_CREDENTIAL_{word}"] = str(self._replace(f"{name}.json", document))
         if self._in_env:
             self.environment[f"FLYBALL_CREDENTIAL_{word}_SECRET"] = held.secret.reveal()
@@ -76,7 +82,7 @@ class Handover:
         ):
             self._postgresql(name, held)
 
-    def _postgresql(self, name: str, held: flyball_sdk.Credential) -> None:
+    def _postgresql(self, name: str, held: flyball_sdk.Credential | flyball_sdk.Ticket) -> None:
         aside = self._folder / f".{name}.pgpass"
         aside.unlink(missing_ok=True)
         held.pgpass(aside)
@@ -102,10 +108,10 @@ class Handover:
         return place
 
 
-def _speaks_postgresql(held: flyball_sdk.Credential) -> bool:
+def _speaks_postgresql(held: flyball_sdk.Credential | flyball_sdk.Ticket) -> bool:
     return all(held.connection.get(member) for member in ("host", "user", "database"))
 
 
-def _text(held: flyball_sdk.Credential, member: str) -> str:
+def _text(held: flyball_sdk.Credential | flyball_sdk.Ticket, member: str) -> str:
     value = held.connection.get(member)
     return "" if value is None else str(value)
