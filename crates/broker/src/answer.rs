@@ -62,8 +62,7 @@ impl Refusal {
     /// 401 or 407: no ticket, or none that counts.
     pub(crate) fn unknown(proxy: bool) -> Self {
         let detail = "show the task's ticket: `flyball run` sets it";
-        let status =
-            if proxy { StatusCode::PROXY_AUTHENTICATION_REQUIRED } else { StatusCode::UNAUTHORIZED };
+        let status = if proxy { StatusCode::PROXY_AUTHENTICATION_REQUIRED } else { StatusCode::UNAUTHORIZED };
         Self::new(status, "no_ticket", detail)
     }
 

@@ -3,7 +3,7 @@
 use crate::authority::Authority;
 use crate::exchange::{Conn, Origin, serve};
 use crate::guard::Guard;
-use crate::port::{Door, Later, Resolve, closed};
+use crate::port::{Admission, Door, Later, Resolve, closed};
 use crate::settings::{Limits, Upstreams};
 use crate::upstream::{Pool, Wire};
 use hyper::server::conn::http1;
@@ -140,9 +140,10 @@ where
         let (guard, handle) = Guard::new(io, &broker.limits);
         let arm = Arm::default();
         if let Origin::Tunnel { admission, .. } = &origin {
-            arm.set(Some(admission.fence.clone()));
+            arm.set(Some(Arc::clone(admission)));
         }
         let fired = arm.fired();
+        let pool = Arc::clone(&broker);
         let headers = broker.limits.headers;
         let conn = Arc::new(Conn { broker, origin, handle, arm, place });
         let service = service_fn(move |request| serve(Arc::clone(&conn), request));
@@ -151,16 +152,16 @@ where
         let serving = http.serve_connection(TokioIo::new(guard), service).with_upgrades();
         tokio::select! {
             biased;
-            () = fired => {}
+            task = fired => pool.forget(&task),
             _ = serving => {}
         }
     })
 }
 
-type Fence = watch::Receiver<bool>;
+type Served = Option<Arc<Admission>>;
 
-/// The fence that closes a connection: that of the task whose answer is under way on it.
-pub(crate) struct Arm(watch::Sender<Option<Fence>>);
+/// The task whose fence closes a connection: that whose answer is under way on it, or was the last.
+pub(crate) struct Arm(watch::Sender<Served>);
 
 impl Default for Arm {
     fn default() -> Self {
@@ -169,27 +170,28 @@ impl Default for Arm {
 }
 
 impl Arm {
-    pub(crate) fn set(&self, fence: Option<Fence>) {
-        self.0.send_replace(fence);
+    pub(crate) fn set(&self, served: Served) {
+        self.0.send_replace(served);
     }
 
-    /// Ends when the fence that is set then closes.
-    fn fired(&self) -> impl Future<Output = ()> + Send + 'static {
+    /// Ends when the fence of the task that is set then closes; which task that was.
+    fn fired(&self) -> impl Future<Output = Arc<str>> + Send + 'static {
         let mut set = self.0.subscribe();
         async move {
             loop {
-                let current = set.borrow_and_update().clone();
-                let Some(mut fence) = current else {
+                let served = set.borrow_and_update().clone();
+                let Some(admission) = served else {
                     if set.changed().await.is_err() {
                         return std::future::pending().await;
                     }
                     continue;
                 };
+                let mut fence = admission.fence.clone();
                 tokio::select! {
                     changed = set.changed() => if changed.is_err() {
                         return std::future::pending().await;
                     },
-                    () = closed(&mut fence) => return,
+                    () = closed(&mut fence) => return Arc::clone(&admission.task),
                 }
             }
         }

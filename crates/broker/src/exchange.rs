@@ -52,14 +52,16 @@ pub(crate) async fn serve(conn: Arc<Conn>, request: Request<Incoming>) -> Result
     let (found, busy) = conn.handle.take();
     // Until an answer is under way, a fence is answered, not cut.
     conn.arm.set(None);
+    let connect = request.method() == Method::CONNECT;
     let answer = match found {
         Ok(()) => answer(&conn, request).await,
         Err(violation) => Err(violation.refusal()),
     };
-    let answer = answer.unwrap_or_else(|refusal| {
+    let switches = connect && answer.is_ok();
+    let answer = answer.unwrap_or_else(|refusal| refusal.answer());
+    if !switches && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         conn.handle.stay();
-        refusal.answer()
-    });
+    }
     Ok(answer.map(|body| body.keeping(busy)))
 }
 
@@ -78,15 +80,12 @@ async fn answer(conn: &Arc<Conn>, request: Request<Incoming>) -> Result<Response
         }
         answered = exchange(conn, &admission, &target, request) => answered,
     };
-    conn.arm.set(Some(fence));
+    conn.arm.set(Some(Arc::clone(&admission)));
     answered
 }
 
 /// Whose request it is, and what it means. Who shows no ticket learns nothing of the bundle.
-async fn who_and_where(
-    conn: &Conn,
-    request: &Request<Incoming>,
-) -> Result<(Arc<Admission>, Target), Refusal> {
+async fn who_and_where(conn: &Conn, request: &Request<Incoming>) -> Result<(Arc<Admission>, Target), Refusal> {
     let (uri, headers) = (request.uri(), request.headers());
     let upstreams = conn.broker.upstreams();
     let proxy = uri.scheme().is_some();
@@ -256,7 +255,8 @@ fn is_json(kind: &str) -> bool {
 /// Read a body whole, within a bound of bytes, and of time between its pieces.
 async fn whole(mut body: Incoming, most: usize, stall: Duration) -> Result<Bytes, Refusal> {
     let too_large = || {
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body that is decided on is too large").closing()
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "the body that is decided on is too large")
+            .closing()
     };
     if body.size_hint().lower() > most as u64 {
         return Err(too_large());

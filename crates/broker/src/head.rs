@@ -110,9 +110,11 @@ pub fn check(head: &[u8], most_headers: usize) -> Result<Facts, Violation> {
     let method = request_line(request)?;
     let mut count = 0;
     let (mut hosts, mut length, mut chunked, mut upgrade) = (0, None, false, false);
-    for line in lines {
+    let mut ended = false;
+    for line in lines.by_ref() {
         let line = line?;
         if line.is_empty() {
+            ended = true;
             break;
         }
         count += 1;
@@ -135,6 +137,9 @@ pub fn check(head: &[u8], most_headers: usize) -> Result<Facts, Violation> {
         } else if name.eq_ignore_ascii_case(b"upgrade") {
             upgrade = true;
         }
+    }
+    if !ended || !lines.0.is_empty() {
+        return Err(Violation::HeaderLine);
     }
     if hosts != 1 {
         return Err(Violation::Host);

@@ -3,9 +3,7 @@
 use crate::answer::Refusal;
 use crate::settings::{Upstream, default_port};
 use crate::target::Target;
-use hyper::header::{
-    ALT_SVC, CONTENT_ENCODING, HeaderValue, LOCATION, REFRESH, STRICT_TRANSPORT_SECURITY,
-};
+use hyper::header::{ALT_SVC, CONTENT_ENCODING, HeaderValue, LOCATION, REFRESH, STRICT_TRANSPORT_SECURITY};
 use hyper::http::uri::Authority;
 use hyper::{HeaderMap, StatusCode};
 

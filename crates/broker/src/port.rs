@@ -82,6 +82,8 @@ pub struct Returned<'a> {
     pub status: Option<u16>,
     /// Bytes of body that came back.
     pub bytes: u64,
+    /// Milliseconds from the decision.
+    pub ms: u64,
     /// Whether it came to its end.
     pub completed: bool,
     /// The body, where the upstream's configuration wants it told: JSON, within the bound.

@@ -12,6 +12,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 
@@ -22,6 +23,7 @@ pub(crate) struct Report {
     pub(crate) status: Option<u16>,
     pub(crate) bytes: u64,
     pub(crate) completed: bool,
+    began: Instant,
     told: bool,
 }
 
@@ -33,16 +35,22 @@ impl Report {
             status: None,
             bytes: 0,
             completed: false,
+            began: Instant::now(),
             told: false,
         }
+    }
+
+    fn ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Tell it with the result, and wait until it may be delivered.
     pub(crate) async fn tell(&mut self, result: &[u8]) -> bool {
         self.told = true;
+        let ms = self.ms();
         let Self { decision, status, bytes, completed, .. } = &*self;
         let returned =
-            Returned { decision, status: *status, bytes: *bytes, completed: *completed, result: Some(result) };
+            Returned { decision, status: *status, bytes: *bytes, ms, completed: *completed, result: Some(result) };
         self.admission.gate.returned(returned).await
     }
 }
@@ -53,10 +61,11 @@ impl Drop for Report {
             return;
         }
         let admission = Arc::clone(&self.admission);
-        let (decision, status, bytes, completed) =
-            (std::mem::take(&mut self.decision), self.status, self.bytes, self.completed);
+        let (status, bytes, ms, completed) = (self.status, self.bytes, self.ms(), self.completed);
+        let decision = std::mem::take(&mut self.decision);
         tokio::spawn(async move {
-            admission.gate.returned(Returned { decision: &decision, status, bytes, completed, result: None }).await
+            let returned = Returned { decision: &decision, status, bytes, ms, completed, result: None };
+            admission.gate.returned(returned).await
         });
     }
 }
@@ -119,7 +128,10 @@ impl Through {
         let mut whole = BytesMut::new();
         while let Some(frame) = poll_fn(|cx| self.poll(cx)).await {
             let frame = frame.map_err(|_| {
-                Refusal::upstream("upstream_failed", "the upstream's answer broke off, or is more than the task may have")
+                Refusal::upstream(
+                    "upstream_failed",
+                    "the upstream's answer broke off, or is more than the task may have",
+                )
             })?;
             whole.extend_from_slice(frame.data_ref().map(Bytes::as_ref).unwrap_or_default());
             if whole.len() > most {

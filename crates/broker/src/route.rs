@@ -81,7 +81,8 @@ impl Routes {
         }
         for routes in out.table.values_mut() {
             // A literal wins over a name, from left to right (OpenAPI, "Path Templating Matching").
-            routes.sort_by_key(|route| route.parts.iter().map(|part| matches!(part, Part::Name(_))).collect::<Vec<_>>());
+            routes
+                .sort_by_key(|route| route.parts.iter().map(|part| matches!(part, Part::Name(_))).collect::<Vec<_>>());
         }
         Ok(out)
     }

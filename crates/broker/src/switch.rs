@@ -9,6 +9,7 @@ use crate::location;
 use crate::port::{Budget, closed};
 use crate::reply::Reply;
 use crate::scrub::Scrubber;
+use crate::settings::Upstream;
 use crate::target;
 use bytes::{Bytes, BytesMut};
 use hyper::body::Incoming;
@@ -22,13 +23,14 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy, split};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 /// Until a tunnel's TLS stands.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Bytes that are read at once from an upstream's socket.
 const READ: usize = 16 * 1024;
 
-/// CONNECT: answered here, with a certificate of our own, for hosts whose bundle says so.
+/// CONNECT: answered here, for https with a certificate of our own, for hosts whose bundle says so.
 pub(crate) async fn tunnel(conn: &Arc<Conn>, mut request: Request<Incoming>) -> Result<Response<Reply>, Refusal> {
     if !matches!(conn.origin, Origin::Open(_)) {
         return Err(Refusal::forbidden("connect_refused", "this is no proxy"));
@@ -38,33 +40,46 @@ pub(crate) async fn tunnel(conn: &Arc<Conn>, mut request: Request<Incoming>) -> 
         return Err(Refusal::fenced());
     }
     let place = request.uri().authority().and_then(|authority| {
-        authority.port_u16().filter(|_| !authority.as_str().contains('@')).map(|port| (authority.host().to_owned(), port))
+        authority
+            .port_u16()
+            .filter(|_| !authority.as_str().contains('@'))
+            .map(|port| (authority.host().to_owned(), port))
     });
     let (host, port) =
         place.ok_or_else(|| Refusal::malformed("malformed_target", "CONNECT takes a host and a port"))?;
-    target::same_host(request.headers(), &host, port, true)?;
+    target::same_host(request.headers(), &host, port, port != 80)?;
     let upstream = target::place(&conn.broker.upstreams(), &host, port)?;
-    let not_intercepted = || {
-        Refusal::forbidden("connect_not_intercepted", "a tunnel that nobody can look into is not opened to this host")
-    };
-    if !upstream.intercept {
-        return Err(not_intercepted());
-    }
-    let authority = conn.broker.authority().ok_or_else(not_intercepted)?;
-    let config = authority.answer_as(&upstream.host).map_err(|_| not_intercepted())?;
+    // A plain API is spoken to plainly in its tunnel, too: nothing needs a certificate.
+    let tls = if upstream.https { Some(intercepted(conn, &upstream)?) } else { None };
     let opened = hyper::upgrade::on(&mut request);
     conn.handle.switch();
     let (broker, place) = (Arc::clone(&conn.broker), Arc::clone(&conn.place));
     tokio::spawn(async move {
         let Ok(Ok(opened)) = timeout(HANDSHAKE, opened).await else { return };
+        let host = upstream.host.clone();
+        let origin = Origin::Tunnel { upstream, admission };
+        let Some(config) = tls else {
+            return connection(broker, TokioIo::new(opened), origin, place).await;
+        };
         let accepting = TlsAcceptor::from(config).accept(TokioIo::new(opened));
         let Ok(Ok(stream)) = timeout(HANDSHAKE, accepting).await else { return };
-        if stream.get_ref().1.server_name().is_some_and(|name| !name.eq_ignore_ascii_case(&upstream.host)) {
-            return;
+        if stream.get_ref().1.server_name().is_none_or(|name| name.eq_ignore_ascii_case(&host)) {
+            connection(broker, stream, origin, place).await;
         }
-        connection(broker, stream, Origin::Tunnel { upstream, admission }, place).await;
     });
     Ok(Response::new(Reply::whole(Bytes::new())))
+}
+
+/// How to answer as an upstream, where the bundle says that we may.
+fn intercepted(conn: &Conn, upstream: &Upstream) -> Result<Arc<ServerConfig>, Refusal> {
+    let refused = || {
+        Refusal::forbidden("connect_not_intercepted", "a tunnel that nobody can look into is not opened to this host")
+    };
+    if !upstream.intercept {
+        return Err(refused());
+    }
+    let authority = conn.broker.authority().ok_or_else(refused)?;
+    authority.answer_as(&upstream.host).map_err(|_| refused())
 }
 
 /// Whether a request asks for a WebSocket. Other upgrades are refused.

@@ -79,7 +79,7 @@ pub(crate) fn ourselves(uri: &Uri, local: Option<SocketAddr>) -> Option<Uri> {
 /// What a request inside a tunnel means: its host is the tunnel's.
 pub(crate) fn tunnelled(upstream: &Arc<Upstream>, uri: &Uri, headers: &HeaderMap) -> Result<Target, Refusal> {
     origin_form(uri)?;
-    same_host(headers, &upstream.host, upstream.port, true)?;
+    same_host(headers, &upstream.host, upstream.port, upstream.https)?;
     below(Arc::clone(upstream), uri)
 }
 
@@ -153,7 +153,8 @@ fn segments(path: &str) -> Result<Vec<String>, Refusal> {
     for (at, part) in parts.into_iter().enumerate() {
         let text = decode(part).ok_or_else(odd)?;
         let bare = text.split(';').next().unwrap_or_default();
-        let is_odd = matches!(bare, "." | "..") || text.chars().any(|one| one.is_control() || one == '/' || one == '\\');
+        let is_odd =
+            matches!(bare, "." | "..") || text.chars().any(|one| one.is_control() || one == '/' || one == '\\');
         // An empty segment inside is merged away by some, and a second decoding by others finds more.
         if is_odd || (text.is_empty() && at != last) || decode(&text).is_some_and(|again| again != text) {
             return Err(odd());
@@ -206,8 +207,19 @@ mod tests {
     #[test]
     fn paths_that_read_two_ways_are_refused() {
         for path in [
-            "/a/../b", "/a/./b", "/a/%2e%2e/b", "/a%2fb", "/a%5cb", "//a", "/a//b", "/a/..;x/b", "/%252e%252e/", "/a%00",
-            "/a%zz", "/a%2", "/%ff",
+            "/a/../b",
+            "/a/./b",
+            "/a/%2e%2e/b",
+            "/a%2fb",
+            "/a%5cb",
+            "//a",
+            "/a//b",
+            "/a/..;x/b",
+            "/%252e%252e/",
+            "/a%00",
+            "/a%zz",
+            "/a%2",
+            "/%ff",
         ] {
             assert!(segments(path).is_err(), "{path}");
         }

@@ -178,7 +178,11 @@ impl Sending<'_> {
             }
         };
         timeout(patience, exchange).await.unwrap_or_else(|_| {
-            Err(Refusal::new(hyper::StatusCode::GATEWAY_TIMEOUT, "upstream_too_slow", "the upstream did not answer in time"))
+            Err(Refusal::new(
+                hyper::StatusCode::GATEWAY_TIMEOUT,
+                "upstream_too_slow",
+                "the upstream did not answer in time",
+            ))
         })
     }
 
@@ -199,8 +203,7 @@ impl Sending<'_> {
         let spawned = if let Some(config) = tls {
             let untrusted = || Refusal::upstream("upstream_untrusted", "the upstream did not prove who it is");
             let name = ServerName::try_from(host.clone()).map_err(|_| untrusted())?;
-            let stream =
-                TlsConnector::from(Arc::clone(config)).connect(name, tcp).await.map_err(|_| untrusted())?;
+            let stream = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await.map_err(|_| untrusted())?;
             let (sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|_| unreachable())?;
             (sender, tokio::spawn(connection.with_upgrades()).abort_handle())
         } else {

@@ -12,7 +12,8 @@ use std::sync::atomic::Ordering;
 #[tokio::test]
 async fn the_credential_is_swapped() {
     let (house, running, addr, seen) = stage().await;
-    let answer = ask(running.api, "GET /orders/O-7?limit=10&tag=a+b", "X-Forwarded-For: 1.2.3.4\r\nX_Odd: 1\r\n", "").await;
+    let answer =
+        ask(running.api, "GET /orders/O-7?limit=10&tag=a+b", "X-Forwarded-For: 1.2.3.4\r\nX_Odd: 1\r\n", "").await;
     assert_eq!(status(&answer), 200, "{answer}");
     let requests = seen.requests();
     assert_eq!(requests.len(), 1);
@@ -78,7 +79,8 @@ async fn no_ticket_no_word() {
             let host = start.split(' ').nth(1).unwrap().trim_start_matches("http://").split('/').next().unwrap();
             let host = if host.is_empty() { "x" } else { host };
             let answer =
-                raw(running.proxy, format!("{start}\r\nHost: {host}\r\n{proof}Connection: close\r\n\r\n").as_bytes()).await;
+                raw(running.proxy, format!("{start}\r\nHost: {host}\r\n{proof}Connection: close\r\n\r\n").as_bytes())
+                    .await;
             assert_eq!((status(&answer), reason(&answer).as_str()), (expected, "no_ticket"), "{start} {proof}");
         }
     }
@@ -179,8 +181,16 @@ async fn a_wanted_result_is_told_first() {
 async fn redirects_stay_here() {
     let (_, running, addr, _) = stage().await;
     for away in [
-        "http://evil.example/", "//evil.example/", "https://127.0.0.1/", "http://127.0.0.1:1/v1/x", "http:evil.example",
-        "///evil.example", "/\\evil.example", "http://127.0.0.1@evil.example/", "javascript:alert(1)", "/other/base",
+        "http://evil.example/",
+        "//evil.example/",
+        "https://127.0.0.1/",
+        "http://127.0.0.1:1/v1/x",
+        "http:evil.example",
+        "///evil.example",
+        "/\\evil.example",
+        "http://127.0.0.1@evil.example/",
+        "javascript:alert(1)",
+        "/other/base",
         "http:/evil.example/",
     ] {
         let answer = ask(running.proxy, &format!("GET /crm/redirect?to={}", away.replace('\\', "%5c")), "", "").await;
@@ -237,8 +247,10 @@ async fn what_is_not_named_is_refused() {
         assert_eq!(reason(&answer), "method_override");
     }
     let connect = format!("CONNECT {addr} HTTP/1.1\r\nHost: {addr}\r\nProxy-Authorization: Bearer {TICKET}\r\n\r\n");
-    assert_eq!(reason(&raw(running.proxy, connect.as_bytes()).await), "connect_not_intercepted");
     assert_eq!(reason(&raw(running.api, connect.as_bytes()).await), "connect_refused");
+    let secure = UpstreamConfig { scheme: "https".into(), ..crm(addr) };
+    let blind = start(&house, vec![secure], quick()).await;
+    assert_eq!(reason(&raw(blind.proxy, connect.as_bytes()).await), "connect_not_intercepted");
     let upgrade = "Connection: upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n";
     assert_eq!(reason(&ask(running.api, "GET /orders/1", upgrade, "").await), "upgrade_refused");
     assert!(house.asked().is_empty() && seen.requests().is_empty());

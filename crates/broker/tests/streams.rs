@@ -213,7 +213,8 @@ async fn a_tunnel_is_looked_into() {
     let stream = tunnel(running.proxy, port).await;
     let name = ServerName::try_from("api.example").unwrap();
     let mut stream = connector.connect(name.clone(), stream).await.unwrap();
-    let request = format!("GET /v1/orders/O-1 HTTP/1.1\r\nHost: api.example:{port}\r\nAuthorization: Bearer mine\r\n\r\n");
+    let request =
+        format!("GET /v1/orders/O-1 HTTP/1.1\r\nHost: api.example:{port}\r\nAuthorization: Bearer mine\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let answer = hear(&mut stream, "*****").await;
     assert_eq!(status(&answer), 200, "{answer}");
@@ -228,6 +229,22 @@ async fn a_tunnel_is_looked_into() {
     house.fence.send_replace(true);
     assert!(closes(&mut stream).await < Duration::from_millis(250));
     until("the upstream's socket closes", || seen.open.load(Ordering::SeqCst) == 0).await;
+}
+
+/// A tunnel to a plain API is plain HTTP, and decided like the rest.
+#[tokio::test]
+async fn a_plain_tunnel_is_looked_into() {
+    let (house, running, addr, seen) = stage().await;
+    let text = format!("CONNECT {addr} HTTP/1.1\r\nHost: {addr}\r\nProxy-Authorization: Bearer {TICKET}\r\n\r\n");
+    let mut stream = TcpStream::connect(running.proxy).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    assert_eq!(status(&hear(&mut stream, "\r\n\r\n").await), 200);
+    stream.write_all(format!("GET /v1/orders/O-1 HTTP/1.1\r\nHost: {addr}\r\n\r\n").as_bytes()).await.unwrap();
+    assert_eq!(status(&hear(&mut stream, "*****").await), 200);
+    assert_eq!(house.asked().len(), 1);
+    stream.write_all(b"\x16\x03\x01 no HTTP at all\r\n\r\n").await.unwrap();
+    hear(&mut stream, "malformed_request_line").await;
+    assert_eq!(seen.requests().len(), 1);
 }
 
 /// A tunnel that is idle closes on the fence, too; a name that is not the tunnel's is not answered.

@@ -100,9 +100,8 @@ impl Gate for TaskGate {
             match self.kit.decide(&self.task, &[call]).await {
                 Answer::Allowed(allowed) => {
                     let room = allowed.rooms.into_iter().next().unwrap_or_default();
-                    let budget = room.bytes.map(|bytes| {
-                        Arc::new(Metered(self.kit.meter(&self.task, bytes))) as Arc<dyn Budget>
-                    });
+                    let budget =
+                        room.bytes.map(|bytes| Arc::new(Metered(self.kit.meter(&self.task, bytes))) as Arc<dyn Budget>);
                     match allowed.decisions.into_iter().next() {
                         Some(id) => Decision::Allow { id, budget },
                         None => Decision::Fault { reason: "record_failed".to_owned() },
@@ -127,7 +126,7 @@ impl Gate for TaskGate {
 
     fn returned<'a>(&'a self, returned: Returned<'a>) -> Later<'a, bool> {
         Box::pin(async move {
-            let meta = format!("{{\"bytes\":{}}}", returned.bytes);
+            let meta = format!("{{\"bytes\":{},\"ms\":{}}}", returned.bytes, returned.ms);
             self.kit.report(&self.task, returned.decision, returned.result.unwrap_or(b"null"), meta.as_bytes()).await
         })
     }

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from flyball.assembly.config_http import HttpGatewayConfig, read_http
 from flyball.assembly.config_reader import Reader
 from flyball.assembly.config_values import is_loopback, split_address
 from flyball.kernel.errors import ConfigError
@@ -192,6 +193,7 @@ class Config:
     control: ListenConfig
     decision: DecisionConfig
     postgresql_gateway: PostgresqlGatewayConfig
+    http_gateway: HttpGatewayConfig
     seal: SealConfig
     journal: JournalConfig
     dev: DevConfig
@@ -208,6 +210,7 @@ SECTIONS: Mapping[str, type] = {
     "control": ListenConfig,
     "decision": DecisionConfig,
     "postgresql_gateway": PostgresqlGatewayConfig,
+    "http_gateway": HttpGatewayConfig,
     "seal": SealConfig,
     "journal": JournalConfig,
     "dev": DevConfig,
@@ -347,6 +350,7 @@ def _read(top: Reader, file: Path | None) -> Config:
             workers=postgresql.whole("workers", 2, least=1, most=64),
             ticket_ms=postgresql.duration("ticket", 300_000, least=1000, most=3_600_000),
         ),
+        http_gateway=read_http(top.section("http_gateway")),
         seal=SealConfig(
             command=command,
             wrapped=seal.optional_path("wrapped", None),
@@ -377,7 +381,9 @@ def _check(config: Config, problems: Problems, mark: Mark) -> None:
         problems.error("missing_field", mark, "production needs an `issuer`", "the https URL that names this Flyball")
     for name, place in (("control", config.control), ("decision", config.decision)):
         _check_listener(name, place, problems, mark)
-    gateway = config.postgresql_gateway
+    http, gateway = config.http_gateway, config.postgresql_gateway
+    if http.on:
+        _check_listener("http_gateway", http, problems, mark)
     if gateway.on:
         _check_listener("postgresql_gateway", gateway, problems, mark)
         if gateway.unix is not None and _PG_SOCKET.fullmatch(gateway.unix.name) is None:
@@ -396,7 +402,7 @@ def _check(config: Config, problems: Problems, mark: Mark) -> None:
     if config.store in (config.anchor, config.journal.path):
         problems.error("same_file", mark, "the store, the anchor and the journal are three files")
     if config.mode == "production":
-        listeners = (config.control, config.decision, config.postgresql_gateway)
+        listeners = (config.control, config.decision, config.postgresql_gateway, config.http_gateway)
         secrets = (config.seal_key, config.admin_token_file, *(one.tls_key for one in listeners))
         for path in secrets:
             if path is not None and path.exists() and path.stat().st_mode & 0o077:
@@ -404,7 +410,9 @@ def _check(config: Config, problems: Problems, mark: Mark) -> None:
                 problems.error("key_file", mark, f"{path} is open to other users ({mode:04o})", f"chmod 600 {path}")
 
 
-def _check_listener(name: str, place: ListenConfig | PostgresqlGatewayConfig, problems: Problems, mark: Mark) -> None:
+def _check_listener(
+    name: str, place: ListenConfig | PostgresqlGatewayConfig | HttpGatewayConfig, problems: Problems, mark: Mark
+) -> None:
     if not place.listen and place.unix is None:
         problems.error("listen", mark, f"`{name}` listens nowhere", f"set {name}.listen or {name}.unix")
     if (place.tls_cert is None) != (place.tls_key is None):

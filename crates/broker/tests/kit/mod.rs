@@ -3,8 +3,8 @@
 
 use bytes::Bytes;
 use flyball_broker::{
-    Admission, Ask, Authority, Broker, Budget, Decision, Door, Gate, Later, Limits, Resolve, Returned, Secret, UpstreamConfig,
-    Upstreams,
+    Admission, Ask, Authority, Broker, Budget, Decision, Door, Gate, Later, Limits, Resolve, Returned, Secret,
+    UpstreamConfig, Upstreams,
 };
 use http_body_util::{BodyExt as _, Collected};
 use hyper::body::{Body, Frame, Incoming};
@@ -105,7 +105,7 @@ impl Gate for Desk {
 
     fn returned<'a>(&'a self, returned: Returned<'a>) -> Later<'a, bool> {
         Box::pin(async move {
-            let Returned { decision, status, bytes, completed, result } = returned;
+            let Returned { decision, status, bytes, completed, result, .. } = returned;
             let result = result.map(|text| String::from_utf8_lossy(text).into_owned());
             self.0.told.lock().unwrap().push((decision.to_owned(), status, bytes, completed, result));
             self.0.reports.load(Ordering::Relaxed)
@@ -221,7 +221,7 @@ async fn api(seen: Arc<Seen>, mut request: Request<Incoming>) -> Result<Response
             response.headers_mut().insert("content-type", "application/json".parse().unwrap());
             *response.body_mut() = whole(format!(r#"{{"key": "{SECRET}", "total": 7}}"#));
         }
-        "/big" => *response.body_mut() = whole("x".repeat(1 << 20)),
+        "/big" => *response.body_mut() = whole("x".repeat(16 << 20)),
         "/hang" => std::future::pending().await,
         "/stream" | "/die" => {
             let (sender, events) = mpsc::channel(1);
@@ -231,8 +231,12 @@ async fn api(seen: Arc<Seen>, mut request: Request<Incoming>) -> Result<Response
                 response.headers_mut().insert("content-length", "1000".parse().unwrap());
             }
             tokio::spawn(async move {
-                while sender.send(Bytes::from_static(b"data: tick\n\n")).await.is_ok() && !dies {
-                    tokio::time::sleep(Duration::from_millis(5)).await;
+                while sender.send(Bytes::from_static(b"data: tick\n\n")).await.is_ok() {
+                    // What is sent must have left before it breaks off.
+                    tokio::time::sleep(Duration::from_millis(if dies { 100 } else { 5 })).await;
+                    if dies {
+                        break;
+                    }
                 }
             });
             *response.body_mut() = ApiBody::Events(events);
