@@ -17,7 +17,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, UPGRADE};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -126,11 +126,11 @@ async fn exchange(
 ) -> Result<Response<Reply>, Refusal> {
     let broker = &conn.broker;
     let upstream = &target.upstream;
-    let socket = switch::asked(&mut request)?;
+    let socket = switch::asked(&mut request);
     let (mut head, body) = request.into_parts();
 
     // What it does.
-    let found = upstream.routes.find(head.method.as_str(), &target.path, &target.segments);
+    let found = upstream.routes.find(head.method.as_str(), &target.segments);
     let (args, body) = read(broker, target, &head, &found, body).await?;
 
     // Whether it may; durable when it may.
@@ -296,6 +296,7 @@ impl Passing<'_> {
         self.needles.headers(&mut head.headers);
         // A reason phrase of the upstream's own could carry the secret as well.
         head.extensions.clear();
+        head.version = Version::HTTP_11;
         let json = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|text| {
             is_json(text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str())
         });

@@ -7,8 +7,8 @@ use crate::target::{Target, decode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, EXPECT, HOST, HeaderName, HeaderValue, IF_RANGE, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, RANGE, SEC_WEBSOCKET_EXTENSIONS, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, COOKIE, EXPECT, HOST, HeaderName, HeaderValue, IF_RANGE,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, RANGE, SEC_WEBSOCKET_EXTENSIONS, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use hyper::{HeaderMap, Uri};
 
@@ -78,6 +78,7 @@ pub(crate) fn prepare(headers: &mut HeaderMap, target: &Target, secret: Option<&
     strip_hops(headers);
     // The client's own word for who it is goes nowhere: the credential is the task's.
     headers.remove(AUTHORIZATION);
+    headers.remove(COOKIE);
     headers.remove(EXPECT);
     // Pieces of an answer, or a packed one, cannot be searched for the secret.
     headers.remove(RANGE);

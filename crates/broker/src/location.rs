@@ -3,7 +3,7 @@
 use crate::answer::Refusal;
 use crate::settings::{Upstream, default_port};
 use crate::target::Target;
-use hyper::header::{ALT_SVC, CONTENT_ENCODING, HeaderValue, LOCATION, REFRESH, STRICT_TRANSPORT_SECURITY};
+use hyper::header::{ALT_SVC, CONTENT_ENCODING, HeaderValue, LOCATION, REFRESH, SET_COOKIE, STRICT_TRANSPORT_SECURITY};
 use hyper::http::uri::Authority;
 use hyper::{HeaderMap, StatusCode};
 
@@ -14,6 +14,8 @@ pub(crate) fn clean(status: StatusCode, headers: &mut HeaderMap, target: &Target
         return Err(Refusal::upstream("encoded_answer", "the upstream packs its answer, though it was asked not to"));
     }
     crate::headers::strip_hops(headers);
+    // A session that the API begins for the key is a credential as well.
+    headers.remove(SET_COOKIE);
     headers.remove(ALT_SVC);
     headers.remove(REFRESH);
     if target.prefix.is_some() {

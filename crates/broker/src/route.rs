@@ -115,7 +115,7 @@ impl Routes {
     }
 
     /// The operation of a method and a path; the plain one where none is written.
-    pub(crate) fn find(&self, method: &str, path: &str, segments: &[String]) -> Found {
+    pub(crate) fn find(&self, method: &str, segments: &[String]) -> Found {
         let routes = self.table.get(&(method.to_owned(), segments.len())).map(Vec::as_slice).unwrap_or_default();
         for route in routes {
             if let Some(values) = values(&route.parts, segments) {
@@ -128,6 +128,8 @@ impl Routes {
                 };
             }
         }
+        // Decoded, so that one path has one name.
+        let path: String = segments.iter().flat_map(|segment| ["/", segment.as_str()]).collect();
         Found {
             action: plain_action(method),
             resource: format!("{}{path}", self.upstream),
@@ -172,7 +174,7 @@ mod tests {
 
     fn find(routes: &Routes, method: &str, path: &str) -> (String, String, Vec<(String, String)>) {
         let segments: Vec<String> = path.strip_prefix('/').unwrap().split('/').map(str::to_owned).collect();
-        let found = routes.find(method, path, &segments);
+        let found = routes.find(method, &segments);
         (found.action, found.resource, found.values)
     }
 

@@ -82,18 +82,16 @@ fn intercepted(conn: &Conn, upstream: &Upstream) -> Result<Arc<ServerConfig>, Re
     authority.answer_as(&upstream.host).map_err(|_| refused())
 }
 
-/// Whether a request asks for a WebSocket. Other upgrades are refused.
-pub(crate) fn asked(request: &mut Request<Incoming>) -> Result<Option<OnUpgrade>, Refusal> {
+/// Whether a request asks for a WebSocket. Other upgrades are not taken, which leaves HTTP (RFC 9110, 7.8).
+pub(crate) fn asked(request: &mut Request<Incoming>) -> Option<OnUpgrade> {
     let mut asked = request.headers().get_all(UPGRADE).iter();
-    let Some(first) = asked.next() else { return Ok(None) };
     let is_upgrade = |value: &HeaderValue| {
         value.to_str().is_ok_and(|text| text.split(',').any(|word| word.trim().eq_ignore_ascii_case("upgrade")))
     };
-    let is_one = first.as_bytes().eq_ignore_ascii_case(b"websocket") && asked.next().is_none();
-    if !is_one || request.method() != Method::GET || !request.headers().get_all(CONNECTION).iter().any(is_upgrade) {
-        return Err(Refusal::malformed("upgrade_refused", "the only upgrade is to a WebSocket").closing());
-    }
-    Ok(Some(hyper::upgrade::on(request)))
+    let is_one =
+        asked.next().is_some_and(|one| one.as_bytes().eq_ignore_ascii_case(b"websocket")) && asked.next().is_none();
+    let said = request.headers().get_all(CONNECTION).iter().any(is_upgrade);
+    (is_one && said && request.method() == Method::GET).then(|| hyper::upgrade::on(request))
 }
 
 /// A WebSocket: both sides joined until one ends, or the task is fenced.

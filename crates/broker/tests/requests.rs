@@ -251,9 +251,25 @@ async fn what_is_not_named_is_refused() {
     let secure = UpstreamConfig { scheme: "https".into(), ..crm(addr) };
     let blind = start(&house, vec![secure], quick()).await;
     assert_eq!(reason(&raw(blind.proxy, connect.as_bytes()).await), "connect_not_intercepted");
-    let upgrade = "Connection: upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\n";
-    assert_eq!(reason(&ask(running.api, "GET /orders/1", upgrade, "").await), "upgrade_refused");
     assert!(house.asked().is_empty() && seen.requests().is_empty());
+}
+
+/// An upgrade to something else than a WebSocket is not taken; a session's cookie goes neither way.
+#[tokio::test]
+async fn what_is_left_out() {
+    let (_, running, _, seen) = stage().await;
+    let more = "Connection: upgrade, http2-settings\r\nUpgrade: h2c\r\nHTTP2-Settings: x\r\nCookie: session=1\r\n";
+    let text = format!("GET /orders/1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TICKET}\r\n{more}\r\n");
+    let next =
+        format!("GET /header HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TICKET}\r\nConnection: close\r\n\r\n");
+    let answer = raw(running.api, (text + &next).as_bytes()).await;
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 1, "{answer}");
+    assert_eq!(answer.matches("HTTP/1.1 500").count(), 1, "{answer}");
+    let request = &seen.requests()[0];
+    for gone in ["upgrade", "http2-settings", "cookie"] {
+        assert!(!request.contains(gone), "{gone} in {request}");
+    }
+    assert!(!answer.contains("set-cookie"), "{answer}");
 }
 
 /// An address inside is refused unless named, and the name is asked for once: rebinding gains nothing.

@@ -145,7 +145,7 @@ class Guarded:
         self._call("rotate", backend.rotate_admin)
 
     def kept(self, plan: Plan, secret: Secret) -> Secret:
-        """What a gateway uses for a lease: the key that the backend keeps, where it keeps one, else the lease's secret."""
+        """What a gateway uses for a lease: the key that the backend keeps, if it does, else the lease's secret."""
         backend = self._backend
         if not isinstance(backend, KeepsKey):
             return secret

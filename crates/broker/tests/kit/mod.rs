@@ -212,6 +212,7 @@ async fn api(seen: Arc<Seen>, mut request: Request<Incoming>) -> Result<Response
         }
         "/header" => {
             response.headers_mut().insert("x-echo", credential.unwrap());
+            response.headers_mut().insert("set-cookie", "session=of-the-api".parse().unwrap());
             *response.status_mut() = 500_u16.try_into().unwrap();
         }
         "/gzip" => {
