@@ -142,6 +142,20 @@ FIGURES: tuple[Figure, ...] = (
         (_value(50, " ms"),),
         (_value(5, " ms"),),
     ),
+    Figure(
+        "http-gateway-throughput",
+        "HTTP gateway: requests/s, each decision durable first, beside nginx as a plain reverse proxy",
+        "http_gateway",
+        (_ratio(0.5, least=True),),
+        (_ratio(0.9, least=True),),
+    ),
+    Figure(
+        "http-gateway-fence",
+        "the same: fence to the client's socket closed, in the middle of a stream: p99",
+        "http_gateway",
+        (_value(50, " ms"),),
+        (_value(5, " ms"),),
+    ),
     Figure("fence-race", "allows after the fence in 1,000,000 racing checks", "fence", _NONE, _NONE),
 )
 

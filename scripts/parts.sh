@@ -22,7 +22,10 @@ want=()
 [ -x /usr/lib/postgresql/15/bin/postgres ] || want+=(postgresql-15)
 command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || want+=(pgbouncer)
 if command -v javac >/dev/null && [ ! -f /usr/share/java/postgresql.jar ]; then want+=(libpostgresql-jdbc-java); fi
-if [ "${1:-}" = "--bench" ]; then command -v wrk >/dev/null || want+=(wrk); fi
+if [ "${1:-}" = "--bench" ]; then
+  command -v wrk >/dev/null || want+=(wrk)
+  command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || want+=(nginx-light)
+fi
 [ ${#want[@]} -eq 0 ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   echo "· installing ${want[*]} (Debian packages, for the tests that need them)"
@@ -31,6 +34,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     # The packages start services of their own; the tests start what they need themselves.
     pg_dropcluster --stop 15 main 2>/dev/null || true
     service pgbouncer stop >/dev/null 2>&1 || true
+    service nginx stop >/dev/null 2>&1 || true
     exit 0
   fi
 fi
