@@ -135,6 +135,41 @@ FIGURES: tuple[Figure, ...] = (
     ),
     Figure("survivors", "sessions alive after the revoke, 200 storms, beside OpenBao", "storms", _NONE, _NONE),
     Figure("orphans", "roles that no lease knows after kill -9 while issuing, beside OpenBao", "orphans", _NONE, _NONE),
+    Figure(
+        "pg-gateway-throughput",
+        "PostgreSQL gateway: pgbench select-only, each decision durable first, beside PgBouncer",
+        "pg_gateway",
+        (_ratio(0.6, least=True),),
+        (_ratio(1, least=True),),
+    ),
+    Figure(
+        "pg-gateway-latency",
+        "the same: added to one statement, parse and check included, p50: buffered, and durable first",
+        "pg_gateway",
+        (_value(150, " µs"), Limit("durable_us", False, 500, " µs durable")),
+        (_value(40, " µs"), Limit("durable_us", False, 300, " µs durable")),
+    ),
+    Figure(
+        "pg-gateway-fence",
+        "the same: fence to the client's socket closed, in the middle of a result: p99",
+        "pg_gateway",
+        (_value(50, " ms"),),
+        (_value(5, " ms"),),
+    ),
+    Figure(
+        "http-gateway-throughput",
+        "HTTP gateway: requests/s, each decision durable first, beside nginx as a plain reverse proxy",
+        "http_gateway",
+        (_ratio(0.5, least=True),),
+        (_ratio(0.9, least=True),),
+    ),
+    Figure(
+        "http-gateway-fence",
+        "the same: fence to the client's socket closed, in the middle of a stream: p99",
+        "http_gateway",
+        (_value(50, " ms"),),
+        (_value(5, " ms"),),
+    ),
     Figure("fence-race", "allows after the fence in 1,000,000 racing checks", "fence", _NONE, _NONE),
 )
 

@@ -176,6 +176,11 @@ class Session:
         self.beat_s = min(max(next_ms / 3000, 0.02), 60.0)
         self._token = token
 
+    def connect(self, name: str, held: Mapping[str, Json] | None) -> Request:
+        """Ask for a ticket for a brokered credential. The one in hand is renewed: its user stays the same."""
+        renew = "" if held is None else str(held.get("user", ""))
+        return self.post(f"/v1/tasks/{self.task}/connect", {"credential": name, "renew": renew})
+
     def issued(self, name: str, answer: Answer) -> Issued:
         """A credential was issued."""
         members = _members(answer, 201)

@@ -244,9 +244,7 @@ class Task:
             if held is not None and not held.due:
                 return held
             session = self._session
-            path = f"/v1/tasks/{session.task}/connect"
-            body = {"credential": name, "renew": "" if held is None else str(held.connection.get("user", ""))}
-            issued = session.issued(name, await self._send(lambda: session.post(path, body)))
+            issued = session.issued(name, await self._send(lambda: session.connect(name, held and held.connection)))
             self._tickets[name] = Ticket(issued, self)
             return self._tickets[name]
 

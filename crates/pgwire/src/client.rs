@@ -253,6 +253,7 @@ impl Client<'_> {
             params: &asked.params,
             types: &types,
             sql: &asked.statement.sql,
+            runs: !matches!(own.session, Some(Session::Prepare(_))),
         };
         match self.gate.decide(ask).await {
             Decision::Allow(allowance) => Ok(Box::new(Run {
