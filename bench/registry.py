@@ -121,6 +121,20 @@ FIGURES: tuple[Figure, ...] = (
     ),
     Figure("survivors", "sessions alive after the revoke, 200 storms, beside OpenBao", "storms", _NONE, _NONE),
     Figure("orphans", "roles that no lease knows after kill -9 while issuing, beside OpenBao", "orphans", _NONE, _NONE),
+    Figure(
+        "mcp-stdio",
+        "MCP gateway on standard streams, records durable first: added latency of a call over direct, p50, p99",
+        "mcp",
+        (_value(2, " ms"), Limit("p99_ms", False, 6, " ms p99")),
+        (_value(0.5, " ms"), Limit("p99_ms", False, 2, " ms p99")),
+    ),
+    Figure(
+        "mcp-http",
+        "the same over Streamable HTTP",
+        "mcp",
+        (_value(2, " ms"), Limit("p99_ms", False, 6, " ms p99")),
+        (_value(0.5, " ms"), Limit("p99_ms", False, 2, " ms p99")),
+    ),
     Figure("fence-race", "allows after the fence in 1,000,000 racing checks", "fence", _NONE, _NONE),
 )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
+import uvloop
 from typer.core import TyperGroup
 
 import flyball_sdk
@@ -232,6 +233,7 @@ def _identity(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
 
 def _run(work: Coroutine[object, object, T]) -> T:
     try:
-        return asyncio.run(work)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(work)
     except flyball_sdk.FlyballError as fault:
         raise CliError(f"{fault.detail} [{fault.code}]", fault.hint) from fault

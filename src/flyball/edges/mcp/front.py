@@ -21,7 +21,7 @@ from starlette.routing import Route
 from flyball.edges.mcp.callers import Caller, Callers
 from flyball.edges.mcp.conversation import Conversation, Link, Stream
 from flyball.edges.mcp.gateway import clean
-from flyball.edges.mcp.remote import Remote
+from flyball.edges.mcp.remote import Remote, bearer
 from flyball.edges.mcp.servers import Served, Server
 from flyball.edges.mcp.stdio import Child
 from flyball.edges.mcp.tools import Tools
@@ -145,14 +145,15 @@ class Front:
         stream = talk.ask(frame)
         more = {"Mcp-Session-Id": talk.ident} if frame.method == "initialize" else {}
         try:
-            first = await asyncio.wait_for(stream.get(), _FIRST_S)
+            async with asyncio.timeout(_FIRST_S):
+                first = await stream.get()
         except TimeoutError:
             return _events(talk, stream, None)
         except asyncio.CancelledError:
             talk.leave(stream)
             raise
         if stream.done and first is not None:
-            return Response(first, _status(frame, first), more, "application/json")
+            return Response(first, _status(frame, stream), more, "application/json")
         return _events(talk, stream, first)
 
     async def _talk(
@@ -209,15 +210,15 @@ class Front:
     async def _make(self, ident: str, caller: Caller, name: str, server: Server) -> Conversation | Response:
         if len(self._talks) + len(self._modern) >= MAX_CONVERSATIONS:
             return _refused(503, "too many sessions")
+        tools = Tools(self._pins.get(name, Pins()), prefix=f"{name}.", own=caller.desk.tools)
         link: Link
         try:
             if server.command:
                 link = await Child.start(server.command, clean(os.environ))
             else:
-                link = Remote(server.url, server.bearer_file)
+                link = Remote(server.url, bearer(server.bearer_file), tools.schema)
         except FlyballError as fault:
             return _refused(503, fault.detail)
-        tools = Tools(self._pins.get(name, Pins()), prefix=f"{name}.", own=caller.desk.tools)
         return Conversation(ident, caller, name, link, tools)
 
     async def _close(self, talk: Conversation) -> None:
@@ -244,15 +245,13 @@ def _refused(status: int, why: str, more: dict[str, str] | None = None) -> Respo
     return Response(frames.error(None, INVALID, why), status, more, "application/json")
 
 
-def _status(frame: Frame, answer: bytes) -> int:
+def _status(frame: Frame, stream: Stream) -> int:
     """The newer revision has an HTTP status for some errors."""
     if not frame.modern:
         return 200
-    error = frames.read(answer).body.get("error")
-    code = error.get("code") if isinstance(error, dict) else None
-    if code == UNKNOWN_METHOD:
+    if stream.code == UNKNOWN_METHOD:
         return 404
-    return 400 if code in (frames.PARSE, INVALID, headers.MISMATCH, -32021, -32022) else 200
+    return 400 if stream.code in (frames.PARSE, INVALID, headers.MISMATCH, -32021, -32022) else 200
 
 
 def _events(talk: Conversation, stream: Stream, first: bytes | None) -> Response:
@@ -265,7 +264,8 @@ def _events(talk: Conversation, stream: Stream, first: bytes | None) -> Response
                 if one is not None:
                     yield b"data: " + one.replace(b"\n", b" ") + b"\n\n"
                 try:
-                    one = await asyncio.wait_for(stream.get(), _ALIVE_S)
+                    async with asyncio.timeout(_ALIVE_S):
+                        one = await stream.get()
                 except TimeoutError:
                     one = None
                     yield b": still here\n\n"
