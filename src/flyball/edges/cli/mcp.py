@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shlex
 import ssl
@@ -233,6 +234,7 @@ def _identity(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
 
 def _run(work: Coroutine[object, object, T]) -> T:
     try:
+        gc.freeze()  # what was imported stays: a collection that walks through it all is a pause for every call
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(work)
     except flyball_sdk.FlyballError as fault:
