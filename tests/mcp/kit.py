@@ -90,6 +90,7 @@ actions:
   odd.look: {effect: read, args: {what: string}, returns: {id: id by org, note: text by outside}}
   odd.plain: {effect: read, args: {}, returns: id by org}
   odd.wait: {effect: read, args: {seconds: decimal}}
+  mail.pay: {effect: write, args: {amount: decimal, note: string}}
   mail.mail_send: {effect: write, args: {to: string, body: string}}
   mail.count: {effect: read, args: {upto: long}}
 """
@@ -101,6 +102,9 @@ agents: [coder]
 time: {ttl: 1h, heartbeat: HEARTBEAT}
 allow:
   - actions: [odd.look, odd.plain, odd.wait, mail.count]
+  - action: mail.pay
+    where: {amount: {max: 100}, note: {free: 50}}
+    effect: require_approval
   - action: mail.mail_send
     where: {to: {as: id, from: [result(odd.look).id]}, body: {free: 200}}
 on_deviation: deny

@@ -17,7 +17,7 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from tests.mcp.kit import NPM, McpServer, part
-from tests.mcp.test_serve import listens
+from tests.mcp.shared import listens
 from tests.server import ISSUER, ROOT, free_port
 from tests.wait import until
 

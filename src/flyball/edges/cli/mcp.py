@@ -92,6 +92,14 @@ def stdio(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="With --observe: the new file that it is recorded in.")
     ] = None,
+    approvals_url: Annotated[
+        str,
+        typer.Option(
+            "--approvals-url",
+            metavar="URL",
+            help="A page, {reference} in it, for a client to open where a call waits for a person.",
+        ),
+    ] = "",
     pins: PinsOption = None,
     decisions: DecisionsOption = "",
     pep_cert: PepCertOption = None,
@@ -118,6 +126,8 @@ def stdio(
         return _run(observe.run(command, out or Path(f"observed-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl")))
     if out is not None:
         raise CliError("--out is where --observe records", "see --help", exit_code=MISUSED)
+    if approvals_url and ("{reference}" not in approvals_url or not approvals_url.startswith("https://")):
+        raise CliError("--approvals-url is an https URL with {reference} in it", "see --help", exit_code=MISUSED)
     tls = _identity(pep_cert, pep_key)
     if given and not profile:
         raise CliError("--input is an input of a profile", "name it with --profile", exit_code=MISUSED)
@@ -139,6 +149,7 @@ def stdio(
         vouchers=[text_of(one).strip() for one in voucher or ()],
         prefix=prefix,
         idle_s=idle,
+        approvals_url=approvals_url,
     )
     return _run(gateway.run(plan))
 

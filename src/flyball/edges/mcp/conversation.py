@@ -15,6 +15,7 @@ from flyball.edges.mcp.callers import Caller
 from flyball.edges.mcp.session import Session
 from flyball.edges.mcp.tools import Tools
 from flyball.enforcement.mcp import frames, results
+from flyball.enforcement.mcp.asking import Asking
 from flyball.enforcement.mcp.frames import Frame, Id, Malformed, Message, Object, Value
 
 SUBSCRIPTION: Final = "io.modelcontextprotocol/subscriptionId"
@@ -68,7 +69,7 @@ class Stream:
 class Conversation:
     """Between one caller and one server. `ident` is the session's id in the older revision, empty in the newer."""
 
-    def __init__(self, ident: str, caller: Caller, server: str, link: Link, tools: Tools) -> None:
+    def __init__(self, ident: str, caller: Caller, server: str, link: Link, tools: Tools, asking: Asking) -> None:
         self.ident = ident
         self.caller = caller
         self.server = server
@@ -80,7 +81,14 @@ class Conversation:
         self._streams: dict[str, Stream] = {}
         self._count = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self.session = Session(None, tools, to_client=self._to_client, to_server=link.send, local=caller.desk.answer)
+        self.session = Session(
+            None,
+            tools,
+            to_client=self._to_client,
+            to_server=link.send,
+            local=caller.desk.answer,
+            asking=asking,
+        )
         caller.desk.attach(self.session, self._to_client)
         self._reading = asyncio.create_task(self._read(), name=f"mcp {server}")
 

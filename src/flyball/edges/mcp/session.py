@@ -21,6 +21,7 @@ import structlog
 from flyball.edges.mcp.judge import Judge, Refused
 from flyball.edges.mcp.tools import Tools
 from flyball.enforcement.mcp import checks, frames, results
+from flyball.enforcement.mcp.asking import Asking
 from flyball.enforcement.mcp.checks import Ask
 from flyball.enforcement.mcp.frames import INTERNAL, INVALID, UNKNOWN_METHOD, Frame, Id, Malformed, Message, Object
 from flyball.enforcement.mcp.results import Refusal
@@ -64,6 +65,7 @@ class Session:
         to_server: Send,
         local: Local = lambda _frame: None,
         call_s: float = CALL_S,
+        asking: Asking | None = None,
     ) -> None:
         self.judge = judge
         self.tools = tools
@@ -73,6 +75,7 @@ class Session:
         self._to_server = to_server
         self._local = local
         self._call_s = call_s
+        self._asking = asking or Asking("")
         self._flights: dict[Id, Flight] = {}
         self._asked: set[Id] = set()
         self._own: dict[Id, asyncio.Future[Object]] = {}
@@ -158,7 +161,10 @@ class Session:
         except Malformed as fault:
             await self._answer(flight, frames.error(frame.id, fault.code, fault.text))
         except Refused as refused:
-            await self._answer(flight, refused.refusal.answer(frame))
+            # Asked once. Whoever made the call again, before anybody has answered, is told so in plain words.
+            task = self.judge.task if self.judge is not None else ""
+            asked = self._asking.question(frame, refused.refusal, task) if flight.frame is frame else None
+            await self._answer(flight, asked or refused.refusal.answer(frame))
         except FlyballError as fault:  # a fault of ours is no decision, and no allow either
             log.warning("a call was not decided", method=frame.method, code=fault.code)
             await self._answer(flight, Refusal(fault.code).answer(frame))
@@ -175,10 +181,11 @@ class Session:
         if frame.method == checks.LISTEN:
             for ask in checks.listened(frame):
                 await judge.check(self.tools.named(ask))
-            for one in _texts(frame, "taskIds"):
+            for one in checks.listened_tasks(frame):
                 if one not in self._mcp_tasks:
                     raise Refused(Refusal("task_unknown"))
             return
+        flight.frame = self._asking.returned(frame, judge.task) or frame
         ask = checks.ask_of(frame)
         if ask.tool:
             await self._approved(ask, frame)
@@ -391,9 +398,3 @@ def _meta_of(frame: Frame) -> Object:
     """The revision and capabilities of a request, for ours beside it."""
     kept = ("io.modelcontextprotocol/protocolVersion", "io.modelcontextprotocol/clientCapabilities")
     return {name: frame.meta[name] for name in kept if name in frame.meta}
-
-
-def _texts(frame: Frame, member: str) -> list[str]:
-    wanted = frame.params.get("notifications")
-    found = wanted.get(member) if isinstance(wanted, dict) else None
-    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []

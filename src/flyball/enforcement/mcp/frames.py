@@ -215,6 +215,15 @@ def dumps(value: Value) -> bytes:
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
+def ordered(value: Value) -> Value:
+    """The same value with every object's members in the order of their names."""
+    if isinstance(value, dict):
+        return {name: ordered(value[name]) for name in sorted(value)}
+    if isinstance(value, list):
+        return [ordered(one) for one in value]
+    return value
+
+
 def _text(value: Value) -> str:
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{json.dumps(name)}:{_text(inner)}" for name, inner in value.items()) + "}"
