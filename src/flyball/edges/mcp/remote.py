@@ -182,8 +182,9 @@ class Remote:
         try:
             found = frames.read(message)
         except Malformed:
-            await self._arrived.put(message)  # who reads it says so
-            return False
+            if frame is None or frame.is_request:
+                await self._arrived.put(message)  # who reads it says so
+            return False  # a notification is owed no answer, and what comes instead of none need not be one
         if frame is not None and frame.method == "initialize" and found.id == frame.id:
             version = found.result.get("protocolVersion")
             self._version = version if isinstance(version, str) and version.isascii() else ""
