@@ -170,6 +170,20 @@ FIGURES: tuple[Figure, ...] = (
         (_value(50, " ms"),),
         (_value(5, " ms"),),
     ),
+    Figure(
+        "mcp-stdio",
+        "MCP gateway on standard streams, records durable first: added latency of a call over direct, p50, p99",
+        "mcp",
+        (_value(2, " ms"), Limit("p99_ms", False, 6, " ms p99")),
+        (_value(0.5, " ms"), Limit("p99_ms", False, 2, " ms p99")),
+    ),
+    Figure(
+        "mcp-http",
+        "the same over Streamable HTTP",
+        "mcp",
+        (_value(2, " ms"), Limit("p99_ms", False, 6, " ms p99")),
+        (_value(0.5, " ms"), Limit("p99_ms", False, 2, " ms p99")),
+    ),
     Figure("fence-race", "allows after the fence in 1,000,000 racing checks", "fence", _NONE, _NONE),
 )
 
