@@ -168,6 +168,8 @@ pub(crate) struct Rule {
     #[serde(default)]
     pub(crate) after: Vec<String>,
     #[serde(default)]
+    pub(crate) after_any: Vec<String>,
+    #[serde(default)]
     pub(crate) before: Vec<String>,
     #[serde(default)]
     pub(crate) unless: Vec<String>,

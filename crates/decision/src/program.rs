@@ -158,7 +158,9 @@ impl<'a> Held<'a, '_> {
             let place = self.profile.watched_place(action);
             place.is_some_and(|place| story.is_some_and(|story| story.done(usize::from(place)) > 0))
         };
-        if !rule.conduct.after.iter().all(done) || rule.conduct.before.iter().any(done) {
+        let conduct = &rule.conduct;
+        let begun = conduct.after_any.is_empty() || conduct.after_any.iter().any(done);
+        if !begun || !conduct.after.iter().all(done) || conduct.before.iter().any(done) {
             return at(Hurdle::Order);
         }
         let labels = self.live.labels.all;

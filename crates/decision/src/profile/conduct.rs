@@ -30,6 +30,8 @@ pub(crate) struct Conduct {
     pub(crate) effect: Effect,
     /// Each was allowed before in this task.
     pub(crate) after: Box<[Arc<str>]>,
+    /// One of these was allowed before; where there is none, nothing need have been.
+    pub(crate) after_any: Box<[Arc<str>]>,
     /// None of these was allowed yet.
     pub(crate) before: Box<[Arc<str>]>,
     /// Not while the task has one of these labels.
@@ -93,6 +95,7 @@ impl Conduct {
         Ok(Self {
             effect,
             after: names(&rule.after),
+            after_any: names(&rule.after_any),
             before: names(&rule.before),
             unless: program.labelled(&rule.unless).map_err(wrong)?,
             on_breach: rule.on_breach.as_deref().map(ladder).transpose().map_err(wrong)?,
