@@ -169,7 +169,7 @@ def _name(condition: dict[str, Any], row: int, result: Result, world: World) -> 
     """How well a row is named, and by which value. What an outsider, or the agent, can choose is named or is not."""
     beside = _beside(condition, row, result)
     count = min((_worded(condition["named"], leaf, world) for leaf in beside), default=0)
-    if count and ("call" in condition or any("outside" in leaf.labels for leaf in beside)):
+    if count and ("call" in condition or any(_kind(leaf) != "text" or "outside" in leaf.labels for leaf in beside)):
         count = 1
     value: set[Value] = set()
     for leaf in beside:

@@ -6,6 +6,7 @@ use smol_str::SmolStr;
 
 use super::extract::{Report, whole};
 use super::fact::Fact;
+use super::form::Field;
 use super::kinds::{hosts, readings};
 use super::phrase::Phrase;
 use super::place::{Named, Of, Test, What};
@@ -152,7 +153,7 @@ fn worded(report: &Report<'_>, input: usize, kind: Option<Kind>, leaf: Leaf<'_>)
 }
 
 /// The value by which an input names a row, as bits that stand for it, and how many of its words are there. A value
-/// that an outsider, or the agent, can choose is not named the better for more of them.
+/// that a stranger can choose, an address, or the agent's own word is not named the better for more of them.
 pub(super) fn named(
     report: &Report<'_>,
     act: &Act,
@@ -182,8 +183,12 @@ pub(super) fn named(
     bits.sort_unstable();
     bits.dedup();
     let bytes: Vec<u8> = bits.iter().flat_map(|bits| bits.to_le_bytes()).collect();
-    let ranks = matches!(named.of, Of::Field(_))
-        && report.program.place(named.place).is_some_and(|place| !place.labels.meets(LabelSet::OUTSIDE));
+    // Whoever holds an address chose its name, whoever vouches for it.
+    let own = |field: &Field| matches!(field.kind, None | Some(Kind::Text)) && !field.labels.meets(LabelSet::OUTSIDE);
+    let ranks = match named.of {
+        Of::Field(field) => act.form.fields.get(usize::from(field)).is_some_and(own),
+        Of::Call(..) => false,
+    };
     let rank = if ranks { u16::try_from(count).unwrap_or(u16::MAX).min(1 << 12) } else { 1 };
     Some((report.key.digest(&bytes), rank))
 }
