@@ -114,3 +114,13 @@ def test_one_word_is_not_the_deed_and_the_thing(house: House) -> None:
     """A request that speaks of mail asks for no deletion, and one that asks for a deletion may mean another thing."""
     for request in ("Read the mails in archive/2023", "Delete the event at archive/2023"):
         assert opened(house, request).outcome("delete_mail", mail_id="archive/2023/m-1") == "not_asked_for"
+
+
+def test_each_recipient_is_written_to_so_often(house: House) -> None:
+    """Three mails for each, in whatever spelling, also among others; a fourth is refused, another person's first is not."""
+    run = opened(house, "Tell bob@b.example and ann@a.example about lunch")
+    for to in (["bob@b.example"], ["Bob@B.example", "bob@b.example"], ["bob@b.example", "ann@a.example"]):
+        assert run.outcome("send_mail", to=to, subject="lunch", body="x") == "allow"
+    assert run.outcome("send_mail", to=["bob@b.example"], subject="lunch", body="x") == "budget_spent"
+    assert run.outcome("send_mail", to=["ann@a.example"], subject="lunch", body="x") == "allow"
+    assert run.outcome("send_mail", to=["ann@a.example", "bob@b.example"], subject="lunch", body="x") == "budget_spent"

@@ -182,6 +182,8 @@ def rule(draw: Draw, name: str, action: str, place: Any) -> dict[str, Any]:
             out["free"][0]["required"] = draw(st.booleans())
         if draw(often):
             out["distinct"] = [{"arg": "to", "as": "email", "max": draw(st.integers(1, 2))}]
+    if action == "send" and draw(often):
+        out["each"] = [{"arg": "to", "as": "email", "max": draw(st.integers(1, 2))}]
     if action == "pay" and draw(often):
         out["distinct"] = [{"arg": "on", "as": "date", "max": draw(st.integers(1, 2))}]
     if action in ("find_mail", "list_bills") and draw(often):

@@ -334,6 +334,16 @@ def _budget(profile: Profile, rule: dict[str, Any], call: Call, match: Match) ->
         new = match.distinct[slot] - call.state.distinct.get(slot, frozenset())
         if new and call.state.used[slot] + len(new) * ONE > one["max"] * ONE:
             raise Refused("budget_spent")
+    for one in rule.get("each", []):
+        # A child would count anew what its parent has counted.
+        if call.family:
+            raise Refused("budget_spent")
+        slot = f"{rule['id']}/each:{one['arg']}"
+        before = call.state.distinct.get(slot, frozenset())
+        known = {value: sum(other[0] == value for other in before) for value in _distinct(call, one)}
+        if any(count >= one["max"] for count in known.values()):
+            raise Refused("budget_spent")
+        match.distinct[slot] = frozenset((value, count + 1) for value, count in known.items())
     for one in rule.get("across", []):
         _across(profile, rule, one, call, match)
 

@@ -64,6 +64,7 @@ class Made(TypedDict, total=False):
     asked: Json
     after: Json
     after_any: Json
+    each: Json
     origins: list[Origin]
     aggregates: list[Limit]
 
@@ -244,3 +245,13 @@ def test_a_number_bounds_what_has_no_type(tmp_path: Path) -> None:
         "files[].size", "max", {"const": "10"},
     )  # fmt: skip
     assert "files[].size max 10" in limits_of(rule(bundle, "2"))
+
+
+def test_calls_are_counted_for_each_value(tmp_path: Path) -> None:
+    """`each` is compiled beside `distinct`, with the type by which the rule compares the argument."""
+    bundle, problems = edited(tmp_path, "budget: {distinct: {to: 5},", "budget: {distinct: {to: 5}, each: {to: 2},")
+    assert not problems.failed
+    assert compiled(bundle, "2")[0]["each"] == [{"arg": "to", "as": "email", "max": 2}]
+    assert "2 calls for each to" in limits_of(rule(bundle, "2"))
+    _, problems = edited(tmp_path / "other", "budget: {distinct: {to: 5},", "budget: {each: {too: 2},")
+    assert [one.code for one in problems.all()] == ["unknown_argument"]

@@ -183,6 +183,9 @@ pub(crate) struct Rule {
     pub(crate) aggregates: Vec<Aggregate>,
     #[serde(default)]
     pub(crate) distinct: Vec<Distinct>,
+    /// The same: how many calls with each value.
+    #[serde(default)]
+    pub(crate) each: Vec<Distinct>,
     #[serde(default)]
     pub(crate) reported: Reported,
 }

@@ -229,22 +229,24 @@ def _budget(rule: Fields, rule_id: str, places: dict[str, Mark]) -> tuple[Budget
             limits = Fields(f"`{key}` of {fields.what}", inner, rule.problems)
             window, most = limits.duration("window"), limits.whole("calls", least=1)
             across.append(Across(per, window, most, _sums(limits, rule_id, places)))
-    distinct = _distinct(fields, rule_id, places)
+    distinct = _distinct(fields, "distinct", 10_000, rule_id, places)
+    each = _distinct(fields, "each", 100, rule_id, places)
     reported = [(key, fields.whole(key, least=1)) for key in _REPORTED]
     limits_of_results = tuple((key, most) for key, most in reported if most is not None)
-    budget = Budget(at_most if calls is None else calls, _sums(fields, rule_id, places), distinct, limits_of_results)
+    most = at_most if calls is None else calls
+    budget = Budget(most, _sums(fields, rule_id, places), distinct, limits_of_results, each)
     return budget, tuple(across)
 
 
-def _distinct(fields: Fields, rule_id: str, places: dict[str, Mark]) -> tuple[Distinct, ...]:
-    node = fields.node("distinct")
+def _distinct(fields: Fields, key: str, limit: int, rule_id: str, places: dict[str, Mark]) -> tuple[Distinct, ...]:
+    node = fields.node(key)
     if node is None:
         return ()
-    inner = Fields(f"`distinct` of {fields.what}", node, fields.problems)
+    inner = Fields(f"`{key}` of {fields.what}", node, fields.problems)
     found: list[Distinct] = []
     for arg, mark, _ in list(inner.rest()):
         places[f"rule:{rule_id}/distinct:{arg}"] = mark
-        most = inner.whole(arg, least=1, most=10_000)
+        most = inner.whole(arg, least=1, most=limit)
         if most is not None:
             found.append(Distinct(arg, most))
     return tuple(found)

@@ -153,7 +153,7 @@ def check_rule(bundle: Bundle, profile: Profile, rule: Rule, problems: Problems)
             problems.error("wrong_bound", at, f"`{one.aggregate}(…)` is a number or money, not {one.kind}")
         else:
             sources.check(one.source, one.arg, one.kind)
-    for distinct in rule.budget.distinct:
+    for distinct in (*rule.budget.distinct, *rule.budget.each):
         mark = bundle.place(f"{place}/distinct:{distinct.arg}")
         problems.known("argument", distinct.arg, args, mark, "unknown_argument", rule.action)
 

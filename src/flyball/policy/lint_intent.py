@@ -133,7 +133,7 @@ def _unbounded(bundle: Bundle, rule: Rule, problems: Problems) -> None:
     held |= {root_of(one.arg) for one in rule.free}
     held |= {root_of(one.arg) for one in rule.aggregates}
     held |= {one.arg for one in rule.budget.sums}
-    held |= {one.arg for one in rule.budget.distinct}
+    held |= {one.arg for one in (*rule.budget.distinct, *rule.budget.each)}
     if any(resource.columns for resource in rule.on):
         held.add("columns")
     loose = [arg for arg in action.args if arg not in held]

@@ -13,7 +13,7 @@ from flyball.kernel.json import Json
 from flyball.policy.bundle import Bundle
 from flyball.policy.provenance import effect_of, root_of
 from flyball.task.profile import Profile
-from flyball.task.rules import Across, Bound, Condition, Free, FromInput, Never, Op, Origin, Rule, Source, Sum
+from flyball.task.rules import Across, Bound, Condition, Distinct, Free, FromInput, Never, Op, Origin, Rule, Source, Sum
 
 
 def flow_json(bundle: Bundle, profile: Profile) -> dict[str, Json]:
@@ -67,7 +67,14 @@ def rule_json(bundle: Bundle, profile: Profile, rule: Rule, sources: Sources) ->
         budget["calls"] = rule.budget.calls
     # Different texts are told apart by all of their words in order.
     kinds = {origin.arg: "text" if origin.kind == "words" else origin.kind for origin in rule.origins}
+
+    def counted(one: Distinct) -> Json:
+        kind = kinds.get(one.arg) or kinds.get(root_of(one.arg)) or "id"
+        return {"arg": one.arg, "as": kind, "max": one.maximum}
+
     some: dict[str, Json] = {"after_any": list(rule.after_any)} if rule.after_any else {}
+    if rule.budget.each:
+        some["each"] = [counted(one) for one in rule.budget.each]
     return {
         **some,
         "id": rule.id,
@@ -94,10 +101,7 @@ def rule_json(bundle: Bundle, profile: Profile, rule: Rule, sources: Sources) ->
             }
             for one in rule.aggregates
         ],
-        "distinct": [
-            {"arg": one.arg, "as": kinds.get(one.arg) or kinds.get(root_of(one.arg)) or "id", "max": one.maximum}
-            for one in rule.budget.distinct
-        ],
+        "distinct": [counted(one) for one in rule.budget.distinct],
         "reported": dict(rule.budget.reported),
     }
 

@@ -71,6 +71,7 @@ def _budget(rule: Rule) -> Iterator[str]:
         yield f"calls {rule.budget.calls}"
     yield from (f"total {total.arg} {_shown(total.maximum)}" for total in rule.budget.sums)
     yield from (f"{one.maximum} different {one.arg}" for one in rule.budget.distinct)
+    yield from (f"{one.maximum} calls for each {one.arg}" for one in rule.budget.each)
     yield from (f"{key} {most}" for key, most in rule.budget.reported)
     yield from (_across(across) for across in rule.across)
 

@@ -218,7 +218,7 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Distinct:
-    """How many different values an argument may take in one task."""
+    """How many different values an argument may take in one task; in `each`, how many calls with each of them."""
 
     arg: str
     maximum: int
@@ -245,11 +245,12 @@ class Budget:
     sums: tuple[Sum, ...] = ()
     distinct: tuple[Distinct, ...] = ()
     reported: tuple[tuple[str, int], ...] = ()
+    each: tuple[Distinct, ...] = ()
 
     @property
     def empty(self) -> bool:
         """Whether it limits nothing."""
-        return self.calls is None and not self.sums and not self.distinct and not self.reported
+        return self.calls is None and not self.sums and not self.distinct and not self.reported and not self.each
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ impl Profile {
 
     /// Whether it demands anything of arguments beyond bounds: a task then needs what it is held against.
     pub(crate) fn minded(&self) -> bool {
-        self.program.keyed() || self.any(|rule| !rule.conduct.distinct.is_empty())
+        self.program.keyed() || self.any(|rule| !rule.conduct.distinct.is_empty() || !rule.conduct.each.is_empty())
     }
 
     /// Whether it goes by what a task has touched.
