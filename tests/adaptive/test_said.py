@@ -117,7 +117,7 @@ def test_one_word_is_not_the_deed_and_the_thing(house: House) -> None:
 
 
 def test_each_recipient_is_written_to_so_often(house: House) -> None:
-    """Three mails for each, in whatever spelling, also among others; a fourth is refused, another person's first is not."""
+    """Three mails for each, in whatever spelling, also among others; a fourth is refused, other people's are not."""
     run = opened(house, "Tell bob@b.example and ann@a.example about lunch")
     for to in (["bob@b.example"], ["Bob@B.example", "bob@b.example"], ["bob@b.example", "ann@a.example"]):
         assert run.outcome("send_mail", to=to, subject="lunch", body="x") == "allow"
