@@ -1,8 +1,8 @@
 """Lists of what people say when they ask for a kind of effect, to be named under `asked`.
 
 `asked: [verbs(send)]` is one of the words of that list, `asked: {all: [[verbs(pay)], [nouns(money)]]}` one of each.
-Words end in `*` where any ending fits; a phrase is looked for word by word. No list of verbs shares a word with a list
-of nouns, so that one word never counts as both.
+Words end in `*` where any ending fits; a phrase is looked for word by word. Some words are both (`order`, `mail`): lint
+tells where two lists that stand together share one, since it would count as both.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ VERBS: Mapping[str, tuple[str, ...]] = {
     "send": _words("""
         send sends sending sent resend* mail mailing mailed email emailing emailed e-mail e-mailing write writing
         "drop a line" "drop them a line" reply replies replying replied respond* answer answering answers forward
-        forwarding forwarded share sharing shared tell telling inform informing notify notifying "let me know"
-        "let him" "let her" "let them" "let everyone" "let everybody" "let us know" "let the" "let my" "let our"
-        ask asking thank thanking remind reminding contact contacting invite inviting "get back" "reach out" "get
-        in touch" "follow up" message messaging text texting "pass on" "pass it on" "pass this" announce
-        announcing post posting publish publishing dm ping congratulate apologize apologise greet welcome cc
+        forwarding forwarded share sharing shared tell telling inform informing notify notifying ask asking thank
+        thanking remind reminding contact contacting invite inviting "get back" "reach out" "get         in touch"
+        "follow up" message messaging text texting "pass on" "pass it on" "pass this" announce announcing post
+        posting publish publishing dm ping congratulate apologize apologise greet welcome cc let "make sure" wish
     """),
     "reply": _words("""
         reply replies replying replied respond* answer answering "get back" "write back" "follow up" acknowledge
@@ -50,7 +49,7 @@ VERBS: Mapping[str, tuple[str, ...]] = {
         shift shifting postpon* extend extending adjust adjusting replace replacing switch switching swap swapping
         increase increasing decrease decreasing raise raising lower lowering reset resetting turn enable enabling
         disable disabling convert converting upgrad* downgrad* revise revising add adding mark marking assign
-        assigning push pushing bring "make it" amend* alter*
+        assigning push pushing bring "make it" amend* alter* make cut "top up"
     """),
     "delete": _words("""
         delete deletes deleting deleted remove removes removing removed cancel cancels cancelling canceling
@@ -160,9 +159,9 @@ VERBS: Mapping[str, tuple[str, ...]] = {
 #: What they call the thing.
 NOUNS: Mapping[str, tuple[str, ...]] = {
     "mail": _words("""
-        mails emails e-mails inbox letter letters newsletter* recipient* sender* thread threads attachment* note
-        notes messages reply-to correspondence summary summaries minutes copies details information info results
-        document* file files report reminder*
+        mail email e-mail message mails emails e-mails inbox letter letters newsletter* recipient* sender* thread
+        threads attachment* note notes messages reply-to correspondence summary summaries minutes copies details
+        information info results document* file files report reminder*
     """),
     "event": _words("""
         event events meeting meetings appointment* calendar* call calls lunch* dinner* breakfast* brunch* coffee
@@ -181,31 +180,35 @@ NOUNS: Mapping[str, tuple[str, ...]] = {
         data drive disk path paths archives invoice* cv resume* contract contracts letter letters list lists
     """),
     "order": _words("""
-        order-number item items product* cart basket purchase-order delivery deliveries parcel* package* shipment*
-        invoice* coupon* discount* voucher* thing things one ones pair pairs size
+        order orders purchase purchases item items product* cart basket delivery deliveries parcel* package*
+        shipment* invoice* coupon* discount* voucher* thing things one ones pair pairs size
     """),
     "booking": _words("""
-        booking-number reservation* room rooms hotel* flight* ticket* table tables seat seats restaurant* train
+        booking bookings reservation* room rooms hotel* flight* ticket* table tables seat seats restaurant* train
         trains car cars trip* night nights stay apartment* appointment* tour* museum* accommodation* court courts
         slot slots dinner* lunch* taxi* vacation* holiday*
     """),
     "account": _words("""
-        account* password* passcode* passphrase* credential* profile* username* login-name address* phone pin
-        settings preferences security details email-address number* data plans subscription* membership*
+        account* password* passcode* passphrase* credential* profile* username* address* phone pin settings
+        preferences security details email-address number* data plans subscription* membership* login logins
     """),
     "people": _words("""
         team teams group groups channel* colleague* everyone everybody member members user users people person
-        client* customer* friend* family guest* participant* attendee* contact-list manager* boss staff him her
-        them workspace* organization* organisation*
+        client* customer* friend* family guest* participant* attendee* manager* boss staff him her them workspace*
+        organization* organisation* contact contacts
     """),
     "web": _words("""
-        web* site sites page pages link links url urls online internet blog* article* forum* post-number thread
-        threads http* www* portal* address addresses
+        web* site sites page pages link links url urls online internet blog* article* forum* thread threads http*
+        www* portal* address addresses
     """),
     "code": _words("""
         code repository repositories repo repos branch branches issue issues "pull request" "pull requests" pr prs
-        bug bugs feature* function* test-suite tests commit commits readme module* class classes package*
-        dependenc* library libraries version versions script scripts workflow* pipeline* ci
+        bug bugs feature* function* tests commit commits readme module* class classes package* dependenc* library
+        libraries version versions script scripts workflow* pipeline* ci release releases build builds job jobs
+    """),
+    "post": _words("""
+        post posts comment* review reviews feedback rating ratings thread* forum* reply replies answer answers
+        blog* tweet* story stories article* page channel*
     """),
 }  # fmt: skip
 
