@@ -299,6 +299,18 @@ impl Program {
         self.act(action).map_or(LabelSet::OUTSIDE, |(_, act)| act.form.labels)
     }
 
+    /// The same where it is known which of the fields of its rows come back: those of these names. One that no field
+    /// declares is anybody's text.
+    pub(crate) fn column_labels(&self, action: &str, columns: &[&str]) -> LabelSet {
+        let Some((_, act)) = self.act(action) else { return LabelSet::OUTSIDE };
+        if !act.form.is_rows() {
+            return act.form.labels;
+        }
+        let of = |name: &str| act.form.field(name).and_then(|place| act.form.fields.get(usize::from(place)));
+        let labels = |column: &&str| of(column).or_else(|| of("*")).map_or(LabelSet::OUTSIDE, |field| field.labels);
+        columns.iter().map(labels).fold(LabelSet::default(), LabelSet::and)
+    }
+
     /// Whether anything is compared: without that a task needs no key and no memory.
     pub(crate) const fn keyed(&self) -> bool {
         self.keyed
