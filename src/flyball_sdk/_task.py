@@ -234,7 +234,7 @@ class Task(Guards):
             if held is not None and not held.due:
                 return held
             session = self._session
-            issued = session.issued(name, self._send(lambda: session.connect(name, held and held.connection)))
+            issued = session.issued(name, self._send(lambda: session.connect(name, held.user if held else "")))
             self._tickets[name] = Ticket(issued, self)
             return self._tickets[name]
 

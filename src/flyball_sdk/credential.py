@@ -103,6 +103,11 @@ class TicketData(CredentialData):
     """
 
     @property
+    def user(self) -> str:
+        """Whom the gateway knows it by; the next ticket has the same."""
+        return self._part("user")
+
+    @property
     def base_url(self) -> str:
         """Where the gateway is the API: what a client takes as its base URL. Empty where this is no ticket for one."""
         proxy, api = self._part("proxy"), self._part("api")

@@ -1,4 +1,4 @@
-"""Each statement is decided before it runs; what is refused reaches the server in no form."""
+"""Each statement is decided before it runs, and what is refused does not run."""
 
 from __future__ import annotations
 
