@@ -127,8 +127,9 @@ def _throughput(context: Context, durable: Place, buffered: Place, peer: tuple[i
     early = median([one.per_s for one in c]) / median([one.per_s for one in d])
     ours_us, theirs_us = median([one.server_cpu_us for one in a]), median([one.server_cpu_us for one in b])
     note = (
-        f"POST of a small JSON body, {CONNECTIONS} connections of one task; decided on its fields, durable first, the key "
-        f"put in, the answer searched for it. CPU of the proxy alone: {ours_us:.0f} µs a request, nginx {theirs_us:.0f}. "
+        f"POST of a small JSON body, {CONNECTIONS} connections of one task; decided on its fields, durable first, the "
+        f"key put in, the answer searched for it. CPU of the proxy alone: {ours_us:.0f} µs a request, nginx "
+        f"{theirs_us:.0f}. "
         f"With buffered records {early:.2f} of nginx. {generator_note(a, b)}"
     )
     ours, theirs = [one.per_s for one in a], [one.per_s for one in b]
