@@ -72,6 +72,20 @@ FIGURES: tuple[Figure, ...] = (
     ),
     Figure("http-p99", "p99 latency at 32 connections, buffered", "http", (_ratio(0.5),), (_ratio(0.2),)),
     Figure(
+        "ext-authz",
+        "Envoy that asks Flyball for each request, records durable first, beside Envoy that asks OPA: requests/s",
+        "ext_authz",
+        (_ratio(2, least=True),),
+        (_ratio(4, least=True),),
+    ),
+    Figure(
+        "ext-authz-fence",
+        "from a fence to the next request refused by Envoy: p99",
+        "ext_authz",
+        (_value(50, " ms"),),
+        (_value(5, " ms"),),
+    ),
+    Figure(
         "http-busy",
         "http-durable's p99 beside 200 heartbeats/s and one busy Python thread, against idle",
         "http_busy",
@@ -155,6 +169,20 @@ FIGURES: tuple[Figure, ...] = (
         "http_gateway",
         (_value(50, " ms"),),
         (_value(5, " ms"),),
+    ),
+    Figure(
+        "mcp-stdio",
+        "MCP gateway on standard streams, records durable first: added latency of a call over direct, p50, p99",
+        "mcp",
+        (_value(2, " ms"), Limit("p99_ms", False, 6, " ms p99")),
+        (_value(0.5, " ms"), Limit("p99_ms", False, 2, " ms p99")),
+    ),
+    Figure(
+        "mcp-http",
+        "the same over Streamable HTTP",
+        "mcp",
+        (_value(2, " ms"), Limit("p99_ms", False, 6, " ms p99")),
+        (_value(0.5, " ms"), Limit("p99_ms", False, 2, " ms p99")),
     ),
     Figure("fence-race", "allows after the fence in 1,000,000 racing checks", "fence", _NONE, _NONE),
 )

@@ -124,7 +124,7 @@ impl Allowance for Returns {
         let meta = format!("{{\"bytes\":{bytes},\"ms\":{ms},\"rows\":{rows}}}");
         for decision in self.decisions.clone() {
             let (kit, task, meta) = (Arc::clone(&self.kit), Arc::clone(&self.task), meta.clone());
-            tokio::spawn(async move { kit.report(&task, &decision, b"null", meta.as_bytes()).await });
+            tokio::spawn(async move { kit.report(&task, &decision, b"[]", meta.as_bytes()).await });
         }
     }
 }

@@ -12,9 +12,12 @@ from flyball.enforcement.gateway import Gateway, Lent, NotLendable, Ticket
 from flyball.kernel.errors import ConfigError
 from flyball.kernel.json import Json, canonical, parse
 from flyball.kernel.secret import Secret
-from flyball.policy.engine import Core, CoreError, PgGateway
+from flyball.policy.engine import Core, CoreError, Edge, PgGateway
 
 POSTGRESQL = "postgresql"
+EXT_AUTHZ = ("http", "memory")
+"""Kinds of targets whose credentials Envoy may put into requests."""
+EXT_AUTHZ_TICKET_MS = 300_000
 _VERIFIED = ("verify-full",)
 
 
@@ -92,6 +95,35 @@ class PostgresqlGateway:
             return found
         assert config.unix is not None  # it listens somewhere, or was not made
         return {"host": str(config.unix.parent), "port": int(config.unix.suffix[1:]), "sslmode": "disable"}
+
+
+class ExtAuthzGateway:
+    """Envoy, as the keeper of brokered credentials: the edge puts them into requests that it allows.
+
+    Its clients show the task's token with every request, so a ticket holds no secret; it says which header takes it.
+    """
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+
+    def lend(self, lent: Lent) -> None:
+        """See `Gateway`."""
+        self._edge.lend(lent.task, lent.credential, lent.lease, lent.secret.reveal())
+
+    def take_back(self, lease: str) -> bool:
+        """See `Gateway`."""
+        return self._edge.take_back(lease)
+
+    def lent(self, task: str, credential: str) -> str | None:
+        """See `Gateway`."""
+        return self._edge.lent(task, credential)
+
+    def ticket(self, task: str, credential: str, database: str, renew: str = "") -> Ticket:
+        """See `Gateway`."""
+        del database, renew
+        if self._edge.lent(task, credential) is None:
+            raise NotLendable("the lease was taken back")
+        return Ticket({"through": "envoy", "header": "flyball-task"}, Secret(""), EXT_AUTHZ_TICKET_MS)
 
 
 def native_config(config: PostgresqlGatewayConfig) -> dict[str, Json]:

@@ -25,6 +25,7 @@ from flyball.identity.agents import AgentDecl
 from flyball.kernel.errors import ConfigError
 from flyball.kernel.json import Json, canonical
 from flyball.policy.diagnostics import Mark, Problems
+from flyball.policy.http_routes import HttpRoute
 from flyball.policy.returns import FieldSpec, Template, fields_of
 from flyball.task.profile import Profile
 from flyball.task.rules import WRITERS, Resource
@@ -49,7 +50,8 @@ ARG_TYPES = ("string", "long", "decimal", "bool", "strings", "any")
 class Action:
     """One privileged action that an enforcement point may ask about.
 
-    Without `returns`, whatever comes back could have been written by anybody outside.
+    Without `returns`, whatever comes back could have been written by anybody outside. `http` says which HTTP
+    requests are this action, for enforcement points that see those.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Action:
     args: Mapping[str, str] = field(default_factory=dict)
     taskless: bool = False
     returns: Template | None = None
+    http: tuple[HttpRoute, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,8 @@ class Pep:
     """An enforcement point: how it proves itself, what it may ask for and what of its word counts.
 
     `cooperative`: the agent could go around it, so what it alone asks about rests on the agent's cooperation.
+    `max_stream_ms`: it asks once for each request, and what was allowed may stream on for so long; None where it
+    ends what is open when a task is fenced, or lets nothing stream.
     """
 
     name: str
@@ -85,6 +90,7 @@ class Pep:
     may_assert_subject: tuple[str, ...] = ()
     trust_properties: tuple[str, ...] = ()
     cooperative: bool = False
+    max_stream_ms: int | None = None
 
     @property
     def is_agent(self) -> bool:

@@ -13,6 +13,11 @@ from flyball._core._native import (
     Verdict,
     Writer,
     build_info_json,
+    confine_calls,
+    confine_files,
+    confine_namespaces,
+    confine_proc,
+    confine_user,
 )
 
 __all__ = [
@@ -28,4 +33,9 @@ __all__ = [
     "Verdict",
     "Writer",
     "build_info_json",
+    "confine_calls",
+    "confine_files",
+    "confine_namespaces",
+    "confine_proc",
+    "confine_user",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from flyball.kernel.json import Json
 from flyball.policy import http_gateway
-from flyball.policy.bundle import Bundle, Pep, Target
+from flyball.policy.bundle import Access, Bundle, Pep, Target
 from flyball.policy.diagnostics import Problems
 from flyball.policy.reader import Fields
 
@@ -66,6 +66,8 @@ def _brokered(bundle: Bundle, target: Target, pep: Pep | None, problems: Problem
         place = bundle.place(f"access:{target.name}/{access.name}")
         if access.delivery != "brokered":
             continue
+        if pep is None and _swapped(bundle, access):
+            continue
         if pep is None:
             problems.error(
                 "brokered_without_gateway",
@@ -82,6 +84,23 @@ def _brokered(bundle: Bundle, target: Target, pep: Pep | None, problems: Problem
                     f"the gateway `{pep.name}` may not ask for `{grant.action}`, so nobody could use this grant",
                     f"add it to the `actions` of `{pep.name}`, or take the grant away",
                 )
+
+
+def _swapped(bundle: Bundle, access: Access) -> bool:
+    """Whether each grant of an access is an action whose requests carry a credential of that access, put in by the
+    proxy that asks about them."""
+    names = {
+        credential.name
+        for profile in bundle.profiles.values()
+        for credential in profile.credentials.values()
+        if credential.access == access.name
+    }
+    for grant in access.grants:
+        action = bundle.actions.get(grant.action)
+        carried = {route.credential.get("name") for route in action.http} if action is not None else set()
+        if not carried & names or not any(pep.may_ask(grant.action) for pep in bundle.peps.values()):
+            return False
+    return bool(access.grants)
 
 
 def _columns(bundle: Bundle, pep: Pep, problems: Problems) -> None:

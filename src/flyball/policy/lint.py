@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from flyball.kernel.json import Json
-from flyball.policy.bundle import Bundle, Grant
+from flyball.policy.bundle import Bundle, Grant, Pep
 from flyball.policy.diagnostics import Problems
 from flyball.policy.lint_intent import lint_intent
 from flyball.policy.words import limits_of
@@ -143,6 +143,8 @@ def _cooperative_rules(bundle: Bundle, profile: Profile, problems: Problems) -> 
                 because = f"only {names} asks, which the agent could go around"
             limit = limits_of(rule) or "that it is asked about at all"
             yield Cooperative(profile.name, rule.id, rule.action, limit, because)
+        elif (once := _longest_stream(asking)) is not None:
+            yield Cooperative(profile.name, rule.id, rule.action, "that a fence ends what is already open", once)
         elif rule.cooperative:
             problems.warning(
                 "cooperative_without_need",
@@ -157,6 +159,15 @@ def _cooperative_rules(bundle: Bundle, profile: Profile, problems: Problems) -> 
                 f"no enforcement point may ask for `{rule.action}` and no credential grants it",
                 "register it with an enforcement point under `peps`",
             )
+
+
+def _longest_stream(asking: list[Pep]) -> str | None:
+    """What is said of an action that some enforcement point asks about once a request, and lets stream on."""
+    streams = [(pep.max_stream_ms, pep.name) for pep in asking if pep.max_stream_ms is not None]
+    if not streams:
+        return None
+    longest, name = max(streams)
+    return f"`{name}` asks once a request; a stream that is open at the fence may go on for {longest} ms"
 
 
 def _cooperative_profile(bundle: Bundle, profile: Profile) -> Iterator[Cooperative]:

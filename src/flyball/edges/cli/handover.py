@@ -45,12 +45,14 @@ class Handover:
         self._how = "environment" if in_env else "file"
         self._folder = Path()
         self._ends: dict[str, int] = {}
+        self._token = ""
         self.environment: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         root = os.environ.get("XDG_RUNTIME_DIR", "")
         self._folder = Path(tempfile.mkdtemp(prefix="flyball-run-", dir=root if root and Path(root).is_dir() else None))
         try:
+            self._show_token()
             for name in self._names:
                 self._write(name, self._get(name))
         except BaseException:
@@ -63,8 +65,14 @@ class Handover:
     ) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    @property
+    def folder(self) -> Path:
+        """Where the files are."""
+        return self._folder
+
     def refresh(self) -> None:
         """Fetch what is past two thirds of its life, and replace its files. A refusal is left to the task's end."""
+        self._show_token()
         for name in self._names:
             try:
                 held = self._get(name)
@@ -72,6 +80,13 @@ class Handover:
                 continue
             if held.expires_ms != self._ends[name]:
                 self._write(name, held)
+
+    def _show_token(self) -> None:
+        """The task's token, for requests through a proxy that asks about them (`flyball-task`)."""
+        token = self._task.token.reveal()
+        if token != self._token:
+            self.environment["FLYBALL_TASK_TOKEN_FILE"] = str(self._replace("task.token", token))
+            self._token = token
 
     def _get(self, name: str) -> flyball_sdk.Credential | flyball_sdk.Ticket:
         """The credential, or the ticket for the gateway that holds it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shlex
 import ssl
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
+import uvloop
 from typer.core import TyperGroup
 
 import flyball_sdk
@@ -90,6 +92,14 @@ def stdio(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="With --observe: the new file that it is recorded in.")
     ] = None,
+    approvals_url: Annotated[
+        str,
+        typer.Option(
+            "--approvals-url",
+            metavar="URL",
+            help="A page, {reference} in it, for a client to open where a call waits for a person.",
+        ),
+    ] = "",
     pins: PinsOption = None,
     decisions: DecisionsOption = "",
     pep_cert: PepCertOption = None,
@@ -116,6 +126,8 @@ def stdio(
         return _run(observe.run(command, out or Path(f"observed-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl")))
     if out is not None:
         raise CliError("--out is where --observe records", "see --help", exit_code=MISUSED)
+    if approvals_url and ("{reference}" not in approvals_url or not approvals_url.startswith("https://")):
+        raise CliError("--approvals-url is an https URL with {reference} in it", "see --help", exit_code=MISUSED)
     tls = _identity(pep_cert, pep_key)
     if given and not profile:
         raise CliError("--input is an input of a profile", "name it with --profile", exit_code=MISUSED)
@@ -137,6 +149,7 @@ def stdio(
         vouchers=[text_of(one).strip() for one in voucher or ()],
         prefix=prefix,
         idle_s=idle,
+        approvals_url=approvals_url,
     )
     return _run(gateway.run(plan))
 
@@ -232,6 +245,8 @@ def _identity(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
 
 def _run(work: Coroutine[object, object, T]) -> T:
     try:
-        return asyncio.run(work)
+        gc.freeze()  # what was imported stays: a collection that walks through it all is a pause for every call
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(work)
     except flyball_sdk.FlyballError as fault:
         raise CliError(f"{fault.detail} [{fault.code}]", fault.hint) from fault

@@ -15,7 +15,8 @@ from flyball.edges.mcp.callers import Caller
 from flyball.edges.mcp.session import Session
 from flyball.edges.mcp.tools import Tools
 from flyball.enforcement.mcp import frames, results
-from flyball.enforcement.mcp.frames import Frame, Id, Malformed, Object, Value
+from flyball.enforcement.mcp.asking import Asking
+from flyball.enforcement.mcp.frames import Frame, Id, Malformed, Message, Object, Value
 
 SUBSCRIPTION: Final = "io.modelcontextprotocol/subscriptionId"
 QUEUED: Final = 256
@@ -25,10 +26,10 @@ QUEUED: Final = 256
 class Link(Protocol):
     """A server: a child process, or one over HTTP."""
 
-    def send(self, raw: bytes) -> Awaitable[None]:
+    def send(self, message: Message) -> Awaitable[None]:
         """Send one message."""
 
-    def messages(self) -> AsyncIterator[bytes]:
+    def messages(self) -> AsyncIterator[Message]:
         """What it says, until it ends."""
 
     def end(self) -> Awaitable[None]:
@@ -43,6 +44,8 @@ class Stream:
         self.token = token
         self.inner = ""
         self.done = False
+        self.code: Value = None
+        """The last message's error code, if it is an error."""
         self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUED)
 
     async def put(self, raw: bytes, *, last: bool = False) -> None:
@@ -66,7 +69,7 @@ class Stream:
 class Conversation:
     """Between one caller and one server. `ident` is the session's id in the older revision, empty in the newer."""
 
-    def __init__(self, ident: str, caller: Caller, server: str, link: Link, tools: Tools) -> None:
+    def __init__(self, ident: str, caller: Caller, server: str, link: Link, tools: Tools, asking: Asking) -> None:
         self.ident = ident
         self.caller = caller
         self.server = server
@@ -78,7 +81,14 @@ class Conversation:
         self._streams: dict[str, Stream] = {}
         self._count = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self.session = Session(None, tools, to_client=self._to_client, to_server=link.send, local=caller.desk.answer)
+        self.session = Session(
+            None,
+            tools,
+            to_client=self._to_client,
+            to_server=link.send,
+            local=caller.desk.answer,
+            asking=asking,
+        )
         caller.desk.attach(self.session, self._to_client)
         self._reading = asyncio.create_task(self._read(), name=f"mcp {server}")
 
@@ -97,7 +107,7 @@ class Conversation:
         body: Object = {**frame.body, "id": stream.inner}
         if stream.token is not None:
             body["params"] = {**frame.params, "_meta": {**frame.meta, "progressToken": stream.inner}}
-        self._later(self.session.from_client(frames.dumps(body)))
+        self._later(self.session.from_client(frames.remade(frame, body)))
         return stream
 
     async def tell(self, frame: Frame) -> None:
@@ -109,7 +119,7 @@ class Conversation:
                 if stream.ident == wanted:
                     await self.abandon(stream)
             return
-        await self.session.from_client(frame.raw)
+        await self.session.from_client(frame)
 
     async def abandon(self, stream: Stream) -> None:
         """The client no longer waits: cancel it at the server."""
@@ -138,14 +148,14 @@ class Conversation:
     # --- inside -------------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        async for raw in self._link.messages():
-            await self.session.from_server(raw)
+        async for message in self._link.messages():
+            await self.session.from_server(message)
         self.gone = True
         await self.session.server_gone()
 
-    async def _to_client(self, raw: bytes) -> None:
+    async def _to_client(self, message: Message) -> None:
         try:
-            frame = frames.read(raw)
+            frame = frames.frame_of(message)
         except Malformed:
             return
         stream = self._streams.get(str(frame.id)) if frame.is_response else self._stream_of(frame)
@@ -158,6 +168,8 @@ class Conversation:
         if frame.is_response:
             del self._streams[stream.inner]
             body = {**body, "id": stream.ident}
+            error = body.get("error")
+            stream.code = error.get("code") if isinstance(error, dict) else None
         await stream.put(frames.dumps(self._outer(body, stream)), last=frame.is_response)
 
     def _stream_of(self, frame: Frame) -> Stream | None:

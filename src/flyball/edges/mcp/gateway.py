@@ -17,6 +17,7 @@ from flyball.edges.mcp.judge import Governor, Settings
 from flyball.edges.mcp.session import CALL_S, Session
 from flyball.edges.mcp.stdio import Child, Standard
 from flyball.edges.mcp.tools import Tools
+from flyball.enforcement.mcp.asking import Asking
 from flyball.enforcement.mcp.pins import Pins
 
 log = structlog.get_logger("flyball.mcp")
@@ -43,6 +44,7 @@ class Plan:
     prefix: str = ""
     idle_s: float = 0.0
     call_s: float = CALL_S
+    approvals_url: str = ""
 
 
 def clean(environment: Mapping[str, str]) -> dict[str, str]:
@@ -85,7 +87,13 @@ async def run(plan: Plan) -> int:
 async def serve(child: Child, client: Standard, tools: Tools, desk: Desk, plan: Plan) -> int:
     """Carry messages until one side goes."""
     session = Session(
-        desk.governor, tools, to_client=client.send, to_server=child.send, local=desk.answer, call_s=plan.call_s
+        desk.governor,
+        tools,
+        to_client=client.send,
+        to_server=child.send,
+        local=desk.answer,
+        call_s=plan.call_s,
+        asking=Asking(plan.approvals_url),
     )
 
     desk.attach(session, client.send)

@@ -34,6 +34,10 @@ class Refused(Exception):
 class Judge(Protocol):
     """Decides on calls and is told their results."""
 
+    @property
+    def task(self) -> str:
+        """The task that it decides under; empty where there is none."""
+
     def shows(self, action: str) -> bool:
         """Whether a list may show what asks for this action."""
 

@@ -28,7 +28,8 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The file. `url` is the origin that clients use, without a path; `audiences` are what tokens must be for."""
+    """The file. `url` is the origin that clients use, without a path; `audiences` are what tokens must be for;
+    `approvals_url` is where a person may be sent who is asked about a call (empty: a page of ours that says how)."""
 
     listen: str
     url: str
@@ -38,6 +39,7 @@ class Served:
     servers: Mapping[str, Server]
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    approvals_url: str = ""
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -71,6 +73,7 @@ def read(file: Path) -> Served:
     if not isinstance(document, dict):
         raise _wrong(file, "it is no object")
     known = {"listen", "url", "audience", "authorization_servers", "origins", "servers", "tls_cert", "tls_key"}
+    known.add("approvals_url")
     _only(file, document, known)
     listen = _text(file, document, "listen", "127.0.0.1:7613")
     host, _, port = listen.rpartition(":")
@@ -82,6 +85,9 @@ def read(file: Path) -> Served:
     if cert is None and not _loopback(host):
         raise _wrong(file, "beyond loopback the gateway speaks TLS: give `tls_cert` and `tls_key`")
     url = _text(file, document, "url", f"http://{listen}").rstrip("/")
+    approvals = _text(file, document, "approvals_url", "")
+    if approvals and ("{reference}" not in approvals or not approvals.startswith("https://")):
+        raise _wrong(file, "`approvals_url` is an https URL with {reference} in it")
     servers = _servers(file, document)
     named = {url, *(f"{url}/mcp/{name}" for name in servers)}
     audience = document.get("audience")
@@ -94,6 +100,7 @@ def read(file: Path) -> Served:
         servers,
         cert,
         key,
+        approvals,
     )
 
 
