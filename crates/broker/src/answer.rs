@@ -45,7 +45,7 @@ impl Refusal {
         } else {
             "the task may not do this; `flyball why` tells an operator more"
         };
-        Self { decision: Some(id), code: reason, approval, ..Self::forbidden("", detail) }
+        Self { decision: Some(id).filter(|id| !id.is_empty()), code: reason, approval, ..Self::forbidden("", detail) }
     }
 
     /// 403: the task is over.

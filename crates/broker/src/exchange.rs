@@ -57,6 +57,9 @@ pub(crate) async fn serve(conn: Arc<Conn>, request: Request<Incoming>) -> Result
         Ok(()) => answer(&conn, request).await,
         Err(violation) => Err(violation.refusal()),
     };
+    if let Origin::Tunnel { admission, .. } = &conn.origin {
+        conn.arm.set(Some(Arc::clone(admission)));
+    }
     let switches = connect && answer.is_ok();
     let answer = answer.unwrap_or_else(|refusal| refusal.answer());
     if !switches && answer.status() != StatusCode::SWITCHING_PROTOCOLS {

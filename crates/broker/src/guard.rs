@@ -215,8 +215,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
                 self.seen = 0;
                 return Poll::Ready(Ok(true));
             }
-            self.seen = self.buffer.len();
-            if let Some(violation) = head::early(&self.buffer) {
+            let from = std::mem::replace(&mut self.seen, self.buffer.len());
+            if let Some(violation) = head::early(&self.buffer, from) {
                 self.refuse(violation);
                 return Poll::Ready(Ok(true));
             }

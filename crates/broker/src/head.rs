@@ -84,12 +84,12 @@ pub(crate) fn end(buffer: &[u8], from: usize) -> Option<usize> {
     memmem::find(buffer.get(from..)?, b"\r\n\r\n").map(|at| from + at + 4)
 }
 
-/// Whether a head that is not complete yet can be refused already.
-pub(crate) fn early(buffer: &[u8]) -> Option<Violation> {
+/// Whether a head that is not complete yet can be refused already. `from` is how far it was looked at.
+pub(crate) fn early(buffer: &[u8], from: usize) -> Option<Violation> {
     if buffer.starts_with(b"PRI ") {
         return Some(Violation::Version);
     }
-    let mut at = 0;
+    let mut at = from;
     while let Some(found) = buffer.get(at..).and_then(|rest| memchr(b'\n', rest)) {
         let lf = at + found;
         if lf == 0 || buffer.get(lf - 1) != Some(&b'\r') {
