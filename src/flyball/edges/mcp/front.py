@@ -22,6 +22,7 @@ from starlette.routing import Route
 from flyball.edges.mcp.callers import Caller, Callers
 from flyball.edges.mcp.conversation import Conversation, Link
 from flyball.edges.mcp.gateway import clean
+from flyball.edges.mcp.leased import Leased, Lender
 from flyball.edges.mcp.remote import Remote, bearer
 from flyball.edges.mcp.servers import Served, Server
 from flyball.edges.mcp.stdio import Child
@@ -222,10 +223,7 @@ class Front:
         tools = Tools(self._pins.get(name, Pins()), prefix=f"{name}.", own=caller.desk.tools)
         link: Link
         try:
-            if server.command:
-                link = await Child.start(server.command, clean(os.environ))
-            else:
-                link = Remote(server.url, bearer(server.bearer_file), tools.schema)
+            link = await _link(server, caller, tools)
         except FlyballError as fault:
             return _refused(503, fault.detail)
         return Conversation(ident, caller, name, link, tools, self._asking)
@@ -251,6 +249,19 @@ async def _approvals(request: Request) -> Response:
     )
     shut = {"Content-Security-Policy": "default-src 'none'", "Cache-Control": "no-store", "X-Frame-Options": "DENY"}
     return Response(page, 200, shut, "text/html")
+
+
+async def _link(server: Server, caller: Caller, tools: Tools) -> Link:
+    """The server for one caller, with the caller's lease where it is to have one."""
+    lender = None if server.wanted is None else Lender(server.wanted, lambda: caller.desk.governor)
+    if server.command:
+        if lender is None:
+            return await Child.start(server.command, clean(os.environ))
+        return await Leased.start(server.command, clean(os.environ), lender)
+    shown = bearer(server.bearer_file)
+    if lender is None:
+        return Remote(server.url, shown, tools.schema)
+    return Remote(server.url, lender.shown(shown), tools.schema, lender.hide)
 
 
 def _token(request: Request) -> str:
