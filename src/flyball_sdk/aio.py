@@ -226,7 +226,7 @@ class Task:
 
         return decorate
 
-    async def credential(self, name: str) -> Credential:
+    async def credential(self, name: str, *, handover: str = "") -> Credential:
         """The credential `name` of the profile; see `flyball_sdk.Task.credential`."""
         self.ensure_live()
         async with self._held_lock:
@@ -236,7 +236,7 @@ class Task:
             session = self._session
             path = f"/v1/tasks/{session.task}/credentials/{segment(name)}"
             issued = session.issued(name, await self._send(lambda: session.post(path)))
-            await self._acknowledge(issued.lease)
+            await self._acknowledge(issued.lease, {"handover": handover} if handover else {})
             self._held[name] = Credential(issued, self)
             return self._held[name]
 
@@ -388,10 +388,11 @@ class Task:
 
     # --- inside -------------------------------------------------------------------------------
 
-    async def _acknowledge(self, lease: str) -> None:
+    async def _acknowledge(self, lease: str, told: Mapping[str, object]) -> None:
+        path = f"/v1/leases/{lease}/delivered"
         for attempt in range(DELIVERY_TRIES):
             try:
-                self._session.delivered(await self._send(lambda: self._session.post(f"/v1/leases/{lease}/delivered")))
+                self._session.delivered(await self._send(lambda: self._session.post(path, told)))
                 return
             except Unavailable:
                 if attempt == DELIVERY_TRIES - 1:

@@ -25,6 +25,7 @@ from flyball.edges.cli.run import inputs_of, text_of
 from flyball.edges.mcp import gateway, inspect, observe, plane, web
 from flyball.edges.mcp import servers as serving
 from flyball.edges.mcp.judge import Settings
+from flyball.edges.mcp.leased import Wanted
 from flyball.enforcement.mcp import pins as pinning
 
 T = TypeVar("T")
@@ -92,6 +93,15 @@ def stdio(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="With --observe: the new file that it is recorded in.")
     ] = None,
+    credential: Annotated[
+        str, typer.Option("--credential", metavar="NAME", help="A credential of the profile that the server is given.")
+    ] = "",
+    env: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--env", metavar="NAME=TEXT", help="Where: a variable, {dsn}, {secret} and the like in it (repeatable)."
+        ),
+    ] = None,
     approvals_url: Annotated[
         str,
         typer.Option(
@@ -128,6 +138,8 @@ def stdio(
         raise CliError("--out is where --observe records", "see --help", exit_code=MISUSED)
     if approvals_url and ("{reference}" not in approvals_url or not approvals_url.startswith("https://")):
         raise CliError("--approvals-url is an https URL with {reference} in it", "see --help", exit_code=MISUSED)
+    if bool(credential) != bool(env) or not all(one.partition("=")[2] for one in env or ()):
+        raise CliError("--credential goes with --env NAME=TEXT", "--env 'DATABASE_URI={dsn}'", exit_code=MISUSED)
     tls = _identity(pep_cert, pep_key)
     if given and not profile:
         raise CliError("--input is an input of a profile", "name it with --profile", exit_code=MISUSED)
@@ -150,6 +162,7 @@ def stdio(
         prefix=prefix,
         idle_s=idle,
         approvals_url=approvals_url,
+        wanted=Wanted(credential, dict(one.split("=", 1) for one in env or ())) if credential else None,
     )
     return _run(gateway.run(plan))
 

@@ -6,21 +6,22 @@ Ids are mapped one to one, since requests of one caller may come from several of
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable
 from typing import Final, Protocol
 
 from flyball.edges.mcp.callers import Caller
 from flyball.edges.mcp.session import Session
+from flyball.edges.mcp.streams import Stream
 from flyball.edges.mcp.tools import Tools
 from flyball.enforcement.mcp import frames, results
 from flyball.enforcement.mcp.asking import Asking
-from flyball.enforcement.mcp.frames import Frame, Id, Malformed, Message, Object, Value
+from flyball.enforcement.mcp.frames import Frame, Malformed, Message, Object
 
 SUBSCRIPTION: Final = "io.modelcontextprotocol/subscriptionId"
-QUEUED: Final = 256
-"""Messages that wait for a client that reads slowly; then the server waits too."""
+RESUMED: Final = 8
+"""Streams of a session that are kept after their end, for a client that lost one to take up again."""
 
 
 class Link(Protocol):
@@ -36,36 +37,6 @@ class Link(Protocol):
         """End it."""
 
 
-class Stream:
-    """The response to one request, or a stream of a server's other messages."""
-
-    def __init__(self, ident: Id | None = None, token: Value = None) -> None:
-        self.ident = ident
-        self.token = token
-        self.inner = ""
-        self.done = False
-        self.code: Value = None
-        """The last message's error code, if it is an error."""
-        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUED)
-
-    async def put(self, raw: bytes, *, last: bool = False) -> None:
-        """One more message."""
-        await self._queue.put(raw)
-        if last:
-            self.done = True
-            await self._queue.put(None)
-
-    async def get(self) -> bytes | None:
-        """The next message; None after the last."""
-        return await self._queue.get()
-
-    def close(self) -> None:
-        """Nobody reads it any more, or nothing more comes."""
-        self.done = True
-        with contextlib.suppress(asyncio.QueueFull):
-            self._queue.put_nowait(None)
-
-
 class Conversation:
     """Between one caller and one server. `ident` is the session's id in the older revision, empty in the newer."""
 
@@ -79,6 +50,7 @@ class Conversation:
         self.other: Stream | None = None
         self._link = link
         self._streams: dict[str, Stream] = {}
+        self._ended: deque[Stream] = deque(maxlen=RESUMED)
         self._count = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.session = Session(
@@ -127,6 +99,14 @@ class Conversation:
             stream.close()
             await self.session.from_client(results.cancelled(stream.inner, "the client has gone"))
 
+    def resumed(self, event: str) -> Stream | None:
+        """The stream that a client lost after an event of this id, set back to what follows; None where it is gone."""
+        inner, _, after = event.partition(".")
+        for stream in (*self._streams.values(), *self._ended):
+            if stream.inner == inner and after.isascii() and after.isdigit() and len(after) < 10:
+                return stream if stream.back(int(after)) else None
+        return None
+
     def leave(self, stream: Stream) -> None:
         """The response was closed. In the newer revision that cancels; in the older it does not."""
         if self.other is stream:
@@ -167,6 +147,8 @@ class Conversation:
         body = frame.body
         if frame.is_response:
             del self._streams[stream.inner]
+            if self.ident:
+                self._ended.append(stream)
             body = {**body, "id": stream.ident}
             error = body.get("error")
             stream.code = error.get("code") if isinstance(error, dict) else None

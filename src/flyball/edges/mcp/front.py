@@ -20,11 +20,13 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from flyball.edges.mcp.callers import Caller, Callers
-from flyball.edges.mcp.conversation import Conversation, Link, Stream
+from flyball.edges.mcp.conversation import Conversation, Link
 from flyball.edges.mcp.gateway import clean
+from flyball.edges.mcp.leased import Leased, Lender
 from flyball.edges.mcp.remote import Remote, bearer
 from flyball.edges.mcp.servers import Served, Server
 from flyball.edges.mcp.stdio import Child
+from flyball.edges.mcp.streams import Stream
 from flyball.edges.mcp.tools import Tools
 from flyball.enforcement.mcp import frames, headers
 from flyball.enforcement.mcp.asking import Asking
@@ -124,6 +126,9 @@ class Front:
         if request.method == "DELETE":
             await self._close(talk)
             return Response(status_code=204)
+        lost = talk.resumed(request.headers.get("last-event-id", ""))
+        if lost is not None:
+            return _events(talk, lost, None)
         if talk.other is not None:
             return _refused(409, "this session has a stream already")
         talk.other = Stream()
@@ -157,7 +162,7 @@ class Front:
         except asyncio.CancelledError:
             talk.leave(stream)
             raise
-        if stream.done and first is not None:
+        if stream.over and first is not None:
             return Response(first, _status(frame, stream), more, "application/json")
         return _events(talk, stream, first)
 
@@ -218,10 +223,7 @@ class Front:
         tools = Tools(self._pins.get(name, Pins()), prefix=f"{name}.", own=caller.desk.tools)
         link: Link
         try:
-            if server.command:
-                link = await Child.start(server.command, clean(os.environ))
-            else:
-                link = Remote(server.url, bearer(server.bearer_file), tools.schema)
+            link = await _link(server, caller, tools)
         except FlyballError as fault:
             return _refused(503, fault.detail)
         return Conversation(ident, caller, name, link, tools, self._asking)
@@ -247,6 +249,19 @@ async def _approvals(request: Request) -> Response:
     )
     shut = {"Content-Security-Policy": "default-src 'none'", "Cache-Control": "no-store", "X-Frame-Options": "DENY"}
     return Response(page, 200, shut, "text/html")
+
+
+async def _link(server: Server, caller: Caller, tools: Tools) -> Link:
+    """The server for one caller, with the caller's lease where it is to have one."""
+    lender = None if server.wanted is None else Lender(server.wanted, lambda: caller.desk.governor)
+    if server.command:
+        if lender is None:
+            return await Child.start(server.command, clean(os.environ))
+        return await Leased.start(server.command, clean(os.environ), lender)
+    shown = bearer(server.bearer_file)
+    if lender is None:
+        return Remote(server.url, shown, tools.schema)
+    return Remote(server.url, lender.shown(shown), tools.schema, lender.hide)
 
 
 def _token(request: Request) -> str:
@@ -278,15 +293,19 @@ def _status(frame: Frame, stream: Stream) -> int:
 def _events(talk: Conversation, stream: Stream, first: bytes | None) -> Response:
     """An event stream of what is in `stream`; a line now and then keeps what stands between from giving up."""
 
+    turn = stream.turn
+
     async def lines() -> AsyncIterator[bytes]:
         try:
             one = first
             while True:
                 if one is not None:
-                    yield b"data: " + one.replace(b"\n", b" ") + b"\n\n"
+                    # In the older revision a client that loses the stream may take it up again after this event.
+                    number = f"id: {stream.inner}.{stream.read}\n".encode() if talk.ident and stream.inner else b""
+                    yield number + b"data: " + one.replace(b"\n", b" ") + b"\n\n"
                 try:
                     async with asyncio.timeout(_ALIVE_S):
-                        one = await stream.get()
+                        one = await stream.get(turn)
                 except TimeoutError:
                     one = None
                     yield b": still here\n\n"

@@ -149,6 +149,14 @@ class Governor:
         if status not in (200, 409):  # 409: told before, on a connection that closed ahead of its answer
             raise Unavailable("the result was not taken", code=_code(answer, status))
 
+    async def credential(self, name: str, *, handover: str) -> flyball_sdk.aio.Credential:
+        """A credential of the task's profile: the one in hand, or the next one past two thirds of its life.
+
+        Raises:
+            flyball_sdk.FlyballError: it was not given.
+        """
+        return await self._task.credential(name, handover=handover)
+
     async def park(self) -> str:
         """Let the task wait without privilege; its state.
 

@@ -56,10 +56,18 @@ def bearer(file: Path | None) -> Shown:
 
 
 class Remote:
-    """A link to one server. `schema` tells a tool's input schema, for the headers that mirror its arguments."""
+    """A link to one server. `schema` tells a tool's input schema, for the headers that mirror its arguments; `hide`
+    takes out of a message what the client must not see."""
 
-    def __init__(self, url: str, shown: Shown = nothing, schema: Schema = lambda _name: None) -> None:
-        self.schema = schema
+    def __init__(
+        self,
+        url: str,
+        shown: Shown = nothing,
+        schema: Schema = lambda _name: None,
+        hide: Callable[[bytes], bytes] = bytes,
+    ) -> None:
+        self._schema = schema
+        self._hide = hide
         self._url = url
         self._shown = shown
         self._http = aiohttp.ClientSession(
@@ -128,7 +136,7 @@ class Remote:
             headers["Last-Event-ID"] = last
         if frame is not None and frame.modern:
             # Made anew from the body that is sent, whatever the client's said.
-            schema = self.schema(frame.params.get("name")) if frame.method == "tools/call" else None
+            schema = self._schema(frame.params.get("name")) if frame.method == "tools/call" else None
             headers |= mirrored(frame, schema)
         return headers | dict(await self._shown())
 
@@ -179,6 +187,7 @@ class Remote:
 
     async def _take(self, frame: Frame | None, message: bytes) -> bool:
         """Hand one message on; whether it is the answer to `frame`."""
+        message = self._hide(message)
         try:
             found = frames.read(message)
         except Malformed:

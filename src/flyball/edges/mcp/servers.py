@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from flyball.edges.mcp.leased import Wanted
 from flyball.enforcement.mcp import frames
 from flyball.enforcement.mcp.frames import Object, Value
 from flyball.kernel.errors import ConfigError
@@ -19,11 +20,13 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One server: a command, or a URL with perhaps a file that holds the gateway's own token for it."""
+    """One server: a command, or a URL with perhaps a file that holds the gateway's own token for it. `wanted` is a
+    credential of the task's profile that it is given."""
 
     command: tuple[str, ...] = ()
     url: str = ""
     bearer_file: Path | None = None
+    wanted: Wanted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +115,26 @@ def _servers(file: Path, document: Object) -> dict[str, Server]:
     for name, one in listed.items():
         if not _NAME.fullmatch(name) or not isinstance(one, dict):
             raise _wrong(file, f"{name!r} is no server: its name is lower case letters, digits and `-`")
-        _only(file, one, {"command", "url", "bearer_file"})
+        _only(file, one, {"command", "url", "bearer_file", "credential", "env", "headers"})
         command, url = _texts(file, one, "command"), _text(file, one, "url", "")
         if bool(command) == bool(url):
             raise _wrong(file, f"server {name!r} has a `command` or a `url`")
         parts = urlsplit(url)
         if url and (parts.scheme != "https" and not (parts.scheme == "http" and _loopback(parts.hostname or ""))):
             raise _wrong(file, f"server {name!r}: https, or http on loopback")
-        found[name] = Server(tuple(command), url, _path(file, one, "bearer_file"))
+        found[name] = Server(tuple(command), url, _path(file, one, "bearer_file"), _wanted(file, name, one))
     return found
+
+
+def _wanted(file: Path, name: str, one: Object) -> Wanted | None:
+    """`credential`, with `env` for a command and `headers` for a URL."""
+    member, other, handover = ("env", "headers", "environment") if "command" in one else ("headers", "env", "memory")
+    credential, places = _text(file, one, "credential", ""), one.get(member, {})
+    if other in one or bool(credential) != bool(places):
+        raise _wrong(file, f"server {name!r}: `credential` goes with `env` (a command) or `headers` (a URL)")
+    if not isinstance(places, dict) or not all(isinstance(text, str) and text for text in places.values()):
+        raise _wrong(file, f"server {name!r}: `{member}` is an object of texts")
+    return Wanted(credential, {place: str(text) for place, text in places.items()}, handover) if credential else None
 
 
 def _only(file: Path, one: Object, known: set[str]) -> None:
