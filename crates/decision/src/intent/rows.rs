@@ -165,7 +165,9 @@ pub(super) fn named(
     let mut value = |kind: Option<Kind>, leaf: Leaf<'_>| {
         let count = worded(report, named.input, kind, leaf);
         least = Some(least.map_or(count, |least: usize| least.min(count)));
-        bits.extend(whole(kind, leaf, report.key, today).iter().map(|fact| fact.payload));
+        bits.extend(
+            whole(kind, leaf, report.key, today).iter().map(|fact| (fact.code.number(), fact.payload, fact.extra)),
+        );
     };
     match &named.of {
         Of::Field(field) => {
@@ -182,7 +184,12 @@ pub(super) fn named(
     let count = least.filter(|count| *count > 0)?;
     bits.sort_unstable();
     bits.dedup();
-    let bytes: Vec<u8> = bits.iter().flat_map(|bits| bits.to_le_bytes()).collect();
+    let mut bytes = Vec::with_capacity(bits.len() * 11);
+    for (code, payload, extra) in bits {
+        bytes.push(code);
+        bytes.extend_from_slice(&payload.to_le_bytes());
+        bytes.extend_from_slice(&extra.to_le_bytes());
+    }
     // Whoever holds an address chose its name, whoever vouches for it.
     let own = |field: &Field| matches!(field.kind, None | Some(Kind::Text)) && !field.labels.meets(LabelSet::OUTSIDE);
     let ranks = match named.of {

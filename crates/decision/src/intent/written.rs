@@ -1,4 +1,4 @@
-//! What of a compiled profile's document is read on the way to a program: its actions, its labels, its sources in words.
+//! What of a profile's document is read on the way to a program: its actions, its labels, its sources in words.
 
 use std::sync::Arc;
 
