@@ -1,7 +1,8 @@
 """PostgreSQL through the gateway: pgbench's select-only beside PgBouncer, what one statement costs more, and a fence.
 
 PostgreSQL and pgbench have one core, and what stands between them the other: Flyball with the gateway, or PgBouncer.
-pgbench speaks the simple protocol, with another literal in each statement, so that each is parsed and judged anew.
+pgbench speaks the simple protocol, with another literal in each statement, so that each is parsed and
+judged anew.
 """
 
 from __future__ import annotations

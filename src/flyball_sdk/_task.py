@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
 from flyball_sdk import _settings
-from flyball_sdk._guard import Asked, Resource
+from flyball_sdk._guards import Guards
 from flyball_sdk._json import Json
 from flyball_sdk._session import Answer, Request, Session, body_of, keeps_trying, report_body
 from flyball_sdk._shared import DELIVERY_TRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S, denied, segment, waits
@@ -27,7 +26,7 @@ R = TypeVar("R")
 _log = logging.getLogger("flyball_sdk")
 
 
-class Task:
+class Task(Guards):
     """One run of a profile. Use it as a context manager; make it with `flyball_sdk.task`.
 
     Safe for many threads; not for a forked child, where every use raises `TaskLost`.
@@ -196,32 +195,6 @@ class Task:
         if not decision and raise_on_deny:
             raise denied(action, decision)
         return decision
-
-    def guard(
-        self, action: str, *, resource: Resource, args: Collection[str] | None = None
-    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-        """Decorate a function so that each call is checked first, with the call's own arguments.
-
-        Like `check`, this is cooperation. It raises what `check` raises, before the function runs.
-
-        Args:
-            action: the action that a call is.
-            resource: `(type, id)`, where `{name}` in the id is replaced by that argument, or a function
-                that is given the arguments (a mapping by name) and returns such a pair.
-            args: names of the arguments to send; all of them when None.
-        """
-
-        def decorate(function: Callable[P, R]) -> Callable[P, R]:
-            asked = Asked(function, action, resource, args)
-
-            @functools.wraps(function)
-            def guarded(*positional: P.args, **named: P.kwargs) -> R:
-                self._ask(*asked.question(positional, named))
-                return function(*positional, **named)
-
-            return guarded
-
-        return decorate
 
     def credential(self, name: str, *, handover: str = "") -> Credential:
         """The credential `name` of the profile: the one in hand, or a new one past two thirds of its life.

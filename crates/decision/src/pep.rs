@@ -46,6 +46,8 @@ pub struct Pep {
     pub may_assert_subject: Vec<String>,
     /// Whose properties count.
     pub trust: Trust,
+    /// It asks once for each request, and what was allowed may stream on for so long.
+    pub max_stream_ms: Option<u64>,
 }
 
 impl Pep {
@@ -90,6 +92,7 @@ impl Pep {
             may_report: pep.may_report,
             may_assert_subject: pep.may_assert_subject,
             trust,
+            max_stream_ms: pep.max_stream_ms,
         })
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use ahash::{AHashMap, RandomState};
+use flyball_httpcall::Routes;
 use parking_lot::{Mutex, RwLock};
 
 use crate::bundle::Bundle;
@@ -152,6 +153,16 @@ impl Plane {
     /// The declared enforcement points.
     pub fn peps(&self) -> Arc<PepTable> {
         self.bundle().map_or_else(Arc::default, |bundle| Arc::clone(&bundle.peps))
+    }
+
+    /// Which HTTP requests are which action.
+    pub fn routes(&self) -> Arc<Routes> {
+        self.bundle().map_or_else(Arc::default, |bundle| Arc::clone(&bundle.routes))
+    }
+
+    /// Whether a bundle is loaded: without one every check is refused.
+    pub fn is_ready(&self) -> bool {
+        self.bundle.read().is_some()
     }
 
     /// A live task.
@@ -347,6 +358,19 @@ impl Plane {
             self.tasks.pin().iter().filter(|(_, task)| wanted(&task.agent)).map(|(number, _)| *number).collect();
         numbers.sort_unstable();
         numbers.into_iter().map(|number| ids::task(&self.cfg.cell, number)).collect()
+    }
+
+    /// The one task of a principal that is not fenced, or else its one fenced task; None where it has none or
+    /// several. It looks at every task of the table.
+    pub fn only_task_of(&self, principal: &str) -> Option<String> {
+        let guard = self.tasks.pin();
+        let own: Vec<_> = guard.iter().filter(|(_, task)| *task.principal == *principal).collect();
+        let (fenced, open): (Vec<_>, Vec<_>) =
+            own.into_iter().partition(|(_, task)| task.live.lock().state == State::Fenced);
+        match (open.as_slice(), fenced.as_slice()) {
+            ([(number, _)], _) | ([], [(number, _)]) => Some(ids::task(&self.cfg.cell, **number)),
+            _ => None,
+        }
     }
 
     /// Take events for the control plane: JSON objects.

@@ -23,6 +23,25 @@ pub enum Place {
     Unix(UnixListener, PathBuf),
 }
 
+/// What is spoken at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// AuthZEN over HTTP/1.1.
+    AuthZen,
+    /// Envoy's external authorization over gRPC.
+    ExtAuthz,
+}
+
+impl Serves {
+    /// The protocol's name in TLS.
+    pub(crate) fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::AuthZen => b"http/1.1",
+            Self::ExtAuthz => b"h2",
+        }
+    }
+}
+
 /// Where a place came to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Bound {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::meter::Meters;
 use crate::secret::Secret;
-use crate::table::{Lease, Session, Table, Ticket};
+use crate::table::{Lease, Lent, Session, Table, Ticket};
 
 /// Random bytes of a ticket's secret.
 const SECRET: usize = 24;
@@ -74,6 +74,12 @@ impl<V: Clone + Send + Sync + 'static, U: Send + Sync + 'static> Kit<V, U> {
     /// The newest lease that is lent for a credential.
     pub fn lent(&self, task: &str, credential: &str) -> Option<String> {
         self.table.lock().lent(task, credential).map(|lent| lent.lease.clone())
+    }
+
+    /// What the gateway shows to the target for a credential that is lent: for gateways whose clients prove their
+    /// task with every request, and need no ticket.
+    pub fn upstream(&self, task: &str, credential: &str) -> Option<Arc<U>> {
+        self.table.lock().lent(task, credential).map(Lent::upstream)
     }
 
     /// A new ticket for a credential that is lent. `verifier` makes of the secret what is kept of it. `renew` names one

@@ -41,6 +41,13 @@ pub(crate) struct Lent<U> {
     ended: watch::Sender<bool>,
 }
 
+impl<U> Lent<U> {
+    /// What the gateway shows to the target.
+    pub(crate) fn upstream(&self) -> Arc<U> {
+        Arc::clone(&self.upstream)
+    }
+}
+
 /// What a ticket opens.
 #[derive(Debug)]
 pub struct Session<V, U> {
@@ -95,8 +102,7 @@ impl<V: Clone, U> Table<V, U> {
     /// Lend.
     pub(crate) fn lend(&mut self, lease: Lease<U>) {
         let key = (Arc::from(lease.task), Arc::from(lease.credential));
-        let lent =
-            Lent { lease: lease.lease, upstream: Arc::new(lease.upstream), ended: watch::Sender::new(false) };
+        let lent = Lent { lease: lease.lease, upstream: Arc::new(lease.upstream), ended: watch::Sender::new(false) };
         self.lent.entry(key).or_default().push(lent);
     }
 

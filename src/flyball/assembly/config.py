@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from flyball.assembly.config_ext_authz import ExtAuthzConfig, read_ext_authz
+from flyball.assembly.config_http import HttpGatewayConfig, read_http
 from flyball.assembly.config_reader import Reader
 from flyball.assembly.config_values import is_loopback, split_address
 from flyball.kernel.errors import ConfigError
@@ -191,7 +193,9 @@ class Config:
     public_keys: Path
     control: ListenConfig
     decision: DecisionConfig
+    ext_authz: ExtAuthzConfig
     postgresql_gateway: PostgresqlGatewayConfig
+    http_gateway: HttpGatewayConfig
     seal: SealConfig
     journal: JournalConfig
     dev: DevConfig
@@ -207,7 +211,9 @@ class Config:
 SECTIONS: Mapping[str, type] = {
     "control": ListenConfig,
     "decision": DecisionConfig,
+    "ext_authz": ExtAuthzConfig,
     "postgresql_gateway": PostgresqlGatewayConfig,
+    "http_gateway": HttpGatewayConfig,
     "seal": SealConfig,
     "journal": JournalConfig,
     "dev": DevConfig,
@@ -335,6 +341,7 @@ def _read(top: Reader, file: Path | None) -> Config:
             workers=decision.whole("workers", 1, least=1, most=64),
             max_wait_ms=decision.duration("max_wait", 2000, least=10, most=60_000),
         ),
+        ext_authz=read_ext_authz(top.section("ext_authz")),
         postgresql_gateway=PostgresqlGatewayConfig(
             listen=postgresql.address("listen", ""),
             unix=postgresql.optional_path("unix", None),
@@ -347,6 +354,7 @@ def _read(top: Reader, file: Path | None) -> Config:
             workers=postgresql.whole("workers", 2, least=1, most=64),
             ticket_ms=postgresql.duration("ticket", 300_000, least=1000, most=3_600_000),
         ),
+        http_gateway=read_http(top.section("http_gateway")),
         seal=SealConfig(
             command=command,
             wrapped=seal.optional_path("wrapped", None),
@@ -377,7 +385,9 @@ def _check(config: Config, problems: Problems, mark: Mark) -> None:
         problems.error("missing_field", mark, "production needs an `issuer`", "the https URL that names this Flyball")
     for name, place in (("control", config.control), ("decision", config.decision)):
         _check_listener(name, place, problems, mark)
-    gateway = config.postgresql_gateway
+    http, gateway = config.http_gateway, config.postgresql_gateway
+    if http.on:
+        _check_listener("http_gateway", http, problems, mark)
     if gateway.on:
         _check_listener("postgresql_gateway", gateway, problems, mark)
         if gateway.unix is not None and _PG_SOCKET.fullmatch(gateway.unix.name) is None:
@@ -389,14 +399,18 @@ def _check(config: Config, problems: Problems, mark: Mark) -> None:
             )
         if gateway.listen.endswith(":0") and gateway.host:
             problems.error("listen", mark, "`postgresql_gateway.host` needs a port that is known", "name the port")
-    if config.decision.client_ca is not None and config.decision.tls_cert is None:
-        problems.error("tls", mark, "`decision.client_ca` asks for TLS", "set decision.tls_cert and decision.tls_key")
+    if config.ext_authz.on:
+        _check_listener("ext_authz", config.ext_authz, problems, mark)
+    for name, asked in (("decision", config.decision), ("ext_authz", config.ext_authz)):
+        if asked.client_ca is not None and asked.tls_cert is None:
+            problems.error("tls", mark, f"`{name}.client_ca` asks for TLS", f"set {name}.tls_cert and {name}.tls_key")
     if config.seal.wrapped is not None and not config.seal.command:
         problems.error("seal", mark, "`seal.wrapped` is for a command", "set seal.command")
     if config.store in (config.anchor, config.journal.path):
         problems.error("same_file", mark, "the store, the anchor and the journal are three files")
     if config.mode == "production":
-        listeners = (config.control, config.decision, config.postgresql_gateway)
+        gateways = (config.postgresql_gateway, config.http_gateway)
+        listeners = (config.control, config.decision, config.ext_authz, *gateways)
         secrets = (config.seal_key, config.admin_token_file, *(one.tls_key for one in listeners))
         for path in secrets:
             if path is not None and path.exists() and path.stat().st_mode & 0o077:
@@ -404,7 +418,12 @@ def _check(config: Config, problems: Problems, mark: Mark) -> None:
                 problems.error("key_file", mark, f"{path} is open to other users ({mode:04o})", f"chmod 600 {path}")
 
 
-def _check_listener(name: str, place: ListenConfig | PostgresqlGatewayConfig, problems: Problems, mark: Mark) -> None:
+def _check_listener(
+    name: str,
+    place: ListenConfig | ExtAuthzConfig | PostgresqlGatewayConfig | HttpGatewayConfig,
+    problems: Problems,
+    mark: Mark,
+) -> None:
     if not place.listen and place.unix is None:
         problems.error("listen", mark, f"`{name}` listens nowhere", f"set {name}.listen or {name}.unix")
     if (place.tls_cert is None) != (place.tls_key is None):

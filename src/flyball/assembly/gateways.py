@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flyball.assembly.config import PostgresqlGatewayConfig
+from flyball.assembly.config_http import HttpGatewayConfig
 from flyball.assembly.config_values import split_address
 from flyball.credential.lease import Delivery, Lease
 from flyball.enforcement.gateway import Gateway, Lent, NotLendable, Ticket
 from flyball.kernel.errors import ConfigError
 from flyball.kernel.json import Json, canonical, parse
 from flyball.kernel.secret import Secret
-from flyball.policy.engine import Core, CoreError, PgGateway
+from flyball.policy.engine import Core, CoreError, Edge, PgGateway
 
 POSTGRESQL = "postgresql"
+EXT_AUTHZ = ("http", "memory")
+"""Kinds of targets whose credentials Envoy may put into requests."""
+EXT_AUTHZ_TICKET_MS = 300_000
 _VERIFIED = ("verify-full",)
 
 
@@ -67,13 +71,13 @@ class PostgresqlGateway:
         """See `Gateway`."""
         return self._native.lent(task, credential)
 
-    def ticket(self, task: str, credential: str, database: str, renew: str = "") -> Ticket:
+    def ticket(self, task: str, credential: str, place: str, renew: str = "") -> Ticket:
         """See `Gateway`."""
         try:
             name, secret = self._native.ticket(task, credential, self._config.ticket_ms, renew or None)
         except CoreError as fault:
             raise NotLendable(f"no ticket was given: {fault.args[1]}") from fault
-        connection = {**self._connection, "user": name, "database": database}
+        connection = {**self._connection, "user": name, "database": place}
         return Ticket(connection, Secret(secret), self._config.ticket_ms)
 
     def _reached(self, places: list[Json]) -> dict[str, Json]:
@@ -93,8 +97,46 @@ class PostgresqlGateway:
         return {"host": str(config.unix.parent), "port": int(config.unix.suffix[1:]), "sslmode": "disable"}
 
 
+class ExtAuthzGateway:
+    """Envoy, as the keeper of brokered credentials: the edge puts them into requests that it allows.
+
+    Its clients show the task's token with every request, so a ticket holds no secret; it says which header takes it.
+    """
+
+    def __init__(self, edge: Edge) -> None:
+        self._edge = edge
+
+    def lend(self, lent: Lent) -> None:
+        """See `Gateway`."""
+        self._edge.lend(lent.task, lent.credential, lent.lease, lent.secret.reveal())
+
+    def take_back(self, lease: str) -> bool:
+        """See `Gateway`."""
+        return self._edge.take_back(lease)
+
+    def lent(self, task: str, credential: str) -> str | None:
+        """See `Gateway`."""
+        return self._edge.lent(task, credential)
+
+    def ticket(self, task: str, credential: str, database: str, renew: str = "") -> Ticket:
+        """See `Gateway`."""
+        del database, renew
+        if self._edge.lent(task, credential) is None:
+            raise NotLendable("the lease was taken back")
+        return Ticket({"through": "envoy", "header": "flyball-task"}, Secret(""), EXT_AUTHZ_TICKET_MS)
+
+
 def native_config(config: PostgresqlGatewayConfig) -> dict[str, Json]:
     """What the compiled gateway is told."""
+    return {
+        "listen": native_places(config),
+        "max_connections": config.max_connections,
+        "workers": config.workers,
+    }
+
+
+def native_places(config: PostgresqlGatewayConfig | HttpGatewayConfig) -> list[Json]:
+    """The places to listen on, as a compiled gateway is told them."""
     listen: list[Json] = []
     if config.listen and config.tls_cert is not None:
         listen.append(
@@ -104,4 +146,4 @@ def native_config(config: PostgresqlGatewayConfig) -> dict[str, Json]:
         listen.append({"tcp": config.listen})
     if config.unix is not None:
         listen.append({"unix": str(config.unix), "mode": config.unix_mode})
-    return {"listen": listen, "max_connections": config.max_connections, "workers": config.workers}
+    return listen

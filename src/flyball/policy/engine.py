@@ -5,6 +5,7 @@ from flyball._core._native import (
     CoreError,
     Edge,
     ForkedError,
+    HttpGateway,
     PgGateway,
     PolicyLoadError,
     StoreConflict,
@@ -12,6 +13,11 @@ from flyball._core._native import (
     Verdict,
     Writer,
     build_info_json,
+    confine_calls,
+    confine_files,
+    confine_namespaces,
+    confine_proc,
+    confine_user,
 )
 
 __all__ = [
@@ -19,6 +25,7 @@ __all__ = [
     "CoreError",
     "Edge",
     "ForkedError",
+    "HttpGateway",
     "PgGateway",
     "PolicyLoadError",
     "StoreConflict",
@@ -26,4 +33,9 @@ __all__ = [
     "Verdict",
     "Writer",
     "build_info_json",
+    "confine_calls",
+    "confine_files",
+    "confine_namespaces",
+    "confine_proc",
+    "confine_user",
 ]

@@ -2,17 +2,19 @@
 
 1. A brokered access needs a gateway that stands before its target, declared as an enforcement point of its own.
 2. A rule that names columns is kept by a gateway only where its action takes `columns`.
+3. An API has a URL, a place for its key, and operations that are actions of the bundle (`http_gateway.py`).
 """
 
 from __future__ import annotations
 
 from flyball.kernel.json import Json
-from flyball.policy.bundle import Bundle, Pep, Target
+from flyball.policy import http_gateway
+from flyball.policy.bundle import Access, Bundle, Pep, Target
 from flyball.policy.diagnostics import Problems
 from flyball.policy.reader import Fields
 
 #: Kinds of gateways, each before targets of the same kind.
-KINDS = ("postgresql",)
+KINDS = ("postgresql", http_gateway.KIND)
 
 
 def read_gateway(target: str, kind: str, fields: Fields) -> dict[str, Json]:
@@ -26,6 +28,10 @@ def read_gateway(target: str, kind: str, fields: Fields) -> dict[str, Json]:
         fields.problems.error(
             "gateway_kind", node.mark, f"no gateway stands before a target of kind `{kind}`", "leave `gateway` out"
         )
+    if kind == http_gateway.KIND:
+        found = http_gateway.read_http(inner)
+        inner.done()
+        return found
     for key in ("search_path", "functions", "triggers"):
         if key not in inner:
             continue
@@ -52,12 +58,15 @@ def check_gateways(bundle: Bundle, problems: Problems) -> None:
         _brokered(bundle, target, points.get(target.kind), problems)
     for pep in points.values():
         _columns(bundle, pep, problems)
+    http_gateway.check_http(bundle, problems)
 
 
 def _brokered(bundle: Bundle, target: Target, pep: Pep | None, problems: Problems) -> None:
     for access in target.accesses.values():
         place = bundle.place(f"access:{target.name}/{access.name}")
         if access.delivery != "brokered":
+            continue
+        if pep is None and _swapped(bundle, access):
             continue
         if pep is None:
             problems.error(
@@ -75,6 +84,23 @@ def _brokered(bundle: Bundle, target: Target, pep: Pep | None, problems: Problem
                     f"the gateway `{pep.name}` may not ask for `{grant.action}`, so nobody could use this grant",
                     f"add it to the `actions` of `{pep.name}`, or take the grant away",
                 )
+
+
+def _swapped(bundle: Bundle, access: Access) -> bool:
+    """Whether each grant of an access is an action whose requests carry a credential of that access, put in by the
+    proxy that asks about them."""
+    names = {
+        credential.name
+        for profile in bundle.profiles.values()
+        for credential in profile.credentials.values()
+        if credential.access == access.name
+    }
+    for grant in access.grants:
+        action = bundle.actions.get(grant.action)
+        carried = {route.credential.get("name") for route in action.http} if action is not None else set()
+        if not carried & names or not any(pep.may_ask(grant.action) for pep in bundle.peps.values()):
+            return False
+    return bool(access.grants)
 
 
 def _columns(bundle: Bundle, pep: Pep, problems: Problems) -> None:

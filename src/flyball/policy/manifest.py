@@ -146,6 +146,7 @@ def _peps(top: Fields, out: Manifest, problems: Problems) -> None:
             actions=tuple(value for value, _ in fields.texts("actions")),
             may_report=fields.flag("may_report"),
             cooperative=fields.flag("cooperative"),
+            max_stream_ms=fields.duration("max_stream"),
             may_assert_subject=tuple(value for value, _ in fields.texts("may_assert_subject")),
             trust_properties=tuple(
                 value

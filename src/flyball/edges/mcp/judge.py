@@ -34,6 +34,10 @@ class Refused(Exception):
 class Judge(Protocol):
     """Decides on calls and is told their results."""
 
+    @property
+    def task(self) -> str:
+        """The task that it decides under; empty where there is none."""
+
     def shows(self, action: str) -> bool:
         """Whether a list may show what asks for this action."""
 
@@ -144,6 +148,14 @@ class Governor:
         status, answer = await self._plane.post(RESULT, body, self._task.token.reveal())
         if status not in (200, 409):  # 409: told before, on a connection that closed ahead of its answer
             raise Unavailable("the result was not taken", code=_code(answer, status))
+
+    async def credential(self, name: str, *, handover: str) -> flyball_sdk.aio.Credential:
+        """A credential of the task's profile: the one in hand, or the next one past two thirds of its life.
+
+        Raises:
+            flyball_sdk.FlyballError: it was not given.
+        """
+        return await self._task.credential(name, handover=handover)
 
     async def park(self) -> str:
         """Let the task wait without privilege; its state.

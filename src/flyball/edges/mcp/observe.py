@@ -30,6 +30,7 @@ class Recorder:
         self._origins = Origins()
         self._actions: dict[str, str] = {}
         self.calls = 0
+        self.task = ""
 
     def shows(self, action: str) -> bool:
         """Everything is shown."""

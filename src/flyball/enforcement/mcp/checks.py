@@ -100,6 +100,13 @@ def listened(frame: Frame) -> list[Ask]:
     return [Ask(READ, str(one), {"uri": one}) for one in uris]
 
 
+def listened_tasks(frame: Frame) -> list[str]:
+    """The MCP tasks that a `subscriptions/listen` wants news of."""
+    wanted = frame.params.get("notifications")
+    found = wanted.get("taskIds") if isinstance(wanted, dict) else None
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
+
+
 def sound(name: str) -> bool:
     """Whether a tool's name can be an action's: else nothing could allow it, and it might be taken for another."""
     return _NAME.fullmatch(name) is not None and not name.lower().startswith(RESERVED)

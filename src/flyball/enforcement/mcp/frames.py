@@ -78,6 +78,30 @@ class Frame:
         return found if isinstance(found, dict) else {}
 
 
+Message: TypeAlias = "bytes | Frame"
+"""A message on its way: as bytes, or read already, so that nobody reads it twice."""
+
+
+def raw_of(message: Message) -> bytes:
+    """Its bytes."""
+    return message.raw if isinstance(message, Frame) else message
+
+
+def frame_of(message: Message) -> Frame:
+    """It, read.
+
+    Raises:
+        Malformed: as `read`.
+    """
+    return message if isinstance(message, Frame) else read(message)
+
+
+def remade(frame: Frame, body: Object) -> Frame:
+    """A request or notification with another body of the same method; its id is the body's."""
+    ident = body.get("id")
+    return Frame(dumps(body), body, frame.method, ident if isinstance(ident, str | int) else None)
+
+
 def read(raw: bytes) -> Frame:
     """Read one message.
 
@@ -189,6 +213,15 @@ def dumps(value: Value) -> bytes:
         return _text(value).encode()
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can escape and UTF-8 cannot hold
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+
+
+def ordered(value: Value) -> Value:
+    """The same value with every object's members in the order of their names."""
+    if isinstance(value, dict):
+        return {name: ordered(value[name]) for name in sorted(value)}
+    if isinstance(value, list):
+        return [ordered(one) for one in value]
+    return value
 
 
 def _text(value: Value) -> str:
