@@ -5,6 +5,7 @@ use crate::catalog::{Relation, RelationKind};
 use crate::judgement::{Access, TableName, Via};
 use crate::refusal::{Reason, Refusal};
 use crate::walker::{Done, Walker};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 /// How many tables a chain of foreign keys may reach.
@@ -37,6 +38,18 @@ impl Change {
             Self::Delete => 8,
             Self::Update => 16,
             Self::Truncate => 32,
+        }
+    }
+
+    /// What it is in the children of a relation. A row of a partitioned table that is changed may move: it is deleted
+    /// in one partition and inserted in another, with all that hangs on either.
+    fn in_children_of(self, relation: &Relation) -> &'static [Self] {
+        match self {
+            Self::Update if relation.kind == RelationKind::Partitioned => &[Self::Update, Self::Delete, Self::Insert],
+            Self::Update => &[Self::Update],
+            Self::Insert => &[Self::Insert],
+            Self::Delete => &[Self::Delete],
+            Self::Truncate => &[Self::Truncate],
         }
     }
 
@@ -96,15 +109,13 @@ impl<'c> Walker<'c> {
         if inherit || relation.kind == RelationKind::Partitioned {
             let each = |w: &mut Self, child: &'c Relation, via: Via| {
                 w.kind_allowed(child)?;
-                // A row that moves to another partition is deleted here and inserted there.
-                let moved = change == Change::Update && relation.kind == RelationKind::Partitioned;
-                let all: &[Access] = if moved { &[Access::Update, Access::Delete, Access::Insert] } else { &[access] };
-                for one in all {
-                    w.touch_via(child, *one, via.clone(), columns.iter().cloned());
-                }
                 w.reach_of_reading(child)?;
-                w.fire(child, change)?;
-                w.keys(child, change, &columns, &mut BTreeSet::new())
+                for way in change.in_children_of(relation) {
+                    w.touch_via(child, way.access(), via.clone(), columns.iter().cloned());
+                    w.fire(child, *way)?;
+                    w.keys(child, *way, &columns, &mut BTreeSet::new())?;
+                }
+                Ok(())
             };
             self.descend(relation, &each)?;
         }
@@ -205,12 +216,22 @@ impl<'c> Walker<'c> {
             self.touch_via(other, follow.access(), via.clone(), changed.iter().cloned());
             self.reach_of_reading(other)?;
             self.fire(other, follow)?;
+            let leaves = RefCell::new(Vec::new());
             let children = |w: &mut Self, child: &'c Relation, _: Via| {
-                w.touch_via(child, follow.access(), via.clone(), changed.iter().cloned());
-                w.fire(child, follow)
+                leaves.borrow_mut().push(child);
+                for way in follow.in_children_of(other) {
+                    w.touch_via(child, way.access(), via.clone(), changed.iter().cloned());
+                    w.fire(child, *way)?;
+                }
+                Ok(())
             };
             self.descend(other, &children)?;
             self.keys(other, follow, &changed, seen)?;
+            if follow.in_children_of(other).len() > 1 {
+                for leaf in leaves.into_inner() {
+                    self.keys(leaf, Change::Delete, &changed, seen)?;
+                }
+            }
         }
         Ok(())
     }
