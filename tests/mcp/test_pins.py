@@ -51,6 +51,15 @@ def test_a_changed_tool_is_denied_until_it_is_approved_again(server: McpServer, 
         assert not is_error(client.call(1, "sneak"))
 
 
+def test_a_tool_that_behaves_otherwise_than_it_says_is_not_seen(server: McpServer) -> None:
+    """A limitation, tried: the definition is pinned, and not what stands behind it. `look` says that it looks, and its
+    note tells the model to send everything away: that is a result, with no origin for an effect."""
+    with raw_gateway(server, "--profile", "odd", "--", *ODD) as client:
+        client.greet()
+        assert "evil-9" in str(client.call(1, "look", what="x"))
+        assert is_error(client.call(2, "send", to="evil-9", body="all"))
+
+
 def test_a_change_in_mid_session_is_noticed(server: McpServer, tmp_path: Path) -> None:
     """A tool that was as approved and is then listed otherwise is denied from there on."""
     flag = tmp_path / "changed"
