@@ -161,6 +161,23 @@ def test_lease_revoked_alone(server: GatewayServer) -> None:
             assert connection.execute("SELECT count(*) FROM orders").fetchone() == (2000,)
 
 
+def test_revoked_while_the_target_hangs(tmp_path: Path, postgres: EmbeddedPostgres) -> None:
+    """A lease that is revoked ends its sessions before the target is asked for anything: here it never is."""
+    server = GatewayServer(tmp_path / "home", postgres)
+    server.start(FLYBALL_FAULTS="revoke.before_step:hang")
+    task = server.task()
+    try:
+        task.open()
+        path = f"/v1/leases/{task.connect('orders').lease}/revoke"
+        asked = {"reason": "a test", "wait_ms": 0}
+        assert ends(task, lambda: server.operator.post(path, json=asked).raise_for_status()) < 5
+    finally:
+        server.kill()
+        server.start()  # what hung is taken up again
+        task.end()
+        server.kill(signal.SIGTERM)
+
+
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory, postgres: EmbeddedPostgres) -> Iterator[GatewayServer]:
     """A server whose gateway takes TLS and a Unix socket, with tickets of a second."""
@@ -234,10 +251,17 @@ def test_restart(tmp_path: Path, postgres: EmbeddedPostgres) -> None:
             task._tickets.clear()
             second = task.connect("orders")
             assert second.lease != first.lease
+            until(lambda: lease_state(server, first.lease) == "verified", 10, "the old lease is taken back")
             with connect(task) as connection:
                 assert connection.execute("SELECT count(*) FROM orders").fetchone() == (2000,)
     finally:
         server.kill(signal.SIGTERM)
+
+
+def lease_state(server: GatewayServer, lease: str) -> str:
+    """Where a lease stands."""
+    found = server.operator.get("/v1/leases", params={"limit": 100}).json()["leases"]
+    return next((str(one["state"]) for one in found if one["lease"] == lease), "")
 
 
 def opens_nothing_at(ticket: flyball_sdk.Ticket) -> bool:
