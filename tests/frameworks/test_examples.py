@@ -14,6 +14,7 @@ import pytest
 from tests.mcp.kit import part
 from tests.server import ROOT, RunningServer
 
+import flyball_sdk
 from flyball.demo.postgres import EmbeddedPostgres
 
 EXAMPLES = ROOT / "examples" / "frameworks"
@@ -50,6 +51,28 @@ def run(server: Server, name: str, tmp_path: Path) -> subprocess.CompletedProces
     done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done
+
+
+def test_a_guard_can_be_left_out(server: Server, tmp_path: Path) -> None:
+    """The limitation, tried: the function itself, called beside its guard, runs, and nothing stands on record of it."""
+    svid = tmp_path / "svid"
+    svid.write_text(server.svid("support"))
+    done: list[str] = []
+    with flyball_sdk.task(
+        "support", inputs={"order": "O-1"}, addr=server.control_url, identity=svid.read_text()
+    ) as task:
+
+        def refund(order_id: str, amount: float) -> None:
+            done.append(f"{order_id} {amount}")
+
+        guarded = task.guard("refund", resource=("tool", "refund"))(refund)
+        with pytest.raises(flyball_sdk.Denied):
+            guarded("O-2", 4000)
+        assert done == []
+        refund("O-2", 4000)
+        assert done == ["O-2 4000"]
+        story = server.operator.get(f"/v1/tasks/{task.id}/story").json()
+    assert [one["effect"] for one in story["calls"] if one["action"] == "refund"] == ["deny"]
 
 
 @pytest.mark.parametrize("name", NEEDS)

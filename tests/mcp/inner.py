@@ -33,6 +33,9 @@ class Allowing:
         self.asked.append(ask)
         return f"dec_{len(self.asked)}"
 
+    async def note(self, ask: Ask) -> str:
+        return ""
+
     async def report(self, decision: str, value: Value, *, size: int, ms: int) -> None:
         self.told.append((decision, value))
 

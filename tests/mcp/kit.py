@@ -305,6 +305,11 @@ class Raw:
         self.send({"jsonrpc": "2.0", "id": ident, "method": method, "params": params})
         return self.answer(ident)
 
+    def send_call(self, ident: Json, tool: str, **arguments: Json) -> None:
+        """Make a call, and do not wait for its answer."""
+        params: Json = {"name": tool, "arguments": arguments}
+        self.send({"jsonrpc": "2.0", "id": ident, "method": "tools/call", "params": params})
+
     def call(self, ident: Json, tool: str, **arguments: Json) -> dict[str, Json]:
         return self.ask(ident, "tools/call", name=tool, arguments=arguments)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
@@ -19,6 +20,7 @@ for line in sys.stdin.buffer:
     elif method == "tools/call":
         found = os.environ.get("DATABASE_URI", "none")
         told = {"uri": found, "pid": os.getpid(), "greeted": greeted, "svid": "FLYBALL_SVID_FILE" in os.environ}
+        told["coded"] = base64.b64encode(found.encode()).decode()
         result = {"content": [{"type": "text", "text": json.dumps(told)}]}
     else:
         result = {}

@@ -118,6 +118,22 @@ def test_a_stream_keeps_a_little_and_waits_for_a_slow_reader() -> None:
     asyncio.run(work())
 
 
+def test_progress_and_answer_in_one_moment() -> None:
+    """Both are there before anybody reads: the first read is not the last message, nor answered as the result."""
+
+    async def work() -> None:
+        stream = Stream()
+        await stream.put(b"progress")
+        await stream.put(b"answer", last=True)
+        assert await stream.get() == b"progress"
+        assert not stream.over
+        assert await stream.get() == b"answer"
+        assert stream.over
+        assert await stream.get() is None
+
+    asyncio.run(work())
+
+
 def test_a_lost_stream_is_taken_up_again(shared: Shared) -> None:
     """The older revision: a client that lost its stream names the last event that it got, and gets what followed, the
     answer with it; another session's streams are not there for it."""

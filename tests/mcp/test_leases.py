@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -104,6 +105,29 @@ def test_a_server_gets_the_tasks_lease_and_the_client_does_not(server: Server, p
         assert first["svid"] is False
         assert (first["greeted"], told(client, 2)["pid"]) == (1, first["pid"])
     until(lambda: roles(postgres) == before, 20, "the lease went with the task")
+
+
+def test_what_is_not_kept_from_everybody(server: Server) -> None:
+    """Limitations, tried: whoever may read the server's process sees its lease, and what the server encodes in a way of
+    its own reaches the client. It is a lease all the same: it goes with the task."""
+    server.approve(*LEASED)
+    with raw_gateway(server, *GIVEN, "--", *LEASED) as client:
+        client.greet()
+        seen = told(client, 1)
+        environment = Path(f"/proc/{seen['pid']}/environ").read_bytes().split(b"\0")
+        (uri,) = [one.partition(b"=")[2] for one in environment if one.startswith(b"DATABASE_URI=")]
+        assert base64.b64decode(str(seen["coded"])) == uri
+        assert b"[withheld]" not in uri
+        psycopg.connect(uri.decode()).close()
+
+    def refused() -> bool:
+        try:
+            psycopg.connect(uri.decode()).close()
+        except psycopg.OperationalError:
+            return True
+        return False
+
+    until(refused, 20, "the lease went with the task")
 
 
 def test_a_real_database_server_works_by_a_lease(server: Server, postgres: EmbeddedPostgres) -> None:

@@ -92,6 +92,8 @@ async def _encoded(_request: web.Request) -> web.StreamResponse:
 
 
 async def _elsewhere(request: web.Request) -> web.StreamResponse:
+    if request.query_string:
+        return web.Response(body=GOOD, content_type="application/json")
     raise web.HTTPTemporaryRedirect(f"{request.url}?again")
 
 
@@ -100,6 +102,7 @@ async def _endless(request: web.Request) -> web.StreamResponse:
     await response.prepare(request)
     for _ in range(80):
         await response.write(b"data: " + b"x" * (64 << 10) + b"\n")
+    await response.write(b"\ndata: " + GOOD + b"\n\n")
     return response
 
 

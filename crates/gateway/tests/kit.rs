@@ -53,7 +53,8 @@ fn house(declared: bool) -> House {
     p["rules"][0]["reported"] = json!({"rows": 10});
     let mut bundle = bundle(&[p], &[]);
     if declared {
-        let own = json!({"name": "pg", "identity": {"gateway": "postgresql"}, "actions": ["sql.*"], "may_report": true});
+        let own =
+            json!({"name": "pg", "identity": {"gateway": "postgresql"}, "actions": ["sql.*"], "may_report": true});
         bundle["peps"].as_array_mut().unwrap().push(own);
     }
     bundle["classes"]["fast"]["record"] = json!("durable");

@@ -194,8 +194,14 @@ mod tests {
     fn what_a_statement_asks() {
         for (sql, expected) in [
             ("SELECT 1", &[][..]),
-            ("SELECT note FROM orders WHERE id = 7", &[r#"sql.select orders.public.orders {"columns":["id","note"],"id":7}"#]),
-            ("SELECT note FROM orders WHERE id = '07'", &[r#"sql.select orders.public.orders {"columns":["id","note"]}"#]),
+            (
+                "SELECT note FROM orders WHERE id = 7",
+                &[r#"sql.select orders.public.orders {"columns":["id","note"],"id":7}"#],
+            ),
+            (
+                "SELECT note FROM orders WHERE id = '07'",
+                &[r#"sql.select orders.public.orders {"columns":["id","note"]}"#],
+            ),
             (
                 "SELECT note FROM notes",
                 &[
@@ -221,10 +227,7 @@ mod tests {
             ),
             // What goes with it by cascade is asked for too.
             ("DELETE FROM orders", &["sql.delete orders.public.lines {}", "sql.delete orders.public.orders {}"]),
-            (
-                "SELECT relname FROM pg_catalog.pg_class, pg_catalog.pg_namespace",
-                &["sql.catalog orders.pg_catalog {}"],
-            ),
+            ("SELECT relname FROM pg_catalog.pg_class, pg_catalog.pg_namespace", &["sql.catalog orders.pg_catalog {}"]),
         ] {
             assert_eq!(asked(sql), expected, "{sql}");
         }

@@ -256,13 +256,9 @@ impl Client<'_> {
             runs: !matches!(own.session, Some(Session::Prepare(_))),
         };
         match self.gate.decide(ask).await {
-            Decision::Allow(allowance) => Ok(Box::new(Run {
-                allowance,
-                rows: 0,
-                bytes: 0,
-                parts: own.statements.max(1),
-                bound,
-            })),
+            Decision::Allow(allowance) => {
+                Ok(Box::new(Run { allowance, rows: 0, bytes: 0, parts: own.statements.max(1), bound }))
+            }
             Decision::Deny { id, reason, detail, fault } => {
                 Err(refused(if fault { "58000" } else { "42501" }, &reason, &detail, &id))
             }

@@ -48,6 +48,13 @@ class Judge(Protocol):
             Refused: it does not pass. Unavailable: nothing was decided, so it does not pass either.
         """
 
+    async def note(self, ask: Ask) -> str:
+        """Have a call that does not pass here put on record; the decision's id, empty where it is on none.
+
+        Raises:
+            FlyballError: it could not be.
+        """
+
     async def report(self, decision: str, value: Value, *, size: int, ms: int) -> None:
         """Tell the result of an allowed call, before anybody else gets it.
 
@@ -139,6 +146,13 @@ class Governor:
         first = reasons[0] if isinstance(reasons, list) and reasons else ""
         reason = _text(told, "reason") or (first if isinstance(first, str) else "") or "denied"
         raise Refused(Refusal(reason, decision, effect or "deny", _text(told, "approval")))
+
+    async def note(self, ask: Ask) -> str:
+        """See `Judge.note`."""
+        try:
+            return await self.check(ask)
+        except Refused as refused:
+            return refused.refusal.decision
 
     async def report(self, decision: str, value: Value, *, size: int, ms: int) -> None:
         """See `Judge.report`."""

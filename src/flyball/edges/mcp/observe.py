@@ -52,6 +52,10 @@ class Recorder:
             say(f"              {_clean(name)} was seen in the result of {_clean(place)}")
         return ident
 
+    async def note(self, ask: Ask) -> str:  # noqa: ARG002 - as in Judge
+        """Nothing is refused here."""
+        return ""
+
     async def report(self, decision: str, value: Value, *, size: int, ms: int) -> None:
         """Write the result down."""
         action = self._actions.pop(decision, "")

@@ -188,17 +188,17 @@ class Session:
         flight.frame = self._asking.returned(frame, judge.task) or frame
         ask = checks.ask_of(frame)
         if ask.tool:
-            await self._approved(ask, frame)
+            await self._approved(judge, ask, frame)
         flight.decision = await judge.check(self.tools.named(ask))
 
-    async def _approved(self, ask: Ask, frame: Frame) -> None:
+    async def _approved(self, judge: Judge, ask: Ask, frame: Frame) -> None:
         """Raise unless the tool's definition, as the server tells it now, is the one that a person approved."""
         if self.tools.pinned and not self.tools.seen:
             await self.refresh(frame)
         why = self.tools.objection(ask.tool)
         if why:
             log.warning("a call of a tool that is not approved", tool=ask.tool[:64], reason=why)
-            raise Refused(Refusal(why))
+            raise Refused(Refusal(why, await judge.note(self.tools.unapproved(ask, why))))
 
     def _task_decision(self, frame: Frame) -> str:
         """The decision under which an MCP task was started; a task of somebody else's is not known here."""

@@ -77,6 +77,13 @@ class Tools:
             return "tool_changed"
         return "" if sound(self._schemas.get(name)) else "tool_headers"
 
+    def unapproved(self, ask: Ask, why: str) -> Ask:
+        """What is put on record of a call of a tool that may not be called: its name, and both definitions' hashes."""
+        tool = self._prefix + ask.tool[:256]
+        approved = "" if self._pins is None else self._pins.tools.get(ask.tool, "")
+        found = self._hashes.get(ask.tool, "")
+        return Ask(checks.UNAPPROVED, tool, {"tool": tool, "why": why, "approved": approved, "found": found})
+
     def schema(self, name: Value) -> Object | None:
         """A tool's input schema, as it was seen."""
         return self._schemas.get(name) if isinstance(name, str) else None

@@ -17,6 +17,9 @@ from flyball.enforcement.mcp.frames import PARAMS, Frame, Malformed, Object, Val
 
 RESERVED: Final = "mcp."
 READ, PROMPT, COMPLETE = "mcp.resource_read", "mcp.prompt_get", "mcp.complete"
+UNAPPROVED: Final = "mcp.unapproved"
+"""Asked where a tool's definition is not the approved one, so that it stands on record. No bundle declares it: it is
+denied, and is no deviation of the agent's."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 
 HANDSHAKE: Final = frozenset({"initialize", "server/discover"})

@@ -159,7 +159,7 @@ def loads(raw: bytes) -> Value:
         raise Malformed("the message is not UTF-8", PARSE) from fault
     if _too_deep(text):
         raise Malformed(f"nested deeper than {MAX_DEPTH}", PARSE)
-    value: Value = json.loads(text, object_pairs_hook=_object, parse_float=_decimal, parse_constant=_constant)
+    value: Value = _READER.decode(text)
     return value
 
 
@@ -205,10 +205,15 @@ def _constant(_text: str) -> Value:
     raise Malformed("NaN and Infinity are no JSON", PARSE)
 
 
+# Made once: to make them anew for each message costs as much as the message.
+_READER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_float=_decimal, parse_constant=_constant)
+_WRITER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def dumps(value: Value) -> bytes:
     """`value` as one line of JSON, each number with its own digits."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return _WRITER.encode(value).encode()
     except TypeError:  # a Decimal stands in it, which the fast writer does not know
         return _text(value).encode()
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can escape and UTF-8 cannot hold
