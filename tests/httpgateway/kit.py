@@ -61,7 +61,7 @@ MANIFEST = """
         gateway: {{inject: none}}
         accesses: &no
 """
-ACCESSES = "accesses: {use: {delivery: brokered, grants: [{action: http.get, on: [%s/*]}]}}"
+ACCESSES = "accesses: {use: {delivery: brokered, grants: [{action: http.get, on: [%s/echo]}]}}"
 OPENAPI = """
     openapi: 3.1.0
     info: {title: CRM, version: "1"}

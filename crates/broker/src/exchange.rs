@@ -108,6 +108,7 @@ async fn who_and_where(conn: &Conn, request: &Request<Incoming>) -> Result<(Arc<
     };
     let ticket = match &target {
         Ok(target) if target.prefix.is_some() => headers::reverse_ticket(headers, target),
+        Err(_) if !proxy => headers::plain_ticket(headers),
         _ => headers::proxy_ticket(headers),
     };
     let admission = admit(conn, ticket, proxy).await?;

@@ -17,6 +17,11 @@ pub(crate) fn proxy_ticket(headers: &HeaderMap) -> Option<String> {
     authorization(headers, &PROXY_AUTHORIZATION)
 }
 
+/// A ticket where no API is known whose place for it one could look at.
+pub(crate) fn plain_ticket(headers: &HeaderMap) -> Option<String> {
+    proxy_ticket(headers).or_else(|| authorization(headers, &AUTHORIZATION))
+}
+
 /// A ticket at a listener that the client takes for the API itself: where the API's credential would
 /// stand, or in Authorization.
 pub(crate) fn reverse_ticket(headers: &HeaderMap, target: &Target) -> Option<String> {
