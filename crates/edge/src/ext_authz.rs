@@ -100,7 +100,7 @@ impl UnaryService<CheckRequest> for Checks {
 
     fn call(&mut self, request: tonic::Request<CheckRequest>) -> Self::Future {
         if let Some(come) = self.come.take() {
-            drop(come.send(()));
+            let _ = come.send(());
         }
         let (worker, conn) = (Rc::clone(&self.worker), Rc::clone(&self.conn));
         Box::pin(async move { check(&worker, &conn, &request.into_inner()).await.map(tonic::Response::new) })
