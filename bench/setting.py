@@ -60,8 +60,11 @@ def fresh(name: str) -> Iterator[Path]:
             shutil.rmtree(home, ignore_errors=True)
 
 
-def write(home: Path, *, postgres: EmbeddedPostgres | None = None, timing: str = "") -> Setting:
-    """Write bundle, configuration and keys. With `postgres`, prepare it and let the bundle's target name it."""
+def write(
+    home: Path, *, postgres: EmbeddedPostgres | None = None, timing: str = "", socket: Path | None = None
+) -> Setting:
+    """Write bundle, configuration and keys. With `postgres`, prepare it and let the bundle's target name it; with
+    `socket`, the decision plane also listens there."""
     home.mkdir(parents=True, exist_ok=True)
     shutil.copytree(ROOT / "bundle", home / "bundle")
     manifest = home / "bundle" / "bundle.yaml"
@@ -69,17 +72,20 @@ def write(home: Path, *, postgres: EmbeddedPostgres | None = None, timing: str =
     password = secrets.token_urlsafe(24)
     password_file.touch(mode=0o600)
     password_file.write_text(password + "\n")
-    text = manifest.read_text().replace("@PASSWORD_FILE@", str(password_file))
+    text = (
+        manifest.read_text().replace("@PASSWORD_FILE@", str(password_file)).replace("uid: 1000", f"uid: {os.getuid()}")
+    )
     if postgres is not None:
         text = text.replace("port: 5432", f"port: {postgres.port}")
         prepare(postgres, password)
     manifest.write_text(text)
     (home / "state").mkdir(mode=0o700)
     control = f"127.0.0.1:{free_port()}"
+    decisions = "" if socket is None else str(socket)
     (home / "flyball.yaml").write_text(
         f"mode: dev\nissuer: {ISSUER}\nstate_dir: {home}/state\nbundle: {home}/bundle\n"
         f"control:\n  listen: {control}\n"
-        f'  unix: ""\ndecision:\n  listen: 127.0.0.1:0\n  unix: ""\n'
+        f'  unix: ""\ndecision:\n  listen: 127.0.0.1:0\n  unix: "{decisions}"\n'
         f"dev:\n  dir: {home}/dev\n  trust_domain: {TRUST_DOMAIN}\n"
         f"log: {{level: warning}}\n{timing}"
     )

@@ -33,7 +33,7 @@ fi
 say "building the decision plane (Rust; the first time takes some minutes on two cores) and the locked environment"
 start=$(date +%s)
 flags=(--frozen --all-extras --no-install-project --inexact --group build --python "$python")
-[ "${1:-}" = "--no-dev" ] && flags+=(--no-dev)
+if [ "${1:-}" = "--no-dev" ]; then flags+=(--no-dev); else flags+=(--group frameworks); fi
 uv sync -q "${flags[@]}" || die "the environment could not be set up" "the message stands above; is PyPI reachable?"
 # Once more: what .venv now holds (libclang) is named only when it is there.
 . scripts/env.sh

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 
@@ -44,16 +43,15 @@ class ForkedServer(RunningServer):
         log = str(self.home / "server.log")
         self._forked = context.Process(target=_serve, args=({**self.env, **env}, log), daemon=True)
         self._forked.start()
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(f"{self.control_url}/v1/health", timeout=5).status_code == 200:
-                    return
-            if not self.running:
-                assert env, self.log()
-                return
-            time.sleep(0.005)
-        raise AssertionError(self.log())
+        until(self._started, 30, "the server answers, or has ended")
+        assert self.running or env, self.log()
+
+    def _started(self) -> bool:
+        """Whether it answers, or has ended."""
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{self.control_url}/v1/health", timeout=5).status_code == 200:
+                return True
+        return not self.running
 
     @property
     def running(self) -> bool:

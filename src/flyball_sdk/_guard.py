@@ -1,14 +1,57 @@
-"""What `@task.guard` asks for a call: the resource and the arguments, from the function's own."""
+"""What `@task.guard` asks for a call: the resource and the arguments, from the function's own; and what it tells."""
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
+import logging
 from collections.abc import Callable, Collection, Mapping
-from typing import ParamSpec, TypeAlias
+from typing import Final, ParamSpec, Protocol, TypeAlias
+from weakref import WeakSet
+
+from flyball_sdk import _json
+from flyball_sdk.errors import InvalidRequest
 
 P = ParamSpec("P")
 Resource: TypeAlias = tuple[str, str] | Callable[[Mapping[str, object]], tuple[str, str]]
 """(type, id); `{name}` in the id is replaced by that argument. Or a function of the arguments by name."""
+
+COOPERATIVE: Final = (
+    "cooperative: tools are guarded inside this process, which keeps an honest agent to its intent and is no wall"
+)
+_log = logging.getLogger("flyball_sdk")
+_told: WeakSet[object] = WeakSet()
+
+
+class _Named(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+def say_cooperative(task: _Named) -> None:
+    """Say once for each task what a guard in the agent's own process is worth."""
+    if task not in _told:
+        _told.add(task)
+        _log.warning("task %s: %s", task.id, COOPERATIVE)
+
+
+def observed(result: object) -> object:
+    """A tool's result as it can be reported: JSON, or what its class makes of it as JSON; None where neither is."""
+    dump = getattr(result, "model_dump", None)
+    if callable(dump):
+        result = dump(mode="json")
+    elif dataclasses.is_dataclass(result) and not isinstance(result, type):
+        result = dataclasses.asdict(result)
+    try:
+        _json.dumps(result)
+    except (TypeError, ValueError):
+        return None
+    return result
+
+
+def unwanted(fault: InvalidRequest) -> bool:
+    """Whether a report was not taken because the task's profile has no use for results, so that none is waited for."""
+    return fault.code == "decision_unknown"
 
 
 class Asked:

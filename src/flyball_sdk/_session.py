@@ -176,6 +176,10 @@ class Session:
         self.beat_s = min(max(next_ms / 3000, 0.02), 60.0)
         self._token = token
 
+    def connect(self, name: str, renew: str) -> Request:
+        """Ask for a ticket for a brokered credential. One in hand is renewed by its user, who stays the same."""
+        return self.post(f"/v1/tasks/{self.task}/connect", {"credential": name, "renew": renew})
+
     def issued(self, name: str, answer: Answer) -> Issued:
         """A credential was issued."""
         members = _members(answer, 201)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
-import httpx
-
 from flyball_sdk import _settings
-from flyball_sdk._guard import Asked, Resource
+from flyball_sdk._guards import Guards
 from flyball_sdk._json import Json
-from flyball_sdk._session import MAX_ANSWER, Answer, Request, Session, body_of, keeps_trying, report_body
-from flyball_sdk._shared import DELIVERY_TRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S, denied, limits, segment, waits
+from flyball_sdk._session import Answer, Request, Session, body_of, keeps_trying, report_body
+from flyball_sdk._shared import DELIVERY_TRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S, denied, segment, waits
+from flyball_sdk._transport import client, exchange
 from flyball_sdk.credential import Credential, Ticket
 from flyball_sdk.errors import FlyballError, TaskLost, Unavailable
 from flyball_sdk.model import Decision, Reported, Secret
@@ -28,7 +26,7 @@ R = TypeVar("R")
 _log = logging.getLogger("flyball_sdk")
 
 
-class Task:
+class Task(Guards):
     """One run of a profile. Use it as a context manager; make it with `flyball_sdk.task`.
 
     Safe for many threads; not for a forked child, where every use raises `TaskLost`.
@@ -73,7 +71,7 @@ class Task:
         self._stop = threading.Event()
         self._ended = False
         self._thread: threading.Thread | None = None
-        self._control = _client(self._session.control, timeout_s)
+        self._control = client(self._session.control, timeout_s)
         self._check = self._control
         self._check_lock = threading.Lock()
         self._held: dict[str, Credential] = {}
@@ -133,7 +131,7 @@ class Task:
         session.opened(self._send(lambda: session.open(self._body, token)))
         self._pid = os.getpid()
         if session.check != session.control:
-            self._check = _client(session.check, self._timeout_s, connections=1)
+            self._check = client(session.check, self._timeout_s, connections=1)
         self._thread = threading.Thread(target=self._beat, name=f"flyball {self.id}", daemon=True)
         self._thread.start()
         return self
@@ -198,32 +196,6 @@ class Task:
             raise denied(action, decision)
         return decision
 
-    def guard(
-        self, action: str, *, resource: Resource, args: Collection[str] | None = None
-    ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-        """Decorate a function so that each call is checked first, with the call's own arguments.
-
-        Like `check`, this is cooperation. It raises what `check` raises, before the function runs.
-
-        Args:
-            action: the action that a call is.
-            resource: `(type, id)`, where `{name}` in the id is replaced by that argument, or a function
-                that is given the arguments (a mapping by name) and returns such a pair.
-            args: names of the arguments to send; all of them when None.
-        """
-
-        def decorate(function: Callable[P, R]) -> Callable[P, R]:
-            asked = Asked(function, action, resource, args)
-
-            @functools.wraps(function)
-            def guarded(*positional: P.args, **named: P.kwargs) -> R:
-                self._ask(*asked.question(positional, named))
-                return function(*positional, **named)
-
-            return guarded
-
-        return decorate
-
     def credential(self, name: str, *, handover: str = "") -> Credential:
         """The credential `name` of the profile: the one in hand, or a new one past two thirds of its life.
 
@@ -262,9 +234,7 @@ class Task:
             if held is not None and not held.due:
                 return held
             session = self._session
-            path = f"/v1/tasks/{session.task}/connect"
-            body = {"credential": name, "renew": "" if held is None else str(held.connection.get("user", ""))}
-            issued = session.issued(name, self._send(lambda: session.post(path, body)))
+            issued = session.issued(name, self._send(lambda: session.connect(name, held.user if held else "")))
             self._tickets[name] = Ticket(issued, self)
             return self._tickets[name]
 
@@ -500,23 +470,4 @@ class Task:
         return answer
 
     def _exchange(self, request: Request) -> Answer:
-        client = self._check if request.check else self._control
-        try:
-            with client.stream(
-                request.method, request.url, headers=dict(request.headers), content=request.content
-            ) as response:
-                content = bytearray()
-                for chunk in response.iter_bytes():
-                    content += chunk
-                    if len(content) > MAX_ANSWER:
-                        raise Unavailable("the server's answer is too large", code="answer")
-                return Answer(response.status_code, bytes(content), response.headers.get("Date", ""))
-        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:  # RuntimeError: the client is closed
-            raise Unavailable(f"Flyball cannot be reached ({type(error).__name__})", code="unreachable") from error
-
-
-def _client(place: _settings.Endpoint, timeout_s: float, *, connections: int = 8) -> httpx.Client:
-    transport = httpx.HTTPTransport(
-        uds=place.uds or None, verify=_settings.tls(place), limits=limits(connections), trust_env=False
-    )
-    return httpx.Client(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)
+        return exchange(self._check if request.check else self._control, request)

@@ -18,12 +18,12 @@ from typing import ParamSpec, Self, TypeVar
 import httpx
 
 from flyball_sdk import _settings
-from flyball_sdk._guard import Asked, Resource
+from flyball_sdk._guard import Asked, Resource, observed, say_cooperative, unwanted
 from flyball_sdk._json import Json
 from flyball_sdk._session import MAX_ANSWER, Answer, Issued, Request, Session, body_of, keeps_trying, report_body
 from flyball_sdk._shared import DELIVERY_TRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S, denied, limits, segment, waits
 from flyball_sdk.credential import CredentialData, TicketData
-from flyball_sdk.errors import FlyballError, TaskLost, Unavailable
+from flyball_sdk.errors import FlyballError, InvalidRequest, TaskLost, Unavailable
 from flyball_sdk.model import Decision, Reported, Secret
 
 P = ParamSpec("P")
@@ -206,23 +206,27 @@ class Task:
         return decision
 
     def guard(
-        self, action: str, *, resource: Resource, args: Collection[str] | None = None
+        self, action: str, *, resource: Resource, args: Collection[str] | None = None, observe: bool = True
     ) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
-        """Decorate a coroutine function so that each call is checked first; see `flyball_sdk.Task.guard`."""
+        """Decorate a coroutine function so that each call is checked and observed; see `flyball_sdk.Task.guard`."""
 
         def decorate(function: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
             asked = Asked(function, action, resource, args)
 
             @functools.wraps(function)
             async def guarded(*positional: P.args, **named: P.kwargs) -> R:
-                await self._ask(*asked.question(positional, named))
-                return await function(*positional, **named)
+                say_cooperative(self)
+                decision = await self._ask(*asked.question(positional, named))
+                result = await function(*positional, **named)
+                if observe:
+                    await self.observe(decision, result)
+                return result
 
             return guarded
 
         return decorate
 
-    async def credential(self, name: str) -> Credential:
+    async def credential(self, name: str, *, handover: str = "") -> Credential:
         """The credential `name` of the profile; see `flyball_sdk.Task.credential`."""
         self.ensure_live()
         async with self._held_lock:
@@ -232,7 +236,7 @@ class Task:
             session = self._session
             path = f"/v1/tasks/{session.task}/credentials/{segment(name)}"
             issued = session.issued(name, await self._send(lambda: session.post(path)))
-            await self._acknowledge(issued.lease)
+            await self._acknowledge(issued.lease, {"handover": handover} if handover else {})
             self._held[name] = Credential(issued, self)
             return self._held[name]
 
@@ -244,9 +248,7 @@ class Task:
             if held is not None and not held.due:
                 return held
             session = self._session
-            path = f"/v1/tasks/{session.task}/connect"
-            body = {"credential": name, "renew": "" if held is None else str(held.connection.get("user", ""))}
-            issued = session.issued(name, await self._send(lambda: session.post(path, body)))
+            issued = session.issued(name, await self._send(lambda: session.connect(name, held.user if held else "")))
             self._tickets[name] = Ticket(issued, self)
             return self._tickets[name]
 
@@ -298,6 +300,14 @@ class Task:
         session = self._session
         body = {"decision": reference, "voucher": voucher}
         session.stepped_up(await self._send(lambda: session.post(f"/v1/tasks/{session.task}/step-up", body)))
+
+    async def observe(self, decision: Decision, result: object) -> None:
+        """See `flyball_sdk.Task.observe`."""
+        try:
+            await self.report(decision, observed(result))
+        except InvalidRequest as fault:
+            if not unwanted(fault):
+                raise
 
     async def report(
         self,
@@ -378,10 +388,11 @@ class Task:
 
     # --- inside -------------------------------------------------------------------------------
 
-    async def _acknowledge(self, lease: str) -> None:
+    async def _acknowledge(self, lease: str, told: Mapping[str, object]) -> None:
+        path = f"/v1/leases/{lease}/delivered"
         for attempt in range(DELIVERY_TRIES):
             try:
-                self._session.delivered(await self._send(lambda: self._session.post(f"/v1/leases/{lease}/delivered")))
+                self._session.delivered(await self._send(lambda: self._session.post(path, told)))
                 return
             except Unavailable:
                 if attempt == DELIVERY_TRIES - 1:

@@ -99,8 +99,29 @@ class TicketData(CredentialData):
 
     Its secret opens new sessions at the gateway until `expires_ms`; sessions that are open go on with the task. Each
     statement is decided there. `connection`, `dsn()`, `kwargs()` and `pgpass()` are as for a credential, so that a
-    client need not know.
+    client need not know. For an HTTP API there are `base_url` with `headers()`, and `proxy_url`.
     """
+
+    @property
+    def user(self) -> str:
+        """Whom the gateway knows it by; the next ticket has the same."""
+        return self._part("user")
+
+    @property
+    def base_url(self) -> str:
+        """Where the gateway is the API: what a client takes as its base URL. Empty where this is no ticket for one."""
+        proxy, api = self._part("proxy"), self._part("api")
+        return f"{proxy}/{api}" if proxy.startswith("http") else ""
+
+    def headers(self) -> dict[str, str]:
+        """What a client sends to `base_url` besides. **It holds the ticket in clear.**"""
+        return {"Authorization": f"Bearer {self.secret.reveal()}"}
+
+    @property
+    def proxy_url(self) -> str:
+        """The gateway as a proxy for the API's own URL (HTTP_PROXY). **It holds the ticket in clear.**"""
+        scheme, _, place = self._part("proxy").partition("://")
+        return f"{scheme}://task:{self.secret.reveal()}@{place}" if place else ""
 
 
 class Ticket(TicketData):

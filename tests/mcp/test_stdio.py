@@ -86,7 +86,8 @@ def test_a_denial_is_a_result_that_a_model_can_read_and_no_recipe(server: McpSer
 
 def test_the_list_shows_what_the_task_may_call_and_the_rest_is_denied(server: McpServer) -> None:
     """Page by page, in the server's order; a tool with a reserved name is shown to nobody. A call of a hidden tool is
-    denied by the decision plane, on record; one that was never approved does not even get there."""
+    denied by the decision plane; one that was never approved, or has no name for an action, by the gateway. Each is on
+    record."""
     with raw_gateway(server, *PROFILE, "--", *ODD) as client:
         client.greet()
         first = client.ask(1, "tools/list")["result"]
@@ -100,7 +101,8 @@ def test_the_list_shows_what_the_task_may_call_and_the_rest_is_denied(server: Mc
         assert "tool_not_approved" in text_of(client.call(4, "rm_rf"))
         assert "tool_name" in text_of(client.call(5, "mcp.resource_read", uri="note://open/1"))
         tasks = server.tasks()
-        assert [one["action"] for one in server.calls(tasks[0]) if one["effect"] == "deny"] == ["hidden"]
+        denied = [one["action"] for one in server.calls(tasks[0]) if one["effect"] == "deny"]
+        assert denied == ["hidden", "mcp.unapproved", "mcp.unapproved"]
 
 
 def test_resources_prompts_and_completions_are_checks_with_their_arguments(server: McpServer) -> None:
@@ -166,18 +168,11 @@ def test_cancelling_reaches_the_server(server: McpServer, tmp_path: Path) -> Non
     log = tmp_path / "log"
     with raw_gateway(server, *PROFILE, "--", *ODD, env={"ODD_LOG": str(log)}) as client:
         client.greet()
-        client.send(
-            {
-                "jsonrpc": "2.0",
-                "id": 1,
-                "method": "tools/call",
-                "params": {"name": "wait", "arguments": {"seconds": 30}},
-            }
-        )
+        client.send_call(1, "wait", seconds=30)
         until(lambda: b'"wait"' in log.read_bytes(), 10, "the call arrived")
         client.send({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1, "reason": "r"}})
         until(lambda: b"notifications/cancelled" in log.read_bytes(), 10, "so did its cancellation")
-        client.send({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": {"name": "plain"}})
+        client.send_call(2, "plain")
         assert client.read()["id"] == 2
         assert client.call(1, "plain")["error"]["code"] == -32600  # type: ignore[index,call-overload]
 
@@ -188,19 +183,12 @@ def test_a_servers_question_is_answered_by_the_client_alone(server: McpServer) -
     with raw_gateway(server, *PROFILE, "--", *ODD) as client:
         client.greet()
         client.send({"jsonrpc": "2.0", "id": 99, "result": {"to": "nothing"}})
-        client.send({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "ask", "arguments": {}}})
+        client.send_call(1, "ask")
         question = client.read()
         assert (question["method"], question["id"]) == ("elicitation/create", "s-1")
         client.send({"jsonrpc": "2.0", "id": "s-1", "result": {"action": "decline"}})
         assert json.loads(text_of(client.answer(1))) == {"action": "decline"}
-        client.send(
-            {
-                "jsonrpc": "2.0",
-                "id": 2,
-                "method": "tools/call",
-                "params": {"name": "misbehave", "arguments": {"how": "request"}},
-            }
-        )
+        client.send_call(2, "misbehave", how="request")
         assert "method" not in client.read()
 
 
@@ -223,14 +211,7 @@ def test_the_fence_cancels_what_is_under_way_and_denies_what_comes(server: McpSe
     before = set(server.tasks())
     with raw_gateway(server, *PROFILE, "--", *ODD, env={"ODD_LOG": str(log)}) as client:
         client.greet()
-        client.send(
-            {
-                "jsonrpc": "2.0",
-                "id": 1,
-                "method": "tools/call",
-                "params": {"name": "wait", "arguments": {"seconds": 60}},
-            }
-        )
+        client.send_call(1, "wait", seconds=60)
         until(lambda: b'"wait"' in log.read_bytes(), 10, "the call arrived")
         (task,) = set(server.tasks()) - before
         server.operator.post(f"/v1/tasks/{task}/revoke", json={"reason": "drill"})

@@ -21,14 +21,7 @@ def test_a_task_begins_and_ends_by_tool(server: McpServer) -> None:
         assert "no_task" in text_of(client.call(1, "plain"))
         assert is_error(client.call(2, "begin_task", profile="no-such"))
         assert is_error(client.call(3, "begin_task", profile=7))
-        client.send(
-            {
-                "jsonrpc": "2.0",
-                "id": 4,
-                "method": "tools/call",
-                "params": {"name": "begin_task", "arguments": {"profile": "odd", "inputs": {}}},
-            }
-        )
+        client.send_call(4, "begin_task", profile="odd", inputs={})
         assert client.read()["method"] == "notifications/tools/list_changed"
         assert not is_error(client.answer(4))
         (task,) = set(server.tasks()) - before

@@ -18,10 +18,10 @@ use crate::json::Json;
 use crate::plane::{Plane, count};
 use crate::record::{Decided, More, sha256, write_call};
 use crate::release::{Checked, Held};
-use crate::together::Room;
 use crate::seal::seal;
 use crate::sink::RecordDraft;
 use crate::task::{Charge, State, Task};
+use crate::together::Room;
 use crate::verdict::{Effect, Reaction, Reason, Verdict};
 
 impl Plane {

@@ -173,6 +173,8 @@ pub(crate) struct Rule {
     #[serde(default)]
     pub(crate) after: Vec<String>,
     #[serde(default)]
+    pub(crate) after_any: Vec<String>,
+    #[serde(default)]
     pub(crate) before: Vec<String>,
     #[serde(default)]
     pub(crate) unless: Vec<String>,
@@ -186,6 +188,9 @@ pub(crate) struct Rule {
     pub(crate) aggregates: Vec<Aggregate>,
     #[serde(default)]
     pub(crate) distinct: Vec<Distinct>,
+    /// The same: how many calls with each value.
+    #[serde(default)]
+    pub(crate) each: Vec<Distinct>,
     #[serde(default)]
     pub(crate) reported: Reported,
 }

@@ -78,6 +78,6 @@ pub use noted::Noted;
 pub use pep::{Pep, PepIdentity, PepTable, Trust};
 pub use plane::{Due, FenceHook, Plane, PlaneConfig, Refusal};
 pub use release::{Checked, Released};
-pub use together::{Counted, Form, Room};
 pub use sink::{CounterCharge, Done, NotTaken, RecordDraft, Sink, Written};
+pub use together::{Counted, Form, Room};
 pub use verdict::{Effect, Reaction, Reason, Verdict};

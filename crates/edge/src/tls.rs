@@ -13,10 +13,7 @@ use crate::config::{StartError, Tls};
 
 /// What accepts TLS connections as the configuration says. A client certificate, where an authority
 /// is named, may be shown; what it allows is decided per request.
-///
-/// # Errors
-/// A certificate or key cannot be read, or does not fit.
-pub fn server(tls: &Tls, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, StartError> {
+pub(crate) fn server(tls: &Tls, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, StartError> {
     let provider = Arc::new(default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

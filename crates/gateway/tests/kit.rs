@@ -53,7 +53,8 @@ fn house(declared: bool) -> House {
     p["rules"][0]["reported"] = json!({"rows": 10});
     let mut bundle = bundle(&[p], &[]);
     if declared {
-        let own = json!({"name": "pg", "identity": {"gateway": "postgresql"}, "actions": ["sql.*"], "may_report": true});
+        let own =
+            json!({"name": "pg", "identity": {"gateway": "postgresql"}, "actions": ["sql.*"], "may_report": true});
         bundle["peps"].as_array_mut().unwrap().push(own);
     }
     bundle["classes"]["fast"]["record"] = json!("durable");
@@ -234,4 +235,33 @@ fn tickets_are_bounded() {
         house.kit.ticket(&task, "orders", None, 60_000, Salted::of).unwrap();
     }
     assert!(house.kit.admit(&first.name).is_none() && house.kit.admit(&kept.name).is_some());
+}
+
+/// Labels of the columns that a call names are on the task when it is allowed; the agent's own point narrows nothing.
+#[test]
+fn column_labels() {
+    let labelled = |pep: &str, columns: &str| -> Vec<String> {
+        let mut p = profile("deny");
+        p["labels"] = json!(["user", "org", "outside", "pii"]);
+        let mut bundle = bundle(&[p], &[]);
+        let own = json!({"name": "pg", "identity": {"gateway": "postgresql"}, "actions": ["sql.*"]});
+        bundle["peps"].as_array_mut().unwrap().push(own);
+        bundle["actions"]["sql.select"]["returns"] = json!({"list": {"map": {
+            "id": {"spec": {"type": "id", "by": "org"}},
+            "card": {"spec": {"type": "text", "by": "org", "labels": ["pii"]}},
+            "note": {"spec": {"type": "text", "by": "outside"}}}}});
+        let plane = plane();
+        plane.load(bundle.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error:?}"));
+        let task = open(&plane, 1, "deny");
+        let args = format!("{{\"columns\":{columns}}}");
+        let call = flyball_decision::Call { pep, args: args.as_bytes(), ..select(&task, "orders.public.orders") };
+        assert!(ask(&plane, &call).allowed());
+        let state: Value = serde_json::from_slice(&plane.memory_json(&task, NOW).unwrap()).unwrap();
+        state["labels"].as_array().unwrap().iter().map(|label| label.as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(labelled("pg", r#"["id"]"#), ["org"]);
+    assert_eq!(labelled("pg", r#"["id", "card"]"#), ["org", "pii"]);
+    assert_eq!(labelled("pg", r#"["other"]"#), ["outside"]);
+    assert_eq!(labelled("pg", "[]"), [""; 0]);
+    assert_eq!(labelled("sdk", r#"["id"]"#), ["org", "outside", "pii"]);
 }

@@ -146,3 +146,90 @@ fn args(
 fn quoted(name: &str) -> String {
     serde_json::to_string(name).unwrap_or_default()
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
+mod tests {
+    use super::{Question, questions};
+    use crate::args::Bound;
+    use flyball_decision::Form;
+    use flyball_pgsql::{Policy, Snapshot, judge};
+    use flyball_pgwire::Params;
+
+    const CATALOG: &str = r#"{"database": "shop", "functions": [], "operators": [], "types": [], "relations": [
+        {"oid": 16400, "schema": "public", "name": "refunds", "kind": "r", "columns": ["id", "order_id", "amount"],
+         "sequences": [16403], "references": [{"other": 16401, "columns": ["order_id"], "other_columns": ["id"],
+         "on_delete": "a", "on_update": "a"}]},
+        {"oid": 16401, "schema": "public", "name": "orders", "kind": "r", "columns": ["id", "note"],
+         "referenced": [{"other": 16402, "columns": ["id"], "other_columns": ["order_id"],
+         "on_delete": "c", "on_update": "a"}]},
+        {"oid": 16402, "schema": "public", "name": "lines", "kind": "r", "columns": ["order_id"]},
+        {"oid": 16403, "schema": "public", "name": "refunds_id_seq", "kind": "S", "columns": ["last_value"]},
+        {"oid": 16404, "schema": "public", "name": "notes", "kind": "v", "columns": ["note"],
+         "definition": "SELECT orders.note FROM public.orders"},
+        {"oid": 1259, "schema": "pg_catalog", "name": "pg_class", "kind": "r", "columns": ["relname"]},
+        {"oid": 2615, "schema": "pg_catalog", "name": "pg_namespace", "kind": "r", "columns": ["nspname"]}]}"#;
+
+    fn form(action: &str) -> Option<Form> {
+        let args = match action {
+            "sql.select" => vec![("columns".to_owned(), "strings"), ("id".to_owned(), "long")],
+            "sql.insert" => vec![("amount".to_owned(), "decimal"), ("columns".to_owned(), "strings")],
+            "sql.update" => vec![("amount".to_owned(), "decimal"), ("row_id".to_owned(), "string")],
+            _ => return None,
+        };
+        Some(Form { resource_type: "table".to_owned(), args })
+    }
+
+    fn asked(sql: &str) -> Vec<String> {
+        let snapshot = Snapshot::read(CATALOG, &["public"]).unwrap();
+        let policy = Policy { catalog: true, ..Policy::default() };
+        let judgement = judge(sql, &snapshot, &policy).unwrap_or_else(|no| panic!("{sql}: {no}"));
+        let none = Params::default();
+        let all = questions(&judgement, "orders", Bound { params: &none, types: &[] }, form);
+        all.iter().map(|Question { action, resource, args, .. }| format!("{action} {resource} {args}")).collect()
+    }
+
+    /// One question for each table and way, with the columns, and the values that the text says for certain.
+    #[test]
+    fn what_a_statement_asks() {
+        for (sql, expected) in [
+            ("SELECT 1", &[][..]),
+            (
+                "SELECT note FROM orders WHERE id = 7",
+                &[r#"sql.select orders.public.orders {"columns":["id","note"],"id":7}"#],
+            ),
+            (
+                "SELECT note FROM orders WHERE id = '07'",
+                &[r#"sql.select orders.public.orders {"columns":["id","note"]}"#],
+            ),
+            (
+                "SELECT note FROM notes",
+                &[
+                    r#"sql.select orders.public.notes {"columns":["note"]}"#,
+                    r#"sql.select orders.public.orders {"columns":["note"]}"#,
+                ],
+            ),
+            // Neither the sequence of its default nor the foreign key's look at orders.
+            (
+                "INSERT INTO refunds (order_id, amount) VALUES (1, 5.25)",
+                &[r#"sql.insert orders.public.refunds {"amount":5.25,"columns":["amount","order_id"]}"#],
+            ),
+            (
+                "INSERT INTO refunds (amount) VALUES (1), (2)",
+                &[r#"sql.insert orders.public.refunds {"columns":["amount"]}"#],
+            ),
+            (
+                "UPDATE refunds SET amount = 3 WHERE id = 9",
+                &[
+                    r#"sql.select orders.public.refunds {"columns":["id"],"id":9}"#,
+                    r#"sql.update orders.public.refunds {"amount":3,"row_id":"9"}"#,
+                ],
+            ),
+            // What goes with it by cascade is asked for too.
+            ("DELETE FROM orders", &["sql.delete orders.public.lines {}", "sql.delete orders.public.orders {}"]),
+            ("SELECT relname FROM pg_catalog.pg_class, pg_catalog.pg_namespace", &["sql.catalog orders.pg_catalog {}"]),
+        ] {
+            assert_eq!(asked(sql), expected, "{sql}");
+        }
+    }
+}

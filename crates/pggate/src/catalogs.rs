@@ -170,7 +170,8 @@ impl Database {
         self.wanted.notify_one();
         let mut receiver = self.seen.subscribe();
         let stale = || Refusal::new(Reason::CatalogStale, "");
-        let seen = timeout(PATIENCE, receiver.wait_for(ready)).await.map_err(|_| stale())?.map_err(|_| stale())?.clone();
+        let seen =
+            timeout(PATIENCE, receiver.wait_for(ready)).await.map_err(|_| stale())?.map_err(|_| stale())?.clone();
         Ok((seen.known.ok_or_else(stale)?, seen.looks))
     }
 }

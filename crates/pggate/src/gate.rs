@@ -34,6 +34,9 @@ impl TaskGate {
             Ok(judgement) => judgement,
             Err(no) => return denied(no.reason.code(), no.what, no.reason == flyball_pgsql::Reason::CatalogStale),
         };
+        if !ask.runs {
+            return Decision::Allow(Arc::new(Unbounded));
+        }
         let bound = Bound { params: ask.params, types: ask.types };
         let asked = questions(&judgement, &self.database.target, bound, |action| self.kit.form(action));
         if asked.is_empty() {
@@ -121,7 +124,7 @@ impl Allowance for Returns {
         let meta = format!("{{\"bytes\":{bytes},\"ms\":{ms},\"rows\":{rows}}}");
         for decision in self.decisions.clone() {
             let (kit, task, meta) = (Arc::clone(&self.kit), Arc::clone(&self.task), meta.clone());
-            tokio::spawn(async move { kit.report(&task, &decision, b"null", meta.as_bytes()).await });
+            tokio::spawn(async move { kit.report(&task, &decision, b"[]", meta.as_bytes()).await });
         }
     }
 }

@@ -133,7 +133,8 @@ impl Gateway {
     }
 
     fn serve(&self, runtime: &Runtime, listener: Listener) -> std::io::Result<()> {
-        let mut settings = Settings { require_tls: false, connections: self.config.max_connections, ..Settings::default() };
+        let mut settings =
+            Settings { require_tls: false, connections: self.config.max_connections, ..Settings::default() };
         let door = Arc::new(TicketDoor { kit: Arc::clone(&self.kit) });
         match listener {
             Listener::Tcp(listener) => {

@@ -91,7 +91,9 @@ fn given(node: &Node) -> Given {
 fn exact(node: &Node) -> Option<Source> {
     match node.node.as_ref()? {
         NodeEnum::AConst(constant) => literal::source(constant),
-        NodeEnum::ParamRef(param) => u32::try_from(param.number).ok().filter(|number| *number > 0).map(Source::Parameter),
+        NodeEnum::ParamRef(param) => {
+            u32::try_from(param.number).ok().filter(|number| *number > 0).map(Source::Parameter)
+        }
         NodeEnum::TypeCast(cast) => {
             let plain = plain(cast.type_name.as_ref()?);
             let inner = exact(cast.arg.as_deref()?)?;

@@ -48,10 +48,12 @@ fn given_values() {
     assert_eq!(of("UPDATE refunds SET amount = 5", Access::Update), Some(vec![number("5")]));
     assert_eq!(of("UPDATE refunds SET amount = amount + 5", Access::Update), Some(vec![Given::Unknown]));
     assert_eq!(of("UPDATE refunds SET (order_id, amount) = (1, 5)", Access::Update), Some(vec![Given::Unknown]));
-    let conflict = "INSERT INTO refunds (id, amount) VALUES (1, 5) ON CONFLICT (id) DO UPDATE SET amount = excluded.amount";
+    let conflict =
+        "INSERT INTO refunds (id, amount) VALUES (1, 5) ON CONFLICT (id) DO UPDATE SET amount = excluded.amount";
     assert_eq!(of(conflict, Access::Insert), Some(vec![number("5")]));
     assert_eq!(of(conflict, Access::Update), Some(vec![Given::Unknown]));
-    let twice = "WITH w AS (INSERT INTO refunds (amount) VALUES (500) RETURNING id) INSERT INTO refunds (amount) VALUES (1)";
+    let twice =
+        "WITH w AS (INSERT INTO refunds (amount) VALUES (500) RETURNING id) INSERT INTO refunds (amount) VALUES (1)";
     assert_eq!(of(twice, Access::Insert), Some(vec![number("500"), number("1")]), "each of them counts");
 }
 

@@ -253,15 +253,12 @@ impl Client<'_> {
             params: &asked.params,
             types: &types,
             sql: &asked.statement.sql,
+            runs: !matches!(own.session, Some(Session::Prepare(_))),
         };
         match self.gate.decide(ask).await {
-            Decision::Allow(allowance) => Ok(Box::new(Run {
-                allowance,
-                rows: 0,
-                bytes: 0,
-                parts: own.statements.max(1),
-                bound,
-            })),
+            Decision::Allow(allowance) => {
+                Ok(Box::new(Run { allowance, rows: 0, bytes: 0, parts: own.statements.max(1), bound }))
+            }
             Decision::Deny { id, reason, detail, fault } => {
                 Err(refused(if fault { "58000" } else { "42501" }, &reason, &detail, &id))
             }

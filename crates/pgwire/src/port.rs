@@ -78,6 +78,8 @@ pub struct Ask<'a> {
     pub types: &'a [u32],
     /// Its text.
     pub sql: &'a str,
+    /// Whether it runs now: PREPARE itself runs nothing.
+    pub runs: bool,
 }
 
 /// What may come back of a run, and who is told what did.

@@ -141,8 +141,7 @@ impl Proxy {
             let address = upstream.address;
             // The secret was shown to the server, and nothing here needs it any more.
             drop(upstream);
-            let (close, writing) =
-                relay::relay(wire, opened.wire, gate.as_ref(), fence, &self.settings).await;
+            let (close, writing) = relay::relay(wire, opened.wire, gate.as_ref(), fence, &self.settings).await;
             if !matches!(close, Close::UpstreamLeft) {
                 // The server would go on with a statement until it next writes.
                 let (pid, key) = (opened.pid, opened.key);

@@ -5,7 +5,9 @@
 mod support;
 
 use flyball_pgsql::{Access, Judgement, Policy, Refusal, Snapshot, Source, judge};
-use flyball_pgwire::{Admission, Allowance, Ask, Close, Decision, Door, Gate, Hello, Later, Proxy, Settings, Upstream, Verifier};
+use flyball_pgwire::{
+    Admission, Allowance, Ask, Close, Decision, Door, Gate, Hello, Later, Proxy, Settings, Upstream, Verifier,
+};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
@@ -115,7 +117,12 @@ fn house_with(rows: u64, settings: Settings) -> House {
         tls: None,
         search_path: "app, public".into(),
     };
-    let admission = Admission { verifier: Verifier::of(SECRET).unwrap(), upstream: Arc::new(upstream), gate: gate.clone(), fence: fenced };
+    let admission = Admission {
+        verifier: Verifier::of(SECRET).unwrap(),
+        upstream: Arc::new(upstream),
+        gate: gate.clone(),
+        fence: fenced,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();

@@ -11,6 +11,7 @@ mod confine;
 mod core;
 mod edge;
 mod errors;
+mod http_gateway;
 mod latency;
 mod module;
 mod pg_gateway;
@@ -36,5 +37,6 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(confine::confine_calls, module)?)?;
     module.add_class::<edge::PyEdge>()?;
     module.add_class::<pg_gateway::PyPgGateway>()?;
+    module.add_class::<http_gateway::PyHttpGateway>()?;
     Ok(())
 }

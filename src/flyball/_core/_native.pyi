@@ -217,6 +217,30 @@ class PgGateway:
         """A ticket for a credential that is lent: (user, secret). `renew` is the user of one of the same task and
         credential, which gets a new secret. Raises `CoreError`: `not_lent`."""
 
+@final
+class HttpGateway:
+    """The HTTP gateway, on threads of its own."""
+
+    def __new__(cls, core: Core, config_json: bytes) -> HttpGateway: ...
+    def start(self) -> bytes:
+        """Listen; returns the bound addresses as JSON."""
+    def stop(self) -> None:
+        """Close it; live connections end."""
+    @staticmethod
+    def new_key() -> str:
+        """A key for the interception authority, PEM."""
+    def know(self, upstreams_json: bytes, key_pem: str) -> str | None:
+        """Go on with these upstreams (a list, as in crates/broker/src/settings.rs). Where some are intercepted: the
+        authority's certificate for their hosts, PEM. Raises `CoreError`: `gateway_target`, `gateway_authority`."""
+    def lend(self, task: str, credential: str, lease: str, upstream: str, secret: str) -> None:
+        """Take over a lease that is ACTIVE: the credential of a task at an upstream."""
+    def take_back(self, lease: str) -> bool:
+        """Let go of a lease: what its tickets opened closes. True if it was lent."""
+    def lent(self, task: str, credential: str) -> str | None:
+        """The newest lease that is lent for a credential of a task."""
+    def ticket(self, task: str, credential: str, ttl_ms: int) -> tuple[str, str]:
+        """A ticket for a credential that is lent: (name, secret). Raises `CoreError`: `not_lent`."""
+
 def confine_namespaces() -> None:
     """Leave the host's network, mounts, IPC and process table. Needs root."""
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from flyball.assembly.config_ext_authz import ExtAuthzConfig, read_ext_authz
+from flyball.assembly.config_http import HttpGatewayConfig, read_http
 from flyball.assembly.config_reader import Reader
 from flyball.assembly.config_values import is_loopback, split_address
 from flyball.kernel.errors import ConfigError
@@ -194,6 +195,7 @@ class Config:
     decision: DecisionConfig
     ext_authz: ExtAuthzConfig
     postgresql_gateway: PostgresqlGatewayConfig
+    http_gateway: HttpGatewayConfig
     seal: SealConfig
     journal: JournalConfig
     dev: DevConfig
@@ -211,6 +213,7 @@ SECTIONS: Mapping[str, type] = {
     "decision": DecisionConfig,
     "ext_authz": ExtAuthzConfig,
     "postgresql_gateway": PostgresqlGatewayConfig,
+    "http_gateway": HttpGatewayConfig,
     "seal": SealConfig,
     "journal": JournalConfig,
     "dev": DevConfig,
@@ -351,6 +354,7 @@ def _read(top: Reader, file: Path | None) -> Config:
             workers=postgresql.whole("workers", 2, least=1, most=64),
             ticket_ms=postgresql.duration("ticket", 300_000, least=1000, most=3_600_000),
         ),
+        http_gateway=read_http(top.section("http_gateway")),
         seal=SealConfig(
             command=command,
             wrapped=seal.optional_path("wrapped", None),
@@ -381,7 +385,9 @@ def _check(config: Config, problems: Problems, mark: Mark) -> None:
         problems.error("missing_field", mark, "production needs an `issuer`", "the https URL that names this Flyball")
     for name, place in (("control", config.control), ("decision", config.decision)):
         _check_listener(name, place, problems, mark)
-    gateway = config.postgresql_gateway
+    http, gateway = config.http_gateway, config.postgresql_gateway
+    if http.on:
+        _check_listener("http_gateway", http, problems, mark)
     if gateway.on:
         _check_listener("postgresql_gateway", gateway, problems, mark)
         if gateway.unix is not None and _PG_SOCKET.fullmatch(gateway.unix.name) is None:
@@ -403,7 +409,8 @@ def _check(config: Config, problems: Problems, mark: Mark) -> None:
     if config.store in (config.anchor, config.journal.path):
         problems.error("same_file", mark, "the store, the anchor and the journal are three files")
     if config.mode == "production":
-        listeners = (config.control, config.decision, config.ext_authz, config.postgresql_gateway)
+        gateways = (config.postgresql_gateway, config.http_gateway)
+        listeners = (config.control, config.decision, config.ext_authz, *gateways)
         secrets = (config.seal_key, config.admin_token_file, *(one.tls_key for one in listeners))
         for path in secrets:
             if path is not None and path.exists() and path.stat().st_mode & 0o077:
@@ -412,7 +419,10 @@ def _check(config: Config, problems: Problems, mark: Mark) -> None:
 
 
 def _check_listener(
-    name: str, place: ListenConfig | ExtAuthzConfig | PostgresqlGatewayConfig, problems: Problems, mark: Mark
+    name: str,
+    place: ListenConfig | ExtAuthzConfig | PostgresqlGatewayConfig | HttpGatewayConfig,
+    problems: Problems,
+    mark: Mark,
 ) -> None:
     if not place.listen and place.unix is None:
         problems.error("listen", mark, f"`{name}` listens nowhere", f"set {name}.listen or {name}.unix")

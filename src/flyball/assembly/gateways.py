@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flyball.assembly.config import PostgresqlGatewayConfig
+from flyball.assembly.config_http import HttpGatewayConfig
 from flyball.assembly.config_values import split_address
 from flyball.credential.lease import Delivery, Lease
 from flyball.enforcement.gateway import Gateway, Lent, NotLendable, Ticket
@@ -70,13 +71,13 @@ class PostgresqlGateway:
         """See `Gateway`."""
         return self._native.lent(task, credential)
 
-    def ticket(self, task: str, credential: str, database: str, renew: str = "") -> Ticket:
+    def ticket(self, task: str, credential: str, place: str, renew: str = "") -> Ticket:
         """See `Gateway`."""
         try:
             name, secret = self._native.ticket(task, credential, self._config.ticket_ms, renew or None)
         except CoreError as fault:
             raise NotLendable(f"no ticket was given: {fault.args[1]}") from fault
-        connection = {**self._connection, "user": name, "database": database}
+        connection = {**self._connection, "user": name, "database": place}
         return Ticket(connection, Secret(secret), self._config.ticket_ms)
 
     def _reached(self, places: list[Json]) -> dict[str, Json]:
@@ -127,6 +128,15 @@ class ExtAuthzGateway:
 
 def native_config(config: PostgresqlGatewayConfig) -> dict[str, Json]:
     """What the compiled gateway is told."""
+    return {
+        "listen": native_places(config),
+        "max_connections": config.max_connections,
+        "workers": config.workers,
+    }
+
+
+def native_places(config: PostgresqlGatewayConfig | HttpGatewayConfig) -> list[Json]:
+    """The places to listen on, as a compiled gateway is told them."""
     listen: list[Json] = []
     if config.listen and config.tls_cert is not None:
         listen.append(
@@ -136,4 +146,4 @@ def native_config(config: PostgresqlGatewayConfig) -> dict[str, Json]:
         listen.append({"tcp": config.listen})
     if config.unix is not None:
         listen.append({"unix": str(config.unix), "mode": config.unix_mode})
-    return {"listen": listen, "max_connections": config.max_connections, "workers": config.workers}
+    return listen

@@ -19,6 +19,7 @@ from flyball.assembly.build import Built, build
 from flyball.assembly.config import Config, DecisionConfig
 from flyball.assembly.config_ext_authz import ExtAuthzConfig
 from flyball.assembly.gateways import EXT_AUTHZ, POSTGRESQL, ExtAuthzGateway, PostgresqlGateway
+from flyball.assembly.http_gateway import HTTP, HttpGateway
 from flyball.assembly.logs import configure
 from flyball.edges.http.runner import ControlServer, run_control
 from flyball.flow import bundles
@@ -42,6 +43,7 @@ class Server:
         self._edge: Edge | None = None
         self._control: ControlServer | None = None
         self._postgresql: PostgresqlGateway | None = None
+        self._http: HttpGateway | None = None
 
     def start(self) -> None:
         """Listen. The control API comes last: once it answers, all is there."""
@@ -55,6 +57,10 @@ class Server:
         if self.config.postgresql_gateway.on:
             self._postgresql = PostgresqlGateway(self.house.core, self.config.postgresql_gateway)
             self.house.gateways[POSTGRESQL] = self._postgresql
+        if self.config.http_gateway.on:
+            self._http = HttpGateway(self.house.core, self.config, self.house.active.bundle)
+            self.house.gateways[HTTP] = self._http
+            self.house.bundle_watchers.append(self._http.in_force)
         self._watch.start()
         self._control = run_control(self.house, self.config)
 
@@ -70,8 +76,9 @@ class Server:
             self._edge.drain()
         if self._control is not None:
             self._control.stop()
-        if self._postgresql is not None:
-            self._postgresql.stop()
+        for gateway in (self._postgresql, self._http):
+            if gateway is not None:
+                gateway.stop()
         if self._edge is not None:
             self._edge.stop(2000)
         self._watch.stop()
@@ -86,7 +93,8 @@ class Server:
     @property
     def gateway_addresses(self) -> list[str]:
         """Where gateways listen."""
-        return [] if self._postgresql is None else [*self._postgresql.addresses]
+        running = [one for one in (self._postgresql, self._http) if one is not None]
+        return [address for one in running for address in one.addresses]
 
     def _endpoints(self) -> list[str]:
         if self.config.decision.public_url:

@@ -67,9 +67,9 @@ class Gateway(Protocol):
         """The lease that is lent for a credential of a task, the newest."""
         ...
 
-    def ticket(self, task: str, credential: str, database: str, renew: str = "") -> Ticket:
-        """A new ticket for a credential that is lent. `renew` is the user of one of the same task and credential: it
-        gets a new secret and new time.
+    def ticket(self, task: str, credential: str, place: str, renew: str = "") -> Ticket:
+        """A new ticket for a credential that is lent. `place` is what it is for: a database, an API. `renew` is the
+        user of one of the same task and credential: it gets a new secret and new time.
 
         Raises:
             NotLendable: it is not, any more.

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flyball.audit.record import Kind, Record
+from flyball.credential import issue
+from flyball.credential.backend import KeepsKey
 from flyball.credential.lease import LIVE as LIVE_LEASES
 from flyball.credential.lease import Delivery, Lease, LeaseState
 from flyball.enforcement.gateway import Gateway, Lent
@@ -17,6 +19,7 @@ from flyball.flow.asks import Proof, Released
 from flyball.flow.house import House
 from flyball.kernel.errors import Denied, FlyballError, NotFound, Unavailable
 from flyball.kernel.json import Json
+from flyball.kernel.secret import Secret
 from flyball.task.profile import CredentialSpec
 from flyball.task.task import Cause, Task
 
@@ -49,7 +52,8 @@ def connect(house: House, proof: Proof, task: str, name: str, renew: str = "") -
     gateway = _gateway(house, grant)
     with house.brokering.one(row.id):
         lease = _in_hand(house, gateway, row, name) or _issue(house, gateway, row, name)
-        ticket = gateway.ticket(row.id, name, str(lease.progress.get("database", "")), renew)
+        place = str(lease.progress.get("database", "")) or lease.target
+        ticket = gateway.ticket(row.id, name, place, renew)
     expires_ms = min(house.clock.wall_ms() + ticket.ttl_ms, row.hard_end_ms)
     return Released(lease.id, lease.target, ticket.connection, ticket.secret, expires_ms, Delivery.BROKERED.value)
 
@@ -81,6 +85,7 @@ def _issue(house: House, gateway: Gateway, row: Task, name: str) -> Lease:
     lease, issued, secret = request.issued_lease(house, row, name, Delivery.BROKERED)
     try:
         judging = house.active.bundle.targets[lease.target].gateway
+        secret = _usable(house, lease, secret)
         gateway.lend(Lent(row.id, name, lease.id, lease.target, issued.connection, judging, secret))
         progress = {**lease.progress, "database": str(issued.connection.get("database", ""))}
         delivered = replace(lease, state=LeaseState.DELIVERED, progress=progress)
@@ -97,6 +102,12 @@ def _issue(house: House, gateway: Gateway, row: Task, name: str) -> Lease:
         raise request.ended_meanwhile(house, delivered)
     _retire(house, delivered)
     return delivered
+
+
+def _usable(house: House, lease: Lease, secret: Secret) -> Secret:
+    """What the gateway shows to the target: the lease's secret, or the key that the backend keeps for the gateway."""
+    backend = house.backends[lease.target]
+    return backend.kept(issue.plan_of(lease), secret) if isinstance(backend, KeepsKey) else secret
 
 
 def _retire(house: House, newest: Lease) -> None:

@@ -7,7 +7,7 @@ first argument. It holds no behaviour of its own.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -176,6 +176,8 @@ class House:
     writer: Writer
     public_keys: Mapping[str, Json]
     gateways: dict[str, Gateway] = field(default_factory=dict)
+    bundle_watchers: list[Callable[[Bundle], None]] = field(default_factory=list)
+    """Told a bundle before it comes into force; one that cannot use it refuses it (`ConfigError`)."""
     brokering: Brokering = field(default_factory=Brokering)
     issuing: Issuing = field(default_factory=Issuing)
     hearing: threading.Lock = field(default_factory=threading.Lock)

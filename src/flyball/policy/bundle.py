@@ -8,6 +8,7 @@
     entities.json          facts about entities, in Cedar's JSON (optional)
     tests/*.yaml           cases for `flyball test`
     trust/*.json           trust bundles of SPIFFE trust domains (optional)
+    openapi/*.yaml         OpenAPI documents that name the operations of HTTP targets (optional)
 
 Every field is described in docs/bundle.md. `read_bundle` reads it all and reports every problem at
 once; `flyball.policy.compile` makes of it what the decision plane loads.
@@ -32,7 +33,14 @@ from flyball.task.rules import WRITERS, Resource
 MAX_FILES = 20_000
 MAX_TOTAL_BYTES = 128 * 1024 * 1024
 PLACES = ("bundle.yaml", "schema.cedarschema", "entities.json", "README.md", "LICENSE")
-FOLDERS = {"profiles": ".yaml", "tools": ".yaml", "policies": ".cedar", "tests": ".yaml", "trust": ".json"}
+FOLDERS = {
+    "profiles": ".yaml",
+    "tools": ".yaml",
+    "policies": ".cedar",
+    "tests": ".yaml",
+    "trust": ".json",
+    "openapi": ".yaml",
+}
 
 #: Types of an action's arguments. `strings` is a set of texts; `any` is sealed and shown to no policy.
 ARG_TYPES = ("string", "long", "decimal", "bool", "strings", "any")

@@ -220,7 +220,7 @@ class _Check:
                 self.problems.error(
                     "wrong_bound",
                     mark,
-                    "a path into an argument takes `from` and `free`, and no other bound",
+                    "a path into an argument takes `from`, `free`, and numbers as `max`, `min`, `eq`; no other bound",
                     'write a constant as a source: `from: ["=value"]`',
                     len(bound.arg),
                 )
@@ -255,7 +255,8 @@ class _Check:
     def bound(self, profile: Profile, bound: Bound, kind: str, mark: Mark) -> None:
         value = bound.value
         if bound.op not in _OPS[kind]:
-            fits = ", ".join(sorted("max_length" if op is Op.LENGTH else op.value for op in _OPS[kind])) or "nothing"
+            fits = ", ".join(sorted("max_length" if op is Op.LENGTH else op.value for op in _OPS[kind]))
+            fits = fits or "`max`, `min` and `eq` with a number written here; `from` with constants for the rest"
             name = "max_length" if bound.op is Op.LENGTH else bound.op.value
             self.problems.error("wrong_bound", mark, f"`{name}` cannot bound a {kind}", f"what can: {fits}")
         elif isinstance(value, FromInput):

@@ -2,17 +2,19 @@
 
 1. A brokered access needs a gateway that stands before its target, declared as an enforcement point of its own.
 2. A rule that names columns is kept by a gateway only where its action takes `columns`.
+3. An API has a URL, a place for its key, and operations that are actions of the bundle (`http_gateway.py`).
 """
 
 from __future__ import annotations
 
 from flyball.kernel.json import Json
+from flyball.policy import http_gateway
 from flyball.policy.bundle import Access, Bundle, Pep, Target
 from flyball.policy.diagnostics import Problems
 from flyball.policy.reader import Fields
 
 #: Kinds of gateways, each before targets of the same kind.
-KINDS = ("postgresql",)
+KINDS = ("postgresql", http_gateway.KIND)
 
 
 def read_gateway(target: str, kind: str, fields: Fields) -> dict[str, Json]:
@@ -26,6 +28,10 @@ def read_gateway(target: str, kind: str, fields: Fields) -> dict[str, Json]:
         fields.problems.error(
             "gateway_kind", node.mark, f"no gateway stands before a target of kind `{kind}`", "leave `gateway` out"
         )
+    if kind == http_gateway.KIND:
+        found = http_gateway.read_http(inner)
+        inner.done()
+        return found
     for key in ("search_path", "functions", "triggers"):
         if key not in inner:
             continue
@@ -52,6 +58,7 @@ def check_gateways(bundle: Bundle, problems: Problems) -> None:
         _brokered(bundle, target, points.get(target.kind), problems)
     for pep in points.values():
         _columns(bundle, pep, problems)
+    http_gateway.check_http(bundle, problems)
 
 
 def _brokered(bundle: Bundle, target: Target, pep: Pep | None, problems: Problems) -> None:

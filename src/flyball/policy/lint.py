@@ -25,6 +25,8 @@ from flyball.task.rules import FromInput, Resource, Rule
 
 _LONG_TTL_MS = 24 * 3_600_000
 _LONG_HEARTBEAT_MS = 5 * 60_000
+_CHAT_MS = 3_600_000
+_MANY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ def lint(bundle: Bundle, problems: Problems) -> Mapping[str, tuple[Cooperative, 
     found: dict[str, tuple[Cooperative, ...]] = {}
     for name, profile in bundle.profiles.items():
         _times(bundle, profile, problems)
+        _standing(bundle, profile, problems)
         _grants_within_allow(bundle, profile, problems)
         _rules_that_never_decide(bundle, profile, problems)
         _own_bounds(bundle, profile, problems)
@@ -200,6 +203,31 @@ def _times(bundle: Bundle, profile: Profile, problems: Problems) -> None:
                 bundle.place(f"credential:{profile.name}/{name}/ttl"),
                 f"credential `{name}` would outlive the task",
                 "give it at most the task's ttl",
+            )
+
+
+def _standing(bundle: Bundle, profile: Profile, problems: Problems) -> None:
+    """A task as long as a chat, with every tool there is and no bound on what they do, is no task."""
+    if profile.ttl_ms < _CHAT_MS:
+        return
+    allowed: dict[str, list[Rule]] = {}
+    for rule in profile.allow:
+        allowed.setdefault(rule.action, []).append(rule)
+    sheets: dict[str, list[str]] = {}
+    for name in bundle.actions:
+        sheets.setdefault(bundle.place(f"action:{name}").file, []).append(name)
+    for file, names in sheets.items():
+        if len(names) < _MANY or any(name not in allowed for name in names):
+            continue
+        loose = [name for name in names if bundle.actions[name].effect != "read" and any(
+            not rule.limited for rule in allowed[name]
+        )]  # fmt: skip
+        if loose:
+            problems.warning(
+                "standing_privilege",
+                bundle.place(f"profile:{profile.name}/ttl"),
+                f"every action of {file}, for hours, with no bound on `{loose[0]}`: that is a standing privilege",
+                "a profile for each kind of work, with the actions that it needs, and a task for each piece of it",
             )
 
 

@@ -20,6 +20,17 @@ from typing import Self
 import flyball_sdk
 from flyball.edges.cli.errors import CliError
 
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+AUTHORITIES = (
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "GIT_SSL_CAINFO",
+    "PIP_CERT",
+    "AWS_CA_BUNDLE",
+)
+"""Where programs look for the authorities that they trust (OpenSSL and httpx, requests, curl, Node, git, pip, AWS)."""
 _NOT_WORD = re.compile(r"[^A-Z0-9]")
 
 
@@ -96,6 +107,22 @@ class Handover:
             str(self._folder / f"{name}.pgpass"),
         ):
             self._postgresql(name, held)
+        if isinstance(held, flyball_sdk.Ticket) and held.base_url:
+            self.environment[f"FLYBALL_HTTP_{word}_URL"] = held.base_url
+            self.environment[f"FLYBALL_HTTP_{word}_TICKET"] = held.secret.reveal()
+            self._proxy(held)
+
+    def _proxy(self, held: flyball_sdk.Ticket) -> None:
+        """The gateway as the proxy of everything that the command calls; one ticket opens all APIs of its task."""
+        self.environment |= {name: held.proxy_url for word in PROXIES for name in (word, word.lower())}
+        # An inherited exception would lead around the gateway.
+        self.environment |= {"NO_PROXY": "", "no_proxy": "", "NODE_USE_ENV_PROXY": "1"}
+        trusted = _text(held, "ca_pem")
+        if file := _text(held, "proxy_ca_file"):
+            trusted += Path(file).read_text("ascii")
+        if trusted:
+            place = str(self._replace("http-authorities.pem", trusted))
+            self.environment |= dict.fromkeys(AUTHORITIES, place)
 
     def _postgresql(self, name: str, held: flyball_sdk.Credential | flyball_sdk.Ticket) -> None:
         aside = self._folder / f".{name}.pgpass"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shlex
 import ssl
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
+import uvloop
 from typer.core import TyperGroup
 
 import flyball_sdk
@@ -23,6 +25,7 @@ from flyball.edges.cli.run import inputs_of, text_of
 from flyball.edges.mcp import gateway, inspect, observe, plane, web
 from flyball.edges.mcp import servers as serving
 from flyball.edges.mcp.judge import Settings
+from flyball.edges.mcp.leased import Wanted
 from flyball.enforcement.mcp import pins as pinning
 
 T = TypeVar("T")
@@ -90,6 +93,23 @@ def stdio(
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="With --observe: the new file that it is recorded in.")
     ] = None,
+    credential: Annotated[
+        str, typer.Option("--credential", metavar="NAME", help="A credential of the profile that the server is given.")
+    ] = "",
+    env: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--env", metavar="NAME=TEXT", help="Where: a variable, {dsn}, {secret} and the like in it (repeatable)."
+        ),
+    ] = None,
+    approvals_url: Annotated[
+        str,
+        typer.Option(
+            "--approvals-url",
+            metavar="URL",
+            help="A page, {reference} in it, for a client to open where a call waits for a person.",
+        ),
+    ] = "",
     pins: PinsOption = None,
     decisions: DecisionsOption = "",
     pep_cert: PepCertOption = None,
@@ -116,6 +136,10 @@ def stdio(
         return _run(observe.run(command, out or Path(f"observed-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl")))
     if out is not None:
         raise CliError("--out is where --observe records", "see --help", exit_code=MISUSED)
+    if approvals_url and ("{reference}" not in approvals_url or not approvals_url.startswith("https://")):
+        raise CliError("--approvals-url is an https URL with {reference} in it", "see --help", exit_code=MISUSED)
+    if bool(credential) != bool(env) or not all(one.partition("=")[2] for one in env or ()):
+        raise CliError("--credential goes with --env NAME=TEXT", "--env 'DATABASE_URI={dsn}'", exit_code=MISUSED)
     tls = _identity(pep_cert, pep_key)
     if given and not profile:
         raise CliError("--input is an input of a profile", "name it with --profile", exit_code=MISUSED)
@@ -137,6 +161,8 @@ def stdio(
         vouchers=[text_of(one).strip() for one in voucher or ()],
         prefix=prefix,
         idle_s=idle,
+        approvals_url=approvals_url,
+        wanted=Wanted(credential, dict(one.split("=", 1) for one in env or ())) if credential else None,
     )
     return _run(gateway.run(plan))
 
@@ -232,6 +258,8 @@ def _identity(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
 
 def _run(work: Coroutine[object, object, T]) -> T:
     try:
-        return asyncio.run(work)
+        gc.freeze()  # what was imported stays: a collection that walks through it all is a pause for every call
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(work)
     except flyball_sdk.FlyballError as fault:
         raise CliError(f"{fault.detail} [{fault.code}]", fault.hint) from fault

@@ -70,9 +70,11 @@ def run(
 
     Credentials go into files of mode 0600 in a private folder, which is removed at the end:
     PGPASSFILE with PGHOST, PGPORT, PGUSER and PGDATABASE for the first PostgreSQL credential, and
-    FLYBALL_CREDENTIAL_<NAME> with the path of a JSON file for each. A credential that a gateway holds
-    is handed over as a ticket for the gateway, by the same files and variables. FLYBALL_TASK_TOKEN_FILE
-    holds the task's token, for requests through a proxy that asks Flyball. Signals are passed on,
+    FLYBALL_CREDENTIAL_<NAME> with the path of a JSON file for each. For an HTTP API the gateway is set as
+    the proxy (HTTP_PROXY, HTTPS_PROXY, and the authorities to trust), and FLYBALL_HTTP_<NAME>_URL and
+    _TICKET say where the API is and with which key. A credential that a gateway holds is handed over as a
+    ticket for the gateway, by the same files and variables. FLYBALL_TASK_TOKEN_FILE holds the task's
+    token, for requests through a proxy that asks Flyball. Signals are passed on,
     and so is the command's exit code (128+n when a signal ended it). If the task is revoked meanwhile,
     the command is stopped. Who we are comes from FLYBALL_SVID_FILE or FLYBALL_SVID.
 

@@ -56,11 +56,11 @@ class Callers:
         """
         if not 0 < len(token) <= 16_384 or not token.isascii():
             raise Unauthenticated("the token is malformed", code="invalid_token")
-        until_s = self._for_us(token)
         now = time.monotonic()
         digest = hashlib.sha256(token.encode()).digest()
         known = self._proved.get(digest)
         if known is None or known[1] <= now:
+            until_s = self._for_us(token)
             key = await self._prove(token)
             if len(self._proved) >= MAX_TOKENS:
                 self._proved.clear()

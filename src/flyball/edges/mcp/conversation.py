@@ -6,67 +6,41 @@ Ids are mapped one to one, since requests of one caller may come from several of
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable
 from typing import Final, Protocol
 
 from flyball.edges.mcp.callers import Caller
 from flyball.edges.mcp.session import Session
+from flyball.edges.mcp.streams import Stream
 from flyball.edges.mcp.tools import Tools
 from flyball.enforcement.mcp import frames, results
-from flyball.enforcement.mcp.frames import Frame, Id, Malformed, Object, Value
+from flyball.enforcement.mcp.asking import Asking
+from flyball.enforcement.mcp.frames import Frame, Malformed, Message, Object
 
 SUBSCRIPTION: Final = "io.modelcontextprotocol/subscriptionId"
-QUEUED: Final = 256
-"""Messages that wait for a client that reads slowly; then the server waits too."""
+RESUMED: Final = 8
+"""Streams of a session that are kept after their end, for a client that lost one to take up again."""
 
 
 class Link(Protocol):
     """A server: a child process, or one over HTTP."""
 
-    def send(self, raw: bytes) -> Awaitable[None]:
+    def send(self, message: Message) -> Awaitable[None]:
         """Send one message."""
 
-    def messages(self) -> AsyncIterator[bytes]:
+    def messages(self) -> AsyncIterator[Message]:
         """What it says, until it ends."""
 
     def end(self) -> Awaitable[None]:
         """End it."""
 
 
-class Stream:
-    """The response to one request, or a stream of a server's other messages."""
-
-    def __init__(self, ident: Id | None = None, token: Value = None) -> None:
-        self.ident = ident
-        self.token = token
-        self.inner = ""
-        self.done = False
-        self._queue: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUED)
-
-    async def put(self, raw: bytes, *, last: bool = False) -> None:
-        """One more message."""
-        await self._queue.put(raw)
-        if last:
-            self.done = True
-            await self._queue.put(None)
-
-    async def get(self) -> bytes | None:
-        """The next message; None after the last."""
-        return await self._queue.get()
-
-    def close(self) -> None:
-        """Nobody reads it any more, or nothing more comes."""
-        self.done = True
-        with contextlib.suppress(asyncio.QueueFull):
-            self._queue.put_nowait(None)
-
-
 class Conversation:
     """Between one caller and one server. `ident` is the session's id in the older revision, empty in the newer."""
 
-    def __init__(self, ident: str, caller: Caller, server: str, link: Link, tools: Tools) -> None:
+    def __init__(self, ident: str, caller: Caller, server: str, link: Link, tools: Tools, asking: Asking) -> None:
         self.ident = ident
         self.caller = caller
         self.server = server
@@ -76,9 +50,17 @@ class Conversation:
         self.other: Stream | None = None
         self._link = link
         self._streams: dict[str, Stream] = {}
+        self._ended: deque[Stream] = deque(maxlen=RESUMED)
         self._count = 0
         self._tasks: set[asyncio.Task[None]] = set()
-        self.session = Session(None, tools, to_client=self._to_client, to_server=link.send, local=caller.desk.answer)
+        self.session = Session(
+            None,
+            tools,
+            to_client=self._to_client,
+            to_server=link.send,
+            local=caller.desk.answer,
+            asking=asking,
+        )
         caller.desk.attach(self.session, self._to_client)
         self._reading = asyncio.create_task(self._read(), name=f"mcp {server}")
 
@@ -97,7 +79,7 @@ class Conversation:
         body: Object = {**frame.body, "id": stream.inner}
         if stream.token is not None:
             body["params"] = {**frame.params, "_meta": {**frame.meta, "progressToken": stream.inner}}
-        self._later(self.session.from_client(frames.dumps(body)))
+        self._later(self.session.from_client(frames.remade(frame, body)))
         return stream
 
     async def tell(self, frame: Frame) -> None:
@@ -109,13 +91,21 @@ class Conversation:
                 if stream.ident == wanted:
                     await self.abandon(stream)
             return
-        await self.session.from_client(frame.raw)
+        await self.session.from_client(frame)
 
     async def abandon(self, stream: Stream) -> None:
         """The client no longer waits: cancel it at the server."""
         if self._streams.pop(stream.inner, None) is not None:
             stream.close()
             await self.session.from_client(results.cancelled(stream.inner, "the client has gone"))
+
+    def resumed(self, event: str) -> Stream | None:
+        """The stream that a client lost after an event of this id, set back to what follows; None where it is gone."""
+        inner, _, after = event.partition(".")
+        for stream in (*self._streams.values(), *self._ended):
+            if stream.inner == inner and after.isascii() and after.isdigit() and len(after) < 10:
+                return stream if stream.back(int(after)) else None
+        return None
 
     def leave(self, stream: Stream) -> None:
         """The response was closed. In the newer revision that cancels; in the older it does not."""
@@ -138,14 +128,14 @@ class Conversation:
     # --- inside -------------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        async for raw in self._link.messages():
-            await self.session.from_server(raw)
+        async for message in self._link.messages():
+            await self.session.from_server(message)
         self.gone = True
         await self.session.server_gone()
 
-    async def _to_client(self, raw: bytes) -> None:
+    async def _to_client(self, message: Message) -> None:
         try:
-            frame = frames.read(raw)
+            frame = frames.frame_of(message)
         except Malformed:
             return
         stream = self._streams.get(str(frame.id)) if frame.is_response else self._stream_of(frame)
@@ -157,7 +147,11 @@ class Conversation:
         body = frame.body
         if frame.is_response:
             del self._streams[stream.inner]
+            if self.ident:
+                self._ended.append(stream)
             body = {**body, "id": stream.ident}
+            error = body.get("error")
+            stream.code = error.get("code") if isinstance(error, dict) else None
         await stream.put(frames.dumps(self._outer(body, stream)), last=frame.is_response)
 
     def _stream_of(self, frame: Frame) -> Stream | None:

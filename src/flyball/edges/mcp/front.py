@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -19,13 +20,16 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from flyball.edges.mcp.callers import Caller, Callers
-from flyball.edges.mcp.conversation import Conversation, Link, Stream
+from flyball.edges.mcp.conversation import Conversation, Link
 from flyball.edges.mcp.gateway import clean
-from flyball.edges.mcp.remote import Remote
+from flyball.edges.mcp.leased import Leased, Lender
+from flyball.edges.mcp.remote import Remote, bearer
 from flyball.edges.mcp.servers import Served, Server
 from flyball.edges.mcp.stdio import Child
+from flyball.edges.mcp.streams import Stream
 from flyball.edges.mcp.tools import Tools
 from flyball.enforcement.mcp import frames, headers
+from flyball.enforcement.mcp.asking import Asking
 from flyball.enforcement.mcp.frames import INVALID, MAX_FRAME, UNKNOWN_METHOD, Frame, Malformed
 from flyball.enforcement.mcp.pins import Pins
 from flyball.kernel.errors import FlyballError, Unauthenticated
@@ -35,6 +39,7 @@ FORGOTTEN_S: Final = 3600.0
 _FIRST_S: Final = 0.25
 _ALIVE_S: Final = 15.0
 MODERN: Final = "2026-07-28"
+_REFERENCE: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 
 
@@ -48,12 +53,14 @@ class Front:
         self._talks: dict[str, Conversation] = {}
         self._modern: dict[tuple[tuple[str, str], str], Conversation] = {}
         self._making = asyncio.Lock()
+        self._asking = Asking(served.approvals_url or f"{served.url}/approvals/{{reference}}")
 
     def app(self) -> Starlette:
         """The routes."""
         return Starlette(
             routes=[
                 Route("/mcp/{server}", self._endpoint, methods=["GET", "POST", "DELETE"]),
+                Route("/approvals/{reference}", _approvals),
                 Route(WELL_KNOWN, self._metadata),
                 Route(WELL_KNOWN + "/mcp/{server}", self._metadata),
             ]
@@ -119,6 +126,9 @@ class Front:
         if request.method == "DELETE":
             await self._close(talk)
             return Response(status_code=204)
+        lost = talk.resumed(request.headers.get("last-event-id", ""))
+        if lost is not None:
+            return _events(talk, lost, None)
         if talk.other is not None:
             return _refused(409, "this session has a stream already")
         talk.other = Stream()
@@ -145,14 +155,15 @@ class Front:
         stream = talk.ask(frame)
         more = {"Mcp-Session-Id": talk.ident} if frame.method == "initialize" else {}
         try:
-            first = await asyncio.wait_for(stream.get(), _FIRST_S)
+            async with asyncio.timeout(_FIRST_S):
+                first = await stream.get()
         except TimeoutError:
             return _events(talk, stream, None)
         except asyncio.CancelledError:
             talk.leave(stream)
             raise
-        if stream.done and first is not None:
-            return Response(first, _status(frame, first), more, "application/json")
+        if stream.over and first is not None:
+            return Response(first, _status(frame, stream), more, "application/json")
         return _events(talk, stream, first)
 
     async def _talk(
@@ -209,22 +220,48 @@ class Front:
     async def _make(self, ident: str, caller: Caller, name: str, server: Server) -> Conversation | Response:
         if len(self._talks) + len(self._modern) >= MAX_CONVERSATIONS:
             return _refused(503, "too many sessions")
+        tools = Tools(self._pins.get(name, Pins()), prefix=f"{name}.", own=caller.desk.tools)
         link: Link
         try:
-            if server.command:
-                link = await Child.start(server.command, clean(os.environ))
-            else:
-                link = Remote(server.url, server.bearer_file)
+            link = await _link(server, caller, tools)
         except FlyballError as fault:
             return _refused(503, fault.detail)
-        tools = Tools(self._pins.get(name, Pins()), prefix=f"{name}.", own=caller.desk.tools)
-        return Conversation(ident, caller, name, link, tools)
+        return Conversation(ident, caller, name, link, tools, self._asking)
 
     async def _close(self, talk: Conversation) -> None:
         self._talks.pop(talk.ident, None)
         if self._modern.get((talk.caller.key, talk.server)) is talk:
             del self._modern[talk.caller.key, talk.server]
         await talk.close()
+
+
+async def _approvals(request: Request) -> Response:
+    """What somebody is shown who opens the page of a call that waits. It settles nothing, whoever asks for it."""
+    reference = str(request.path_params["reference"])
+    if not _REFERENCE.fullmatch(reference):
+        return Response(status_code=404)
+    page = (
+        "<!doctype html><meta charset=utf-8><title>A call waits for a person</title>"
+        f"<p>A call of an agent waits for a person, under the reference <code>{reference}</code>.</p>"
+        f"<p>An operator of Flyball sees it with <code>flyball approvals</code> and answers it with "
+        f"<code>flyball approve {reference}</code> or <code>flyball refuse {reference}</code>.</p>"
+        "<p>Nothing on this page, and nothing that is said to the agent, answers it.</p>"
+    )
+    shut = {"Content-Security-Policy": "default-src 'none'", "Cache-Control": "no-store", "X-Frame-Options": "DENY"}
+    return Response(page, 200, shut, "text/html")
+
+
+async def _link(server: Server, caller: Caller, tools: Tools) -> Link:
+    """The server for one caller, with the caller's lease where it is to have one."""
+    lender = None if server.wanted is None else Lender(server.wanted, lambda: caller.desk.governor)
+    if server.command:
+        if lender is None:
+            return await Child.start(server.command, clean(os.environ))
+        return await Leased.start(server.command, clean(os.environ), lender)
+    shown = bearer(server.bearer_file)
+    if lender is None:
+        return Remote(server.url, shown, tools.schema)
+    return Remote(server.url, lender.shown(shown), tools.schema, lender.hide)
 
 
 def _token(request: Request) -> str:
@@ -244,28 +281,31 @@ def _refused(status: int, why: str, more: dict[str, str] | None = None) -> Respo
     return Response(frames.error(None, INVALID, why), status, more, "application/json")
 
 
-def _status(frame: Frame, answer: bytes) -> int:
+def _status(frame: Frame, stream: Stream) -> int:
     """The newer revision has an HTTP status for some errors."""
     if not frame.modern:
         return 200
-    error = frames.read(answer).body.get("error")
-    code = error.get("code") if isinstance(error, dict) else None
-    if code == UNKNOWN_METHOD:
+    if stream.code == UNKNOWN_METHOD:
         return 404
-    return 400 if code in (frames.PARSE, INVALID, headers.MISMATCH, -32021, -32022) else 200
+    return 400 if stream.code in (frames.PARSE, INVALID, headers.MISMATCH, -32021, -32022) else 200
 
 
 def _events(talk: Conversation, stream: Stream, first: bytes | None) -> Response:
     """An event stream of what is in `stream`; a line now and then keeps what stands between from giving up."""
+
+    turn = stream.turn
 
     async def lines() -> AsyncIterator[bytes]:
         try:
             one = first
             while True:
                 if one is not None:
-                    yield b"data: " + one.replace(b"\n", b" ") + b"\n\n"
+                    # In the older revision a client that loses the stream may take it up again after this event.
+                    number = f"id: {stream.inner}.{stream.read}\n".encode() if talk.ident and stream.inner else b""
+                    yield number + b"data: " + one.replace(b"\n", b" ") + b"\n\n"
                 try:
-                    one = await asyncio.wait_for(stream.get(), _ALIVE_S)
+                    async with asyncio.timeout(_ALIVE_S):
+                        one = await stream.get(turn)
                 except TimeoutError:
                     one = None
                     yield b": still here\n\n"

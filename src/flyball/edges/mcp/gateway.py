@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from flyball.edges.mcp.conversation import Link
 from flyball.edges.mcp.desk import Desk
 from flyball.edges.mcp.judge import Governor, Settings
+from flyball.edges.mcp.leased import Leased, Lender, Wanted
 from flyball.edges.mcp.session import CALL_S, Session
 from flyball.edges.mcp.stdio import Child, Standard
 from flyball.edges.mcp.tools import Tools
+from flyball.enforcement.mcp.asking import Asking
 from flyball.enforcement.mcp.pins import Pins
 
 log = structlog.get_logger("flyball.mcp")
@@ -43,6 +46,8 @@ class Plan:
     prefix: str = ""
     idle_s: float = 0.0
     call_s: float = CALL_S
+    approvals_url: str = ""
+    wanted: Wanted | None = None
 
 
 def clean(environment: Mapping[str, str]) -> dict[str, str]:
@@ -71,28 +76,38 @@ async def run(plan: Plan) -> int:
         note=lambda why: say(f"the task is over ({why}); calls are refused"),
     )
     try:
-        child = await Child.start(plan.command, clean(os.environ))
+        wanted = plan.wanted
+        if wanted is None:
+            link: Link = await Child.start(plan.command, clean(os.environ))
+        else:
+            link = await Leased.start(plan.command, clean(os.environ), Lender(wanted, lambda: desk.governor))
         try:
             return await serve(
-                child, await Standard.open(), Tools(plan.pins, prefix=plan.prefix, own=desk.tools), desk, plan
+                link, await Standard.open(), Tools(plan.pins, prefix=plan.prefix, own=desk.tools), desk, plan
             )
         finally:
-            await child.end()
+            await link.end()
     finally:
         await desk.close()
 
 
-async def serve(child: Child, client: Standard, tools: Tools, desk: Desk, plan: Plan) -> int:
+async def serve(child: Link, client: Standard, tools: Tools, desk: Desk, plan: Plan) -> int:
     """Carry messages until one side goes."""
     session = Session(
-        desk.governor, tools, to_client=client.send, to_server=child.send, local=desk.answer, call_s=plan.call_s
+        desk.governor,
+        tools,
+        to_client=client.send,
+        to_server=child.send,
+        local=desk.answer,
+        call_s=plan.call_s,
+        asking=Asking(plan.approvals_url),
     )
 
     desk.attach(session, client.send)
     return await carry(session, child, client)
 
 
-async def carry(session: Session, child: Child, client: Standard) -> int:
+async def carry(session: Session, child: Link, client: Standard) -> int:
     """Messages both ways until the client goes, or a signal comes; a server that ends leaves its client told."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()

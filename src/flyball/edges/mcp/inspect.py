@@ -11,7 +11,7 @@ from typing import Final
 
 from flyball.edges.mcp.conversation import Link
 from flyball.edges.mcp.gateway import clean
-from flyball.edges.mcp.remote import Remote
+from flyball.edges.mcp.remote import Remote, bearer
 from flyball.edges.mcp.stdio import Child
 from flyball.enforcement.mcp import frames
 from flyball.enforcement.mcp.frames import Malformed, Object, Value
@@ -29,7 +29,7 @@ async def look(command: Sequence[str], url: str = "", bearer_file: Path | None =
         ConfigError: it cannot be run.
         Unavailable: `server`: it does not answer as an MCP server does.
     """
-    link: Link = Remote(url, bearer_file) if url else await Child.start(command, clean(os.environ))
+    link: Link = Remote(url, bearer(bearer_file)) if url else await Child.start(command, clean(os.environ))
     try:
         return await _Talk(link).tools()
     except (TimeoutError, OSError, Malformed) as fault:
@@ -81,7 +81,7 @@ class _Talk:
         await self._child.send(frames.request(self._count, method, sent))
         async with asyncio.timeout(ANSWER_S):
             async for line in self._lines:
-                frame = frames.read(line)
+                frame = frames.frame_of(line)
                 if frame.is_response and frame.id == self._count:
                     return frame.result if "result" in frame.body else None
                 if frame.is_request:

@@ -34,6 +34,10 @@ class Refused(Exception):
 class Judge(Protocol):
     """Decides on calls and is told their results."""
 
+    @property
+    def task(self) -> str:
+        """The task that it decides under; empty where there is none."""
+
     def shows(self, action: str) -> bool:
         """Whether a list may show what asks for this action."""
 
@@ -42,6 +46,13 @@ class Judge(Protocol):
 
         Raises:
             Refused: it does not pass. Unavailable: nothing was decided, so it does not pass either.
+        """
+
+    async def note(self, ask: Ask) -> str:
+        """Have a call that does not pass here put on record; the decision's id, empty where it is on none.
+
+        Raises:
+            FlyballError: it could not be.
         """
 
     async def report(self, decision: str, value: Value, *, size: int, ms: int) -> None:
@@ -136,6 +147,13 @@ class Governor:
         reason = _text(told, "reason") or (first if isinstance(first, str) else "") or "denied"
         raise Refused(Refusal(reason, decision, effect or "deny", _text(told, "approval")))
 
+    async def note(self, ask: Ask) -> str:
+        """See `Judge.note`."""
+        try:
+            return await self.check(ask)
+        except Refused as refused:
+            return refused.refusal.decision
+
     async def report(self, decision: str, value: Value, *, size: int, ms: int) -> None:
         """See `Judge.report`."""
         body = frames.dumps(
@@ -144,6 +162,14 @@ class Governor:
         status, answer = await self._plane.post(RESULT, body, self._task.token.reveal())
         if status not in (200, 409):  # 409: told before, on a connection that closed ahead of its answer
             raise Unavailable("the result was not taken", code=_code(answer, status))
+
+    async def credential(self, name: str, *, handover: str) -> flyball_sdk.aio.Credential:
+        """A credential of the task's profile: the one in hand, or the next one past two thirds of its life.
+
+        Raises:
+            flyball_sdk.FlyballError: it was not given.
+        """
+        return await self._task.credential(name, handover=handover)
 
     async def park(self) -> str:
         """Let the task wait without privilege; its state.

@@ -30,6 +30,7 @@ class Recorder:
         self._origins = Origins()
         self._actions: dict[str, str] = {}
         self.calls = 0
+        self.task = ""
 
     def shows(self, action: str) -> bool:
         """Everything is shown."""
@@ -50,6 +51,10 @@ class Recorder:
         for name, place in origins.items():
             say(f"              {_clean(name)} was seen in the result of {_clean(place)}")
         return ident
+
+    async def note(self, ask: Ask) -> str:  # noqa: ARG002 - as in Judge
+        """Nothing is refused here."""
+        return ""
 
     async def report(self, decision: str, value: Value, *, size: int, ms: int) -> None:
         """Write the result down."""

@@ -1,46 +1,91 @@
 """A server over Streamable HTTP, as the gateway's upstream: one POST a message, JSON or an event stream back.
 
-The client's own token never goes there (token passthrough is forbidden): the gateway has one of its own, or none.
-Both revisions: in the older one the server's session is this link's own, and its stream of other messages is read.
+The client's own token never goes there (token passthrough is forbidden): what the gateway shows is its own, or a lease
+of the task. Both revisions: in the older one the server's session is this link's own, its stream of other messages is
+read, and a stream that breaks is taken up again at the event that it broke off after.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-import httpx
+import aiohttp
 import structlog
 
+from flyball.edges.mcp.events import Events
 from flyball.enforcement.mcp import frames
-from flyball.enforcement.mcp.frames import INTERNAL, MAX_FRAME, Frame, Malformed
+from flyball.enforcement.mcp.frames import INTERNAL, MAX_FRAME, Frame, Malformed, Message, Object, Value
 from flyball.enforcement.mcp.headers import mirrored
+from flyball.kernel.errors import ConfigError, FlyballError
 
 QUEUED: Final = 256
 _OPEN_S: Final = 10.0
+RESUMED: Final = 8
+"""How often one broken stream is taken up again at most, and the longest that a server may have us wait for it."""
+_LONGEST_PAUSE_S: Final = 30.0
+_FAULTS: Final = (aiohttp.ClientError, OSError, ValueError, TimeoutError)
 log = structlog.get_logger("flyball.mcp")
+
+Shown = Callable[[], Awaitable[Mapping[str, str]]]
+"""Headers that show who asks: the gateway's own token, or a lease of the task. Asked for each request."""
+Schema = Callable[[Value], Object | None]
+
+
+async def nothing() -> Mapping[str, str]:
+    """No header."""
+    return {}
+
+
+def bearer(file: Path | None) -> Shown:
+    """The token in a file, read each time, since whoever gives it renews it there; nothing without a file."""
+    if file is None:
+        return nothing
+
+    async def shown() -> Mapping[str, str]:
+        try:
+            return {"Authorization": f"Bearer {file.read_text('ascii').strip()}"}
+        except (OSError, ValueError) as fault:
+            raise ConfigError("the gateway's own token cannot be read", code="bearer_file") from fault
+
+    return shown
 
 
 class Remote:
-    """A link to one server. `bearer_file` holds the gateway's own token for it, read for each request."""
+    """A link to one server. `schema` tells a tool's input schema, for the headers that mirror its arguments; `hide`
+    takes out of a message what the client must not see."""
 
-    def __init__(self, url: str, bearer_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        shown: Shown = nothing,
+        schema: Schema = lambda _name: None,
+        hide: Callable[[bytes], bytes] = bytes,
+    ) -> None:
+        self._schema = schema
+        self._hide = hide
         self._url = url
-        self._bearer_file = bearer_file
-        timeout = httpx.Timeout(_OPEN_S, read=None)
-        self._http = httpx.AsyncClient(timeout=timeout, follow_redirects=False, trust_env=False)
-        self._arrived: asyncio.Queue[bytes | None] = asyncio.Queue(QUEUED)
+        self._shown = shown
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=ssl.create_default_context()),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_OPEN_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,  # what we did not ask for is refused, and no small answer becomes a large one
+            skip_auto_headers=("User-Agent",),
+        )
+        self._arrived: asyncio.Queue[Message | None] = asyncio.Queue(QUEUED)
         self._posts: dict[frames.Id, asyncio.Task[None]] = {}
         self._others: set[asyncio.Task[None]] = set()
         self._session = ""
         self._version = ""
 
-    async def send(self, raw: bytes) -> None:
+    async def send(self, message: Message) -> None:
         """Send one message; what comes back arrives among `messages`."""
-        frame = frames.read(raw)
+        frame = frames.frame_of(message)
         task = asyncio.create_task(self._post(frame))
         self._others.add(task)
         task.add_done_callback(self._others.discard)
@@ -60,7 +105,7 @@ class Remote:
             self._others.add(stream)
             stream.add_done_callback(self._others.discard)
 
-    async def messages(self) -> AsyncIterator[bytes]:
+    async def messages(self) -> AsyncIterator[Message]:
         """What it says, until the link is closed."""
         while (one := await self._arrived.get()) is not None:
             yield one
@@ -68,81 +113,121 @@ class Remote:
     async def end(self) -> None:
         """Close the link, and the server's session with it."""
         if self._session:
-            with contextlib.suppress(httpx.HTTPError):
-                await self._http.delete(self._url, headers=self._headers(None), timeout=2.0)
+            with contextlib.suppress(FlyballError, *_FAULTS):
+                async with asyncio.timeout(2.0):
+                    async with self._http.delete(self._url, headers=await self._headers(None), allow_redirects=False):
+                        pass
         for task in list(self._others):
             task.cancel()
         await asyncio.gather(*self._others, return_exceptions=True)
-        await self._http.aclose()
+        await self._http.close()
         with contextlib.suppress(asyncio.QueueFull):
             self._arrived.put_nowait(None)
 
-    def _headers(self, frame: Frame | None) -> dict[str, str]:
-        headers = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
+    async def _headers(self, frame: Frame | None, last: str = "") -> dict[str, str]:
+        headers = {"Accept-Encoding": "identity", "Accept": "text/event-stream"}
+        if frame is not None:
+            headers |= {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
         if self._session:
             headers["Mcp-Session-Id"] = self._session
         if self._version:
             headers["MCP-Protocol-Version"] = self._version
+        if last:
+            headers["Last-Event-ID"] = last
         if frame is not None and frame.modern:
-            headers |= mirrored(frame)  # made anew from the body that is sent, whatever the client's said
-        if self._bearer_file is not None:
-            headers["Authorization"] = f"Bearer {self._bearer_file.read_text('ascii').strip()}"
-        return headers
+            # Made anew from the body that is sent, whatever the client's said.
+            schema = self._schema(frame.params.get("name")) if frame.method == "tools/call" else None
+            headers |= mirrored(frame, schema)
+        return headers | dict(await self._shown())
 
     async def _post(self, frame: Frame) -> None:
-        answered = not frame.is_request
+        why = "the server did not answer"
         try:
-            async with self._http.stream(
-                "POST", self._url, content=frame.raw, headers=self._headers(frame)
-            ) as response:
-                if frame.method == "initialize" and response.is_success:
-                    self._session = response.headers.get("Mcp-Session-Id", "")
-                async for message in _messages(response):
-                    answered = await self._take(frame, message) or answered
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as fault:
+            headers = await self._headers(frame)
+            events = Events()
+            try:
+                async with self._http.post(
+                    self._url, data=frame.raw, headers=headers, allow_redirects=False
+                ) as response:
+                    if frame.method == "initialize" and response.ok:
+                        self._session = response.headers.get("Mcp-Session-Id", "")
+                    if await self._read(frame, response, events):
+                        return
+            except _FAULTS:
+                if not events.last or not self._session:
+                    raise
+            if await self._resume(frame, events):
+                return
+        except _FAULTS as fault:
             log.warning("the server cannot be reached", error=type(fault).__name__)
-        if not answered:
-            await self._arrived.put(frames.error(frame.id, INTERNAL, "the server did not answer"))
+        except FlyballError as fault:
+            log.warning("there is nothing to show to the server", code=fault.code)
+            why = f"the gateway has nothing to show to the server ({fault.code})"
+        if frame.is_request:
+            await self._arrived.put(frames.error(frame.id, INTERNAL, why))
 
-    async def _take(self, frame: Frame, message: bytes) -> bool:
+    async def _read(self, frame: Frame | None, response: aiohttp.ClientResponse, events: Events) -> bool:
+        """Hand on what a response holds; whether the answer to `frame` was among it (no request: always)."""
+        answered = frame is None or not frame.is_request
+        kind = response.content_type
+        if response.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            raise ValueError("an encoding that was not asked for")
+        whole = bytearray()
+        async for chunk in response.content.iter_any():
+            if kind == "text/event-stream":
+                for message in events.feed(chunk):
+                    answered = await self._take(frame, message) or answered
+            elif kind == "application/json":
+                whole += chunk
+                if len(whole) > MAX_FRAME:
+                    raise ValueError("a message too long")
+        if whole:
+            answered = await self._take(frame, bytes(whole)) or answered
+        return answered
+
+    async def _take(self, frame: Frame | None, message: bytes) -> bool:
         """Hand one message on; whether it is the answer to `frame`."""
-        await self._arrived.put(message)
+        message = self._hide(message)
         try:
             found = frames.read(message)
         except Malformed:
-            return False
-        if frame.method == "initialize" and found.id == frame.id:
+            if frame is None or frame.is_request:
+                await self._arrived.put(message)  # who reads it says so
+            return False  # a notification is owed no answer, and what comes instead of none need not be one
+        if frame is not None and frame.method == "initialize" and found.id == frame.id:
             version = found.result.get("protocolVersion")
             self._version = version if isinstance(version, str) and version.isascii() else ""
-        return found.is_response and found.id == frame.id
+        await self._arrived.put(found)
+        return frame is not None and found.is_response and found.id == frame.id
+
+    async def _resume(self, frame: Frame, events: Events) -> bool:
+        """Take up the stream of a request where it broke off; whether the answer came (older revision alone)."""
+        for _ in range(RESUMED):
+            if not events.last or not self._session or not frame.is_request:
+                return False
+            await asyncio.sleep(min(events.pause_s, _LONGEST_PAUSE_S))
+            events.broken()
+            async with self._http.get(
+                self._url, headers=await self._headers(None, events.last), allow_redirects=False
+            ) as response:
+                if response.status != 200:
+                    return False
+                with contextlib.suppress(aiohttp.ClientError):
+                    if await self._read(frame, response, events):
+                        return True
+        return False
 
     async def _listen(self) -> None:
         """The older revision's stream of the server's own messages; a server without one says 405."""
-        headers = {**self._headers(None), "Accept": "text/event-stream"}
-        with contextlib.suppress(httpx.HTTPError, OSError, ValueError):
-            async with self._http.stream("GET", self._url, headers=headers) as response:
-                if response.status_code == 200:
-                    async for message in _messages(response):
-                        await self._arrived.put(message)
-
-
-async def _messages(response: httpx.Response) -> AsyncIterator[bytes]:
-    """The messages in a response: one of JSON, or those of an event stream. None is larger than a message may be."""
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    buffer = bytearray()
-    data = bytearray()
-    async for chunk in response.aiter_bytes():
-        buffer += chunk
-        if kind == "text/event-stream":
-            while (at := buffer.find(b"\n")) >= 0:
-                line = bytes(buffer[:at]).rstrip(b"\r")
-                del buffer[: at + 1]
-                if line.startswith(b"data:"):
-                    data += line[5:].removeprefix(b" ")
-                elif not line and data:
-                    yield bytes(data)
-                    data.clear()
-        if len(buffer) + len(data) > MAX_FRAME:
-            raise ValueError("a message too long")
-    if kind == "application/json" and buffer:
-        yield bytes(buffer)
+        events = Events()
+        with contextlib.suppress(FlyballError, *_FAULTS):
+            while True:
+                async with self._http.get(
+                    self._url, headers=await self._headers(None, events.last), allow_redirects=False
+                ) as response:
+                    if response.status != 200:
+                        return
+                    with contextlib.suppress(aiohttp.ClientError):
+                        await self._read(None, response, events)
+                events.broken()
+                await asyncio.sleep(min(max(events.pause_s, 1.0), _LONGEST_PAUSE_S))

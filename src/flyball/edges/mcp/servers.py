@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from flyball.edges.mcp.leased import Wanted
 from flyball.enforcement.mcp import frames
 from flyball.enforcement.mcp.frames import Object, Value
 from flyball.kernel.errors import ConfigError
@@ -19,16 +20,19 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One server: a command, or a URL with perhaps a file that holds the gateway's own token for it."""
+    """One server: a command, or a URL with perhaps a file that holds the gateway's own token for it. `wanted` is a
+    credential of the task's profile that it is given."""
 
     command: tuple[str, ...] = ()
     url: str = ""
     bearer_file: Path | None = None
+    wanted: Wanted | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The file. `url` is the origin that clients use, without a path; `audiences` are what tokens must be for."""
+    """The file. `url` is the origin that clients use, without a path; `audiences` are what tokens must be for;
+    `approvals_url` is where a person may be sent who is asked about a call (empty: a page of ours that says how)."""
 
     listen: str
     url: str
@@ -38,6 +42,7 @@ class Served:
     servers: Mapping[str, Server]
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    approvals_url: str = ""
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -71,6 +76,7 @@ def read(file: Path) -> Served:
     if not isinstance(document, dict):
         raise _wrong(file, "it is no object")
     known = {"listen", "url", "audience", "authorization_servers", "origins", "servers", "tls_cert", "tls_key"}
+    known.add("approvals_url")
     _only(file, document, known)
     listen = _text(file, document, "listen", "127.0.0.1:7613")
     host, _, port = listen.rpartition(":")
@@ -82,6 +88,9 @@ def read(file: Path) -> Served:
     if cert is None and not _loopback(host):
         raise _wrong(file, "beyond loopback the gateway speaks TLS: give `tls_cert` and `tls_key`")
     url = _text(file, document, "url", f"http://{listen}").rstrip("/")
+    approvals = _text(file, document, "approvals_url", "")
+    if approvals and ("{reference}" not in approvals or not approvals.startswith("https://")):
+        raise _wrong(file, "`approvals_url` is an https URL with {reference} in it")
     servers = _servers(file, document)
     named = {url, *(f"{url}/mcp/{name}" for name in servers)}
     audience = document.get("audience")
@@ -94,6 +103,7 @@ def read(file: Path) -> Served:
         servers,
         cert,
         key,
+        approvals,
     )
 
 
@@ -105,15 +115,26 @@ def _servers(file: Path, document: Object) -> dict[str, Server]:
     for name, one in listed.items():
         if not _NAME.fullmatch(name) or not isinstance(one, dict):
             raise _wrong(file, f"{name!r} is no server: its name is lower case letters, digits and `-`")
-        _only(file, one, {"command", "url", "bearer_file"})
+        _only(file, one, {"command", "url", "bearer_file", "credential", "env", "headers"})
         command, url = _texts(file, one, "command"), _text(file, one, "url", "")
         if bool(command) == bool(url):
             raise _wrong(file, f"server {name!r} has a `command` or a `url`")
         parts = urlsplit(url)
         if url and (parts.scheme != "https" and not (parts.scheme == "http" and _loopback(parts.hostname or ""))):
             raise _wrong(file, f"server {name!r}: https, or http on loopback")
-        found[name] = Server(tuple(command), url, _path(file, one, "bearer_file"))
+        found[name] = Server(tuple(command), url, _path(file, one, "bearer_file"), _wanted(file, name, one))
     return found
+
+
+def _wanted(file: Path, name: str, one: Object) -> Wanted | None:
+    """`credential`, with `env` for a command and `headers` for a URL."""
+    member, other, handover = ("env", "headers", "environment") if "command" in one else ("headers", "env", "memory")
+    credential, places = _text(file, one, "credential", ""), one.get(member, {})
+    if other in one or bool(credential) != bool(places):
+        raise _wrong(file, f"server {name!r}: `credential` goes with `env` (a command) or `headers` (a URL)")
+    if not isinstance(places, dict) or not all(isinstance(text, str) and text for text in places.values()):
+        raise _wrong(file, f"server {name!r}: `{member}` is an object of texts")
+    return Wanted(credential, {place: str(text) for place, text in places.items()}, handover) if credential else None
 
 
 def _only(file: Path, one: Object, known: set[str]) -> None:

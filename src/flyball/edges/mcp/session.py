@@ -21,8 +21,9 @@ import structlog
 from flyball.edges.mcp.judge import Judge, Refused
 from flyball.edges.mcp.tools import Tools
 from flyball.enforcement.mcp import checks, frames, results
+from flyball.enforcement.mcp.asking import Asking
 from flyball.enforcement.mcp.checks import Ask
-from flyball.enforcement.mcp.frames import INTERNAL, INVALID, UNKNOWN_METHOD, Frame, Id, Malformed, Object
+from flyball.enforcement.mcp.frames import INTERNAL, INVALID, UNKNOWN_METHOD, Frame, Id, Malformed, Message, Object
 from flyball.enforcement.mcp.results import Refusal
 from flyball.kernel.errors import FlyballError
 
@@ -33,7 +34,7 @@ CALL_S: Final = 600.0
 """Seconds that a server may take for one request."""
 log = structlog.get_logger("flyball.mcp")
 
-Send = Callable[[bytes], Awaitable[None]]
+Send = Callable[[Message], Awaitable[None]]
 Local = Callable[[Frame], Awaitable[Object] | None]
 """Answers calls of the gateway's own tools; None for a tool that is none of them."""
 
@@ -64,6 +65,7 @@ class Session:
         to_server: Send,
         local: Local = lambda _frame: None,
         call_s: float = CALL_S,
+        asking: Asking | None = None,
     ) -> None:
         self.judge = judge
         self.tools = tools
@@ -73,6 +75,7 @@ class Session:
         self._to_server = to_server
         self._local = local
         self._call_s = call_s
+        self._asking = asking or Asking("")
         self._flights: dict[Id, Flight] = {}
         self._asked: set[Id] = set()
         self._own: dict[Id, asyncio.Future[Object]] = {}
@@ -82,17 +85,17 @@ class Session:
 
     # --- from the client ----------------------------------------------------------------------
 
-    async def from_client(self, raw: bytes) -> None:
+    async def from_client(self, message: Message) -> None:
         """Take one message of the client's."""
         try:
-            frame = frames.read(raw)
+            frame = frames.frame_of(message)
         except Malformed as fault:
             await self._to_client(frames.error(fault.id, fault.code, fault.text))
             return
         if frame.is_response:
             if frame.id in self._asked:
                 self._asked.discard(frame.id)
-                await self._to_server(raw)
+                await self._to_server(frame)
         elif not frame.is_request:
             await self._notified(frame)
         elif frame.id in self._flights or (isinstance(frame.id, str) and frame.id.startswith("flyball:")):
@@ -115,7 +118,7 @@ class Session:
                 self._land(flight)
                 return
             flight.unwanted = True  # its id stays taken until the server is done with it, and is told to nobody
-        await self._to_server(frame.raw)
+        await self._to_server(frame)
 
     async def _requested(self, frame: Frame) -> None:
         assert frame.id is not None
@@ -123,7 +126,7 @@ class Session:
         method = frame.method
         if method in checks.HANDSHAKE or method in checks.PLAIN:
             self._flights[frame.id] = flight
-            await self._send(flight, frame.raw)
+            await self._send(flight)
         elif method in checks.LISTS:
             self._flights[frame.id] = flight
             await self._list(flight)
@@ -136,7 +139,7 @@ class Session:
     async def _list(self, flight: Flight) -> None:
         frame = flight.frame
         if self.judge is not None and not self.over:
-            await self._send(flight, frame.raw)
+            await self._send(flight)
         elif frame.method == "tools/list":
             await self._answer(flight, frames.response(frame.id, self.tools.own_list(frame)))
         else:
@@ -154,11 +157,14 @@ class Session:
             await self._decide(flight)
             if self.over:
                 raise Refused(Refusal(self.over, flight.decision))
-            await self._send(flight, frame.raw)
+            await self._send(flight)
         except Malformed as fault:
             await self._answer(flight, frames.error(frame.id, fault.code, fault.text))
         except Refused as refused:
-            await self._answer(flight, refused.refusal.answer(frame))
+            # Asked once. Whoever made the call again, before anybody has answered, is told so in plain words.
+            task = self.judge.task if self.judge is not None else ""
+            asked = self._asking.question(frame, refused.refusal, task) if flight.frame is frame else None
+            await self._answer(flight, asked or refused.refusal.answer(frame))
         except FlyballError as fault:  # a fault of ours is no decision, and no allow either
             log.warning("a call was not decided", method=frame.method, code=fault.code)
             await self._answer(flight, Refusal(fault.code).answer(frame))
@@ -175,23 +181,24 @@ class Session:
         if frame.method == checks.LISTEN:
             for ask in checks.listened(frame):
                 await judge.check(self.tools.named(ask))
-            for one in _texts(frame, "taskIds"):
+            for one in checks.listened_tasks(frame):
                 if one not in self._mcp_tasks:
                     raise Refused(Refusal("task_unknown"))
             return
+        flight.frame = self._asking.returned(frame, judge.task) or frame
         ask = checks.ask_of(frame)
         if ask.tool:
-            await self._approved(ask, frame)
+            await self._approved(judge, ask, frame)
         flight.decision = await judge.check(self.tools.named(ask))
 
-    async def _approved(self, ask: Ask, frame: Frame) -> None:
+    async def _approved(self, judge: Judge, ask: Ask, frame: Frame) -> None:
         """Raise unless the tool's definition, as the server tells it now, is the one that a person approved."""
         if self.tools.pinned and not self.tools.seen:
             await self.refresh(frame)
         why = self.tools.objection(ask.tool)
         if why:
             log.warning("a call of a tool that is not approved", tool=ask.tool[:64], reason=why)
-            raise Refused(Refusal(why))
+            raise Refused(Refusal(why, await judge.note(self.tools.unapproved(ask, why))))
 
     def _task_decision(self, frame: Frame) -> str:
         """The decision under which an MCP task was started; a task of somebody else's is not known here."""
@@ -202,10 +209,10 @@ class Session:
 
     # --- from the server ----------------------------------------------------------------------
 
-    async def from_server(self, raw: bytes) -> None:
+    async def from_server(self, message: Message) -> None:
         """Take one message of the server's. One that is none, or answers nothing, is dropped."""
         try:
-            frame = frames.read(raw)
+            frame = frames.frame_of(message)
         except Malformed as fault:
             log.warning("the server sent what is no message", why=fault.text)
             lost = self._flights.get(fault.id) if fault.id is not None else None
@@ -220,7 +227,7 @@ class Session:
         else:
             if frame.method == "notifications/tools/list_changed":
                 self.tools.forget()
-            await self._to_client(raw)
+            await self._to_client(frame)
 
     async def _asked_by_server(self, frame: Frame) -> None:
         assert frame.id is not None
@@ -228,7 +235,7 @@ class Session:
             await self._to_server(frames.error(frame.id, UNKNOWN_METHOD, "not passed on"))
             return
         self._asked.add(frame.id)
-        await self._to_client(frame.raw)
+        await self._to_client(frame)
 
     async def _responded(self, frame: Frame) -> None:
         own = self._own.pop(frame.id, None) if frame.id is not None else None
@@ -240,14 +247,14 @@ class Session:
         if flight is None or not flight.sent or flight.work is not None:
             return  # an answer to nothing, or a second one
         if "error" in frame.body:
-            await self._answer(flight, frame.raw)
+            await self._answer(flight, frame)
         elif flight.decision:
             flight.work = self._spawn(self._report(flight, frame))
         elif flight.frame.method in checks.LISTS or flight.frame.method in checks.HANDSHAKE:
             shown = self.tools.shown(flight.frame, frame.result, self.judge)
             await self._answer(flight, frames.dumps({**frame.body, "result": shown}))
         else:
-            await self._answer(flight, frame.raw)
+            await self._answer(flight, frame)
 
     async def _report(self, flight: Flight, frame: Frame) -> None:
         """Tell the plane what came back; then, and only then, the client."""
@@ -268,7 +275,7 @@ class Session:
             log.warning("a result could not be recorded, and is withheld", code=fault.code, decision=flight.decision)
             await self._answer(flight, Refusal("result_not_recorded", flight.decision).answer(flight.frame))
             return
-        await self._answer(flight, frame.raw)
+        await self._answer(flight, frame)
 
     def _remember_task(self, result: Object, decision: str) -> None:
         told = result.get("task") if isinstance(result.get("task"), dict) else result
@@ -342,14 +349,14 @@ class Session:
 
     # --- inside -------------------------------------------------------------------------------
 
-    async def _send(self, flight: Flight, raw: bytes) -> None:
+    async def _send(self, flight: Flight) -> None:
         flight.sent = True
         flight.work = None
         loop = asyncio.get_running_loop()
         if flight.frame.method != checks.LISTEN:
             flight.late = loop.call_later(self._call_s, lambda: self._spawn(self._too_late(flight)))
         try:
-            await self._to_server(raw)
+            await self._to_server(flight.frame)
         except OSError:
             await self._answer(flight, frames.error(flight.frame.id, INTERNAL, "the server has ended"))
 
@@ -361,14 +368,14 @@ class Session:
             await self._to_server(results.cancelled(ident, "no answer in time"))
         await self._answer(flight, frames.error(ident, INTERNAL, "the server did not answer in time"))
 
-    async def _answer(self, flight: Flight, raw: bytes) -> None:
+    async def _answer(self, flight: Flight, message: Message) -> None:
         """The one answer of a request: a second one, from whoever lost the race, goes nowhere."""
         ident = flight.frame.id
         if ident is None or self._flights.get(ident) is not flight:
             return
         self._land(flight)
         if not flight.unwanted:
-            await self._to_client(raw)
+            await self._to_client(message)
 
     def _land(self, flight: Flight) -> None:
         ident = flight.frame.id
@@ -391,9 +398,3 @@ def _meta_of(frame: Frame) -> Object:
     """The revision and capabilities of a request, for ours beside it."""
     kept = ("io.modelcontextprotocol/protocolVersion", "io.modelcontextprotocol/clientCapabilities")
     return {name: frame.meta[name] for name in kept if name in frame.meta}
-
-
-def _texts(frame: Frame, member: str) -> list[str]:
-    wanted = frame.params.get("notifications")
-    found = wanted.get(member) if isinstance(wanted, dict) else None
-    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []

@@ -9,7 +9,7 @@ import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
-from flyball.enforcement.mcp.frames import MAX_FRAME
+from flyball.enforcement.mcp.frames import MAX_FRAME, Message, raw_of
 from flyball.kernel.errors import ConfigError
 
 GRACE_S: Final = 2.0
@@ -72,7 +72,7 @@ class Child:
             ) from fault
         return cls(process)
 
-    async def send(self, raw: bytes) -> None:
+    async def send(self, message: Message) -> None:
         """Send one message.
 
         Raises:
@@ -81,7 +81,7 @@ class Child:
         if self._stdin.is_closing():
             raise BrokenPipeError("the server has ended")
         async with self._lock:
-            self._stdin.write(raw.replace(b"\n", b" ") + b"\n")
+            self._stdin.write(raw_of(message).replace(b"\n", b" ") + b"\n")
             await self._stdin.drain()
 
     def messages(self) -> AsyncIterator[bytes]:
@@ -130,11 +130,11 @@ class Standard:
             ) from fault
         return cls(reader, asyncio.StreamWriter(transport, protocol, None, loop))
 
-    async def send(self, raw: bytes) -> None:
+    async def send(self, message: Message) -> None:
         """Send one message; where the client is gone it goes nowhere."""
         with contextlib.suppress(OSError):
             async with self._lock:
-                self._writer.write(raw.replace(b"\n", b" ") + b"\n")
+                self._writer.write(raw_of(message).replace(b"\n", b" ") + b"\n")
                 await self._writer.drain()
 
     def messages(self) -> AsyncIterator[bytes]:

@@ -10,6 +10,7 @@ from flyball.edges.mcp.judge import Judge
 from flyball.enforcement.mcp import checks
 from flyball.enforcement.mcp.checks import Ask
 from flyball.enforcement.mcp.frames import Frame, Object, Value
+from flyball.enforcement.mcp.headers import sound
 from flyball.enforcement.mcp.pins import Pins, fingerprint
 
 MAX_TOOLS: Final = 4096
@@ -72,7 +73,16 @@ class Tools:
             return "tool_not_approved"
         if name not in self._hashes:
             return "tool_unknown"
-        return "" if self._hashes[name] == self._pins.tools[name] else "tool_changed"
+        if self._hashes[name] != self._pins.tools[name]:
+            return "tool_changed"
+        return "" if sound(self._schemas.get(name)) else "tool_headers"
+
+    def unapproved(self, ask: Ask, why: str) -> Ask:
+        """What is put on record of a call of a tool that may not be called: its name, and both definitions' hashes."""
+        tool = self._prefix + ask.tool[:256]
+        approved = "" if self._pins is None else self._pins.tools.get(ask.tool, "")
+        found = self._hashes.get(ask.tool, "")
+        return Ask(checks.UNAPPROVED, tool, {"tool": tool, "why": why, "approved": approved, "found": found})
 
     def schema(self, name: Value) -> Object | None:
         """A tool's input schema, as it was seen."""
@@ -113,7 +123,7 @@ class Tools:
         if any(one["name"] == name for one in self._own):
             return False  # ours answers to this name
         approved = self._pins is None or self._pins.holds(tool)
-        return approved and judge.shows(self._prefix + name)
+        return approved and sound(tool.get("inputSchema")) and judge.shows(self._prefix + name)
 
     def _greeting(self, result: Object) -> Object:
         """The server's handshake, without instructions that nobody approved, and with our own tools announced."""

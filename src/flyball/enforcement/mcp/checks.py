@@ -17,6 +17,9 @@ from flyball.enforcement.mcp.frames import PARAMS, Frame, Malformed, Object, Val
 
 RESERVED: Final = "mcp."
 READ, PROMPT, COMPLETE = "mcp.resource_read", "mcp.prompt_get", "mcp.complete"
+UNAPPROVED: Final = "mcp.unapproved"
+"""Asked where a tool's definition is not the approved one, so that it stands on record. No bundle declares it: it is
+denied, and is no deviation of the agent's."""
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 
 HANDSHAKE: Final = frozenset({"initialize", "server/discover"})
@@ -98,6 +101,13 @@ def listened(frame: Frame) -> list[Ask]:
     if not isinstance(uris, list) or len(uris) > 64 or not all(isinstance(one, str) for one in uris):
         raise Malformed("`resourceSubscriptions` is a list of at most 64 URIs", PARAMS, frame.id)
     return [Ask(READ, str(one), {"uri": one}) for one in uris]
+
+
+def listened_tasks(frame: Frame) -> list[str]:
+    """The MCP tasks that a `subscriptions/listen` wants news of."""
+    wanted = frame.params.get("notifications")
+    found = wanted.get("taskIds") if isinstance(wanted, dict) else None
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
 def sound(name: str) -> bool:

@@ -78,6 +78,30 @@ class Frame:
         return found if isinstance(found, dict) else {}
 
 
+Message: TypeAlias = "bytes | Frame"
+"""A message on its way: as bytes, or read already, so that nobody reads it twice."""
+
+
+def raw_of(message: Message) -> bytes:
+    """Its bytes."""
+    return message.raw if isinstance(message, Frame) else message
+
+
+def frame_of(message: Message) -> Frame:
+    """It, read.
+
+    Raises:
+        Malformed: as `read`.
+    """
+    return message if isinstance(message, Frame) else read(message)
+
+
+def remade(frame: Frame, body: Object) -> Frame:
+    """A request or notification with another body of the same method; its id is the body's."""
+    ident = body.get("id")
+    return Frame(dumps(body), body, frame.method, ident if isinstance(ident, str | int) else None)
+
+
 def read(raw: bytes) -> Frame:
     """Read one message.
 
@@ -135,7 +159,7 @@ def loads(raw: bytes) -> Value:
         raise Malformed("the message is not UTF-8", PARSE) from fault
     if _too_deep(text):
         raise Malformed(f"nested deeper than {MAX_DEPTH}", PARSE)
-    value: Value = json.loads(text, object_pairs_hook=_object, parse_float=_decimal, parse_constant=_constant)
+    value: Value = _READER.decode(text)
     return value
 
 
@@ -181,14 +205,28 @@ def _constant(_text: str) -> Value:
     raise Malformed("NaN and Infinity are no JSON", PARSE)
 
 
+# Made once: to make them anew for each message costs as much as the message.
+_READER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_float=_decimal, parse_constant=_constant)
+_WRITER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
 def dumps(value: Value) -> bytes:
     """`value` as one line of JSON, each number with its own digits."""
     try:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        return _WRITER.encode(value).encode()
     except TypeError:  # a Decimal stands in it, which the fast writer does not know
         return _text(value).encode()
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can escape and UTF-8 cannot hold
         return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
+
+
+def ordered(value: Value) -> Value:
+    """The same value with every object's members in the order of their names."""
+    if isinstance(value, dict):
+        return {name: ordered(value[name]) for name in sorted(value)}
+    if isinstance(value, list):
+        return [ordered(one) for one in value]
+    return value
 
 
 def _text(value: Value) -> str:

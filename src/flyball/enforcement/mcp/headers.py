@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
@@ -18,6 +19,7 @@ MISMATCH: Final = -32020
 _VERSION: Final = "io.modelcontextprotocol/protocolVersion"
 _NAMED: Final = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 _PARAM: Final = "mcp-param-"
+_TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 
 
 def name_of(frame: Frame) -> str | None:
@@ -27,14 +29,41 @@ def name_of(frame: Frame) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def mirrored(frame: Frame) -> dict[str, str]:
-    """The headers for a message that we send."""
+def mirrored(frame: Frame, schema: Object | None = None) -> dict[str, str]:
+    """The headers for a message that we send. `schema` is the tool's, whose annotations name arguments to mirror."""
     version = frame.meta.get(_VERSION)
     headers = {"MCP-Protocol-Version": str(version), "Mcp-Method": frame.method}
     name = name_of(frame)
     if name is not None:
         headers["Mcp-Name"] = encoded(name)
+    arguments = frame.params.get("arguments")
+    for header, value in _annotated(schema or {}, arguments if isinstance(arguments, dict) else {}):
+        if isinstance(value, bool):
+            headers[f"Mcp-Param-{header}"] = "true" if value else "false"
+        elif isinstance(value, str | int):
+            headers[f"Mcp-Param-{header}"] = encoded(str(value))
     return headers
+
+
+def sound(schema: Value) -> bool:
+    """Whether a tool's `x-mcp-header` annotations can be kept: each a header's name, once, of a text, a whole number
+    or a truth value. A client drops a tool where they cannot."""
+    seen: set[str] = set()
+
+    def fits(one: Value, *, outermost: bool = False) -> bool:
+        if not isinstance(one, dict):
+            return True
+        header = one.get("x-mcp-header")
+        if header is not None:
+            if outermost or not isinstance(header, str) or not _TOKEN.fullmatch(header) or header.lower() in seen:
+                return False
+            if one.get("type") not in ("string", "integer", "boolean"):
+                return False
+            seen.add(header.lower())
+        inner = one.get("properties")
+        return all(fits(each) for each in inner.values()) if isinstance(inner, dict) else True
+
+    return fits(schema, outermost=True)
 
 
 def encoded(text: str) -> str:
@@ -68,7 +97,8 @@ def mismatch(frame: Frame, headers: Mapping[str, str], schema: Object | None = N
         if decoded(headers[header]) != value:
             return f"{header} is not what the body says"
     arguments = frame.params.get("arguments")
-    found = dict(_annotated(schema or {}, arguments if isinstance(arguments, dict) else {}))
+    told = _annotated(schema or {}, arguments if isinstance(arguments, dict) else {})
+    found = {header.lower(): value for header, value in told}
     for header, argument in found.items():
         shown = headers.get(_PARAM + header)
         if argument is None:
@@ -90,7 +120,7 @@ def _annotated(schema: Object, arguments: Object) -> list[tuple[str, Value]]:
         header = one.get("x-mcp-header")
         value = arguments.get(name)
         if isinstance(header, str):
-            found.append((header.lower(), value))
+            found.append((header, value))
         found += _annotated(one, value if isinstance(value, dict) else {})
     return found
 

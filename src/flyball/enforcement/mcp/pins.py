@@ -25,15 +25,7 @@ INSTRUCTIONS: Final = "instructions"
 def fingerprint(value: Value) -> str:
     """`sha256:…` over a definition, every member but `_meta`, whatever their order."""
     shown = {name: inner for name, inner in value.items() if name != "_meta"} if isinstance(value, dict) else value
-    return "sha256:" + hashlib.sha256(frames.dumps(_sorted(shown))).hexdigest()
-
-
-def _sorted(value: Value) -> Value:
-    if isinstance(value, dict):
-        return {name: _sorted(value[name]) for name in sorted(value)}
-    if isinstance(value, list):
-        return [_sorted(one) for one in value]
-    return value
+    return "sha256:" + hashlib.sha256(frames.dumps(frames.ordered(shown))).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ MEANING: Final = {
     "tool_not_approved": "this tool's definition was not approved by a person",
     "tool_changed": "this tool's definition has changed since a person approved it",
     "tool_unknown": "the server lists no such tool",
+    "tool_headers": "the server wants headers for this tool that cannot be made",
     "tool_name": "this tool's name cannot be governed",
     "plane_unreachable": "nobody could decide on it",
     "result_not_recorded": "its result could not be recorded and is withheld",

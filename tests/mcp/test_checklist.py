@@ -1,0 +1,174 @@
+"""What a gateway must keep as it is, message by message, in the newer revision: each point that no other test has."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from tests.mcp.inner import Inner, until
+
+from flyball.enforcement.mcp import frames
+
+
+def test_a_servers_request_state_is_not_touched() -> None:
+    """`requestState` byte for byte, the answers under their keys, a new id; the retry is decided again from scratch,
+    and the unfinished result is told to nobody as a result."""
+
+    async def work() -> None:
+        inner = Inner()
+        await inner.ask(1, "tools/call", name="t", arguments={"a": 1})
+        asks = {
+            "k": {"method": "elicitation/create", "params": {"mode": "form", "message": "m", "requestedSchema": {}}}
+        }
+        state = "AbC+/=\u00e9\\u0041 \n"
+        told = await inner.answer(1, resultType="input_required", inputRequests=asks, requestState=state)
+        assert told["result"] == {"resultType": "input_required", "inputRequests": asks, "requestState": state}
+        assert inner.judge.told == []
+        brought = {"k": {"action": "accept", "content": {"name": "x"}}}
+        again = await inner.ask(
+            2, "tools/call", name="t", arguments={"a": 1}, requestState=state, inputResponses=brought
+        )
+        assert again["params"]["requestState"] == state  # type: ignore[index,call-overload]
+        assert again["params"]["inputResponses"] == brought  # type: ignore[index,call-overload]
+        assert len(inner.judge.asked) == 2
+        await inner.answer(2, resultType="complete", content=[{"type": "text", "text": "done"}])
+        assert inner.judge.told == [("dec_2", "done")]
+
+    asyncio.run(work())
+
+
+def test_tasks_of_the_extension() -> None:
+    """A task that a call started: its state, its questions, their answers and its end pass, and its result counts
+    under the call's decision; `tasks/list` does not exist, and a name that no call here started is unknown."""
+
+    async def work() -> None:
+        inner = Inner()
+        await inner.ask(1, "tools/call", name="slow", arguments={})
+        task = {"taskId": "job", "status": "working", "ttlMs": 60000, "createdAt": "t", "lastUpdatedAt": "t"}
+        await inner.answer(1, resultType="task", **task)  # type: ignore[arg-type]
+        assert inner.judge.told == []
+        await inner.ask(2, "tasks/get", taskId="job")
+        await inner.answer(2, resultType="complete", **{**task, "status": "input_required"}, inputRequests={})  # type: ignore[arg-type]
+        await inner.ask(3, "tasks/update", taskId="job", inputResponses={})
+        await inner.answer(3, resultType="complete")
+        assert inner.judge.told == []
+        await inner.ask(4, "tasks/get", taskId="job")
+        ended = {"content": [{"type": "text", "text": "K-7"}]}
+        await inner.answer(4, resultType="complete", **{**task, "status": "completed"}, result=ended)  # type: ignore[arg-type]
+        assert inner.judge.told == [("dec_1", "K-7")]
+        await inner.ask(5, "tasks/cancel", taskId="job")
+        await inner.answer(5, resultType="complete")
+        for method, params in (("tasks/list", {}), ("tasks/get", {"taskId": "other"})):
+            sent = {"jsonrpc": "2.0", "id": method, "method": method, "params": params}
+            assert await inner.says(frames.dumps(sent)) is None  # type: ignore[arg-type]
+            assert "error" in frames.read(inner.client[-1]).body
+            inner.client.clear()
+        assert len(inner.judge.asked) == 1
+
+    asyncio.run(work())
+
+
+def test_subscriptions() -> None:
+    """News of a resource are a reading of it and decided so; of MCP tasks, their caller's alone. What the server sends
+    on the subscription passes as it is, and so does its end."""
+
+    async def work() -> None:
+        inner = Inner()
+        wanted = {"toolsListChanged": True, "resourceSubscriptions": ["note://open/1"]}
+        await inner.ask("sub", "subscriptions/listen", notifications=wanted)  # type: ignore[arg-type]
+        assert [(one.action, one.args) for one in inner.judge.asked] == [
+            ("mcp.resource_read", {"uri": "note://open/1"})
+        ]
+        meta = {"io.modelcontextprotocol/subscriptionId": "sub"}
+        for method in ("notifications/subscriptions/acknowledged", "notifications/resources/updated"):
+            news = frames.notification(method, {"uri": "note://open/1", "_meta": meta})  # type: ignore[dict-item]
+            assert await inner.answers(news) == news
+        ended = await inner.answer("sub", resultType="complete", _meta=meta)  # type: ignore[arg-type]
+        assert ended["id"] == "sub"
+        inner.client.clear()
+        stranger = {"notifications": {"taskIds": ["somebody-else-s"]}}
+        sent = {"jsonrpc": "2.0", "id": "s2", "method": "subscriptions/listen", "params": stranger}
+        assert await inner.says(frames.dumps(sent)) is None  # type: ignore[arg-type]
+        assert frames.read(inner.client[-1]).body["error"]["code"] == 403  # type: ignore[index,call-overload]
+
+    asyncio.run(work())
+
+
+def test_cursors_are_opaque_and_an_empty_one_is_one() -> None:
+    """A page's cursor passes both ways as it is; a filtered page keeps its order and its `nextCursor`."""
+
+    async def work() -> None:
+        inner = Inner()
+        tools = [{"name": name, "inputSchema": {"type": "object"}} for name in ("zeta", "alpha", "mcp.x", "mid")]
+        asked = await inner.ask(1, "tools/list")
+        assert "cursor" not in asked["params"]  # type: ignore[operator]
+        page = await inner.answer(1, tools=tools, nextCursor="", ttlMs=5, cacheScope="public", other={"kept": 1.50})  # type: ignore[arg-type]
+        result = page["result"]
+        assert [one["name"] for one in result["tools"]] == ["zeta", "alpha", "mid"]  # type: ignore[index,call-overload]
+        assert (result["nextCursor"], result["cacheScope"], result["ttlMs"]) == ("", "private", 5)  # type: ignore[index,call-overload]
+        assert result["other"] == {"kept": frames.loads(b"1.50")}  # type: ignore[index,call-overload]
+        asked = await inner.ask(2, "tools/list", cursor="")
+        assert asked["params"]["cursor"] == ""  # type: ignore[index,call-overload]
+
+    asyncio.run(work())
+
+
+def test_a_server_that_hangs_is_given_up() -> None:
+    """After its time the request is cancelled at the server and answered with the reason; a late answer goes nowhere,
+    and the id is free again."""
+
+    async def work() -> None:
+        inner = Inner(call_s=0.02)
+        await inner.ask(1, "tools/call", name="t", arguments={})
+        while not inner.client:
+            await asyncio.sleep(0.005)
+        error = frames.read(inner.client[0]).body["error"]
+        assert error == {"code": -32603, "message": "the server did not answer in time"}
+        assert frames.read(inner.server[-1]).body["method"] == "notifications/cancelled"
+        await inner.session.from_server(b'{"jsonrpc":"2.0","id":1,"result":{"content":[]}}')
+        assert len(inner.client) == 1
+        assert inner.judge.told == []
+        inner.client.clear()
+        await inner.ask(1, "tools/call", name="t", arguments={})
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("when", ["before it was decided", "while the server works", "while it is told"])
+def test_a_cancelled_request_is_answered_by_nobody(when: str) -> None:
+    """Whenever the client takes it back, it gets no answer; what is at the server is cancelled there, what is not yet
+    never gets there, and a result that has come all the same is on record."""
+
+    async def work() -> None:
+        inner = Inner()
+        gate = asyncio.Event()
+        check, report = inner.judge.check, inner.judge.report
+
+        async def slow_check(ask):  # type: ignore[no-untyped-def]
+            if when == "before it was decided":
+                await gate.wait()
+            return await check(ask)
+
+        async def slow_report(decision, value, *, size, ms):  # type: ignore[no-untyped-def]
+            if when == "while it is told":
+                await gate.wait()
+            await report(decision, value, size=size, ms=ms)
+
+        inner.judge.check, inner.judge.report = slow_check, slow_report  # type: ignore[method-assign]
+        call = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}'
+        await inner.session.from_client(call)
+        if when != "before it was decided":
+            await until(lambda: bool(inner.server))
+        if when == "while it is told":
+            await inner.session.from_server(b'{"jsonrpc":"2.0","id":1,"result":{"content":[]}}')
+        cancel = frames.notification("notifications/cancelled", {"requestId": 1})
+        await inner.session.from_client(cancel)
+        gate.set()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert inner.client == []
+        arrived = [frames.read(one).method for one in inner.server]
+        assert arrived == ([] if when == "before it was decided" else ["tools/call", "notifications/cancelled"])
+        assert len(inner.judge.told) == (1 if when == "while it is told" else 0)
+
+    asyncio.run(work())
