@@ -252,7 +252,7 @@ def _own_environment(names: Sequence[str]) -> dict[str, str]:
 
 def _launcher_environment() -> dict[str, str]:
     """What Python needs to find this package; the command gets none of it."""
-    return {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "GLIBC_TUNABLES") if name in os.environ}
+    return {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ}
 
 
 def _spare_user() -> int:
