@@ -43,7 +43,7 @@ peps:
 targets:
   billing:
     kind: memory
-    accesses: {payer: {delivery: brokered, grants: [{action: invoices.pay, on: ["*"]}]}}
+    accesses: {payer: {delivery: brokered, grants: [{action: invoices.release, on: ["*"]}]}}
 actions:
   invoices.get:
     resource: invoice
@@ -58,11 +58,11 @@ actions:
       - request: POST */v1/invoices/{id}/refunds
         resource: "{id}"
         args: {amount: body.amount, key: header.idempotency-key}
-  invoices.pay:
+  invoices.release:
     resource: invoice
     effect: write
     args: {id: string}
-    http: [{request: "PUT */v1/invoices/{id}/paid", resource: "{id}", credential: {name: billing}}]
+    http: [{request: "DELETE */v1/invoices/{id}/hold", resource: "{id}", credential: {name: billing}}]
   events.watch:
     resource: invoice
     effect: read
@@ -81,7 +81,7 @@ allow:
   - action: invoices.refund
     on: ["I-*"]
     where: {amount: {max: 50}}
-  - actions: [invoices.pay, events.watch]
+  - actions: [invoices.release, events.watch]
     on: ["*"]
 on_deviation: deny
 """

@@ -27,7 +27,7 @@ SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"
 
 def ask(place: str, method: str, message: bytes = b"") -> bytes:
     """One gRPC call, its bytes as they are."""
-    with grpc.insecure_channel(place) as channel:
+    with grpc.insecure_channel(place, options=[("grpc.default_authority", "localhost")]) as channel:
         call = channel.unary_unary(method, request_serializer=None, response_deserializer=None)
         answer: bytes = call(message, timeout=10)
         return answer

@@ -166,12 +166,12 @@ def test_a_request_without_a_good_token_is_refused(envoy: Envoy, token: str) -> 
 def test_a_credential_is_put_in_and_the_clients_own_never_passes(envoy: Envoy, agent: Agent) -> None:
     """Refused before the task has connected it. Then the server gets the lease's secret, and no agent does."""
     client = envoy.client(headers={**agent.shown, "authorization": f"Bearer {AGENT_SECRET}"})
-    told = client.put("/v1/invoices/I-7/paid")
+    told = client.delete("/v1/invoices/I-7/hold")
     assert (told.status_code, told.json()["type"]) == (403, "urn:flyball:error:credential_not_lent")
     connected = agent.connect()
     assert connected.status_code == 201, connected.text
     assert (connected.json()["delivery"], connected.json()["secret"]) == ("brokered", "")
-    told = client.put("/v1/invoices/I-7/paid")
+    told = client.delete("/v1/invoices/I-7/hold")
     assert told.status_code == 200, told.text
     [value] = header(told, "authorization")
     assert value.startswith("Bearer ")
@@ -186,11 +186,11 @@ def test_a_fence_refuses_the_next_request(envoy: Envoy, agent: Agent) -> None:
     """On a connection that is kept, the request after the fence is refused, and the credential is gone with it."""
     client = envoy.client(headers=agent.shown)
     assert agent.connect().status_code == 201
-    assert client.put("/v1/invoices/I-7/paid").status_code == 200
-    agent.server.flyball("task", "revoke", agent.task, "--yes", code=None)
+    assert client.delete("/v1/invoices/I-7/hold").status_code == 200
+    agent.server.operator.post(f"/v1/tasks/{agent.task}/revoke", json={"reason": "asked"}, timeout=30)
     ended = agent.server.operator.get(f"/v1/tasks/{agent.task}").json()
     assert ended["state"] != "open", ended
-    for told in (client.put("/v1/invoices/I-7/paid"), client.get("/v1/invoices/I-7")):
+    for told in (client.delete("/v1/invoices/I-7/hold"), client.get("/v1/invoices/I-7")):
         assert told.status_code == 403, told.text
         assert told.json()["type"].rsplit(":", 1)[1] in ("task_fenced", "task_unknown", "credential_not_lent")
 

@@ -74,7 +74,10 @@ const NEW_NAMESPACES: &[i32] = &[
 ];
 
 /// `ioctl`s that type into the terminal that started us.
-const TYPING: &[u64] = &[libc::TIOCSTI as u64, libc::TIOCLINUX as u64];
+const TYPING: &[u64] = &[TIOCSTI, TIOCLINUX];
+// libc's own are of another type on each C library.
+const TIOCSTI: u64 = 0x5412;
+const TIOCLINUX: u64 = 0x541c;
 
 /// Refuse what leads out, for this process and all that come of it. Afterwards no new privilege can be had.
 ///

@@ -100,7 +100,7 @@ impl UnaryService<CheckRequest> for Checks {
 
     fn call(&mut self, request: tonic::Request<CheckRequest>) -> Self::Future {
         if let Some(come) = self.come.take() {
-            drop(come.send(()));
+            let _ = come.send(());
         }
         let (worker, conn) = (Rc::clone(&self.worker), Rc::clone(&self.conn));
         Box::pin(async move { check(&worker, &conn, &request.into_inner()).await.map(tonic::Response::new) })
@@ -166,7 +166,10 @@ async fn decide<'r>(
     let is_lent = |name: &str| lent.lent(&task, name).is_some();
     let (asked, found, refused) = match asked(pep, routes, &seen, &is_lent) {
         Ok((asked, found)) => (asked, Some(found), None),
-        Err((asked, problem)) => (asked, None, Some(problem)),
+        Err(told) => {
+            let (asked, problem) = *told;
+            (asked, None, Some(problem))
+        }
     };
     let binding = conn.binding();
     let call = Call {
@@ -234,11 +237,11 @@ fn asked<'r>(
     routes: &'r Routes,
     seen: &Seen<'_>,
     is_lent: &dyn Fn(&str) -> bool,
-) -> Result<(Asked<'r>, Found<'r>), (Asked<'r>, Problem)> {
+) -> Result<(Asked<'r>, Found<'r>), Box<(Asked<'r>, Problem)>> {
     let stand_in = |action, resource_type, path: &str, problem| {
         let resource_id = format!("{} {}{}", clip(seen.method, 32), clip(seen.host, 255), clip(path, 1024));
         // Arguments that cannot be read: the plane puts it on record and denies it.
-        (Asked { action, resource_type, resource_id, args: b"?".to_vec() }, problem)
+        Box::new((Asked { action, resource_type, resource_id, args: b"?".to_vec() }, problem))
     };
     let malformed = |refused: Refused| Problem::invalid(refused.0);
     let request = flyball_httpcall::Request { method: seen.method, host: seen.host, path: seen.path };

@@ -20,7 +20,7 @@ mod answer;
 mod read;
 
 /// Messages, generated from proto/ (see tests/generated.rs).
-#[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
+#[allow(missing_docs, dead_code, clippy::all, clippy::pedantic, reason = "generated")]
 #[rustfmt::skip]
 mod generated {
     include!("generated/mod.rs");

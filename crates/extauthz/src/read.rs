@@ -151,8 +151,10 @@ fn seen_body<'a>(method: &str, headers: &Headers<'_>, body: &'a [u8], size: i64)
         Err(_) => None,
     };
     let announced = length != Some(0) || headers.has("transfer-encoding") || size > 0;
+    // A length of zero that is written down is a client's word that its own server holds it to.
+    let empty = headers.has("content-length") && !announced;
     let usual = matches!(method, "GET" | "HEAD" | "OPTIONS" | "DELETE" | "TRACE");
-    if announced || (!told && !usual) { SeenBody::Unseen } else { SeenBody::Absent }
+    if announced || !(told || usual || empty) { SeenBody::Unseen } else { SeenBody::Absent }
 }
 
 #[cfg(test)]
@@ -223,6 +225,7 @@ mod tests {
         assert_eq!(body("POST", &[(PARTIAL, "false"), (PARTIAL, "true")], "{}"), "Partial");
         assert_eq!(body("POST", &[], "{}"), "Partial");
         assert_eq!(body("POST", &[], ""), "Unseen");
+        assert_eq!(body("PUT", &[("content-length", "0")], ""), "Absent");
         assert_eq!(body("POST", &[(PARTIAL, "false")], ""), "Absent");
         assert_eq!(body("POST", &[(PARTIAL, "false"), ("content-length", "9")], ""), "Unseen");
         assert_eq!(body("GET", &[], ""), "Absent");
