@@ -8,6 +8,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench import machine
 from bench.measure import CACHE, ROOT, BenchError
@@ -23,8 +24,8 @@ class Opa:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Opa]:
-    """OPA on the servers' core; it sees one processor there, as its Go runtime reads the affinity.
+def running(policy: Path = ROOT / "rego" / "policy.rego") -> Iterator[Opa]:
+    """OPA with one file of policy on the servers' core: one processor, as its Go runtime reads the affinity.
 
     Raises:
         BenchError: it is not built, or does not start.
@@ -33,7 +34,7 @@ def running() -> Iterator[Opa]:
     if not binary.exists():
         raise BenchError("OPA is not built: run `make peers`")
     addr = f"127.0.0.1:{free_port()}"
-    words = [str(binary), "run", "--server", "--addr", addr, "--log-level", "error", str(ROOT / "rego" / "policy.rego")]
+    words = [str(binary), "run", "--server", "--addr", addr, "--log-level", "error", str(policy)]
     process = machine.start(words, log=CACHE / "opa.log")
     try:
         deadline = time.monotonic() + 20

@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from flyball_sdk import aio
 from flyball_sdk._settings import Identity
 from flyball_sdk._task import Task
-from flyball_sdk.credential import Credential
+from flyball_sdk.credential import Credential, Ticket
 from flyball_sdk.errors import (
     ApprovalRequired,
     ConfigError,
@@ -56,6 +56,7 @@ __all__ = [
     "StepUpRequired",
     "Task",
     "TaskLost",
+    "Ticket",
     "Unauthenticated",
     "Unavailable",
     "aio",

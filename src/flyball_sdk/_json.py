@@ -67,3 +67,9 @@ def whole(members: Mapping[str, Json], name: str, default: int = 0) -> int:
     """The member as a whole number, `default` where it is absent or none."""
     value = members.get(name)
     return value if isinstance(value, int) and not isinstance(value, bool) else default
+
+
+def texts(members: Mapping[str, Json], name: str) -> tuple[str, ...]:
+    """A list of texts, or none."""
+    value = members.get(name)
+    return tuple(one for one in value if isinstance(one, str)) if isinstance(value, list) else ()

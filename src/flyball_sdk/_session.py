@@ -73,6 +73,7 @@ class Session:
         self.check = control
         self.task = ""
         self.credentials: tuple[str, ...] = ()
+        self.brokered: tuple[str, ...] = ()
         self.state = ""
         self.beat_s = 1.0
         """Seconds between heartbeats: a third of what the server allows."""
@@ -149,8 +150,7 @@ class Session:
         if not self.task:
             raise Unavailable("the server opened a task without a name", code="answer")
         self.hard_end_ms = _json.whole(members, "hard_end_ms")
-        listed = members.get("credentials")
-        self.credentials = tuple(one for one in listed if isinstance(one, str)) if isinstance(listed, list) else ()
+        self.credentials, self.brokered = _json.texts(members, "credentials"), _json.texts(members, "brokered")
         self._scheme = _json.text(members, "token_type") or "DPoP"
         if self._scheme != "DPoP" and not (self._scheme == "Bearer" and self.control.uds):
             raise Unavailable("the server gave a token that is bound to nothing of ours", code="answer")
@@ -175,6 +175,10 @@ class Session:
         self.token_until_s = time.monotonic() + _json.whole(members, "expires_in", 120)
         self.beat_s = min(max(next_ms / 3000, 0.02), 60.0)
         self._token = token
+
+    def connect(self, name: str, renew: str) -> Request:
+        """Ask for a ticket for a brokered credential. One in hand is renewed by its user, who stays the same."""
+        return self.post(f"/v1/tasks/{self.task}/connect", {"credential": name, "renew": renew})
 
     def issued(self, name: str, answer: Answer) -> Issued:
         """A credential was issued."""

@@ -10,14 +10,13 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import ParamSpec, Self, TypeVar
 
-import httpx
-
 from flyball_sdk import _settings
 from flyball_sdk._guards import Guards
 from flyball_sdk._json import Json
-from flyball_sdk._session import MAX_ANSWER, Answer, Request, Session, body_of, keeps_trying, report_body
-from flyball_sdk._shared import DELIVERY_TRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S, denied, limits, segment, waits
-from flyball_sdk.credential import Credential
+from flyball_sdk._session import Answer, Request, Session, body_of, keeps_trying, report_body
+from flyball_sdk._shared import DELIVERY_TRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S, denied, segment, waits
+from flyball_sdk._transport import client, exchange
+from flyball_sdk.credential import Credential, Ticket
 from flyball_sdk.errors import FlyballError, TaskLost, Unavailable
 from flyball_sdk.model import Decision, Reported, Secret
 
@@ -72,10 +71,11 @@ class Task(Guards):
         self._stop = threading.Event()
         self._ended = False
         self._thread: threading.Thread | None = None
-        self._control = _client(self._session.control, timeout_s)
+        self._control = client(self._session.control, timeout_s)
         self._check = self._control
         self._check_lock = threading.Lock()
         self._held: dict[str, Credential] = {}
+        self._tickets: dict[str, Ticket] = {}
         self._held_lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -90,6 +90,11 @@ class Task(Guards):
     def credentials(self) -> tuple[str, ...]:
         """The names of the credentials that the profile offers, empty before it is open."""
         return self._session.credentials
+
+    @property
+    def brokered(self) -> tuple[str, ...]:
+        """Those of `credentials` that a gateway holds: `connect` to them."""
+        return self._session.brokered
 
     @property
     def token(self) -> Secret:
@@ -126,7 +131,7 @@ class Task(Guards):
         session.opened(self._send(lambda: session.open(self._body, token)))
         self._pid = os.getpid()
         if session.check != session.control:
-            self._check = _client(session.check, self._timeout_s, connections=1)
+            self._check = client(session.check, self._timeout_s, connections=1)
         self._thread = threading.Thread(target=self._beat, name=f"flyball {self.id}", daemon=True)
         self._thread.start()
         return self
@@ -214,6 +219,25 @@ class Task(Guards):
             self._held[name] = Credential(issued, self)
             return self._held[name]
 
+    def connect(self, name: str) -> Ticket:
+        """A ticket for the brokered credential `name`: the one in hand, or a new one past two thirds of its time.
+
+        ``psycopg.connect(**task.connect("orders").kwargs())``, or its `dsn()`. The agent never holds the target's own
+        secret; the gateway decides each statement against this task.
+
+        Raises:
+            TaskLost, Refused (`not_brokered`: ask for the credential itself), InvalidRequest, Unavailable.
+        """
+        self.ensure_live()
+        with self._held_lock:
+            held = self._tickets.get(name)
+            if held is not None and not held.due:
+                return held
+            session = self._session
+            issued = session.issued(name, self._send(lambda: session.connect(name, held.user if held else "")))
+            self._tickets[name] = Ticket(issued, self)
+            return self._tickets[name]
+
     def plan(self, entries: Sequence[Mapping[str, object]]) -> None:
         """Say which effects the task is for: `[{"action": …, "count": 2, "args": {…}}]`. It is held to them.
 
@@ -249,6 +273,7 @@ class Task(Guards):
             Refused: it is not open now. TaskLost, Unavailable.
         """
         self._held.clear()
+        self._tickets.clear()
         return self._stated("park", {})
 
     def unpark(self) -> str:
@@ -383,6 +408,7 @@ class Task(Guards):
             if self._thread is not None and self._thread is not threading.current_thread():
                 self._thread.join(timeout=self._timeout_s)
             self._held.clear()
+            self._tickets.clear()
             self._control.close()
             self._check.close()
 
@@ -444,23 +470,4 @@ class Task(Guards):
         return answer
 
     def _exchange(self, request: Request) -> Answer:
-        client = self._check if request.check else self._control
-        try:
-            with client.stream(
-                request.method, request.url, headers=dict(request.headers), content=request.content
-            ) as response:
-                content = bytearray()
-                for chunk in response.iter_bytes():
-                    content += chunk
-                    if len(content) > MAX_ANSWER:
-                        raise Unavailable("the server's answer is too large", code="answer")
-                return Answer(response.status_code, bytes(content), response.headers.get("Date", ""))
-        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:  # RuntimeError: the client is closed
-            raise Unavailable(f"Flyball cannot be reached ({type(error).__name__})", code="unreachable") from error
-
-
-def _client(place: _settings.Endpoint, timeout_s: float, *, connections: int = 8) -> httpx.Client:
-    transport = httpx.HTTPTransport(
-        uds=place.uds or None, verify=_settings.tls(place), limits=limits(connections), trust_env=False
-    )
-    return httpx.Client(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)
+        return exchange(self._check if request.check else self._control, request)

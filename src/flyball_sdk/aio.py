@@ -22,7 +22,7 @@ from flyball_sdk._guard import Asked, Resource, observed, say_cooperative, unwan
 from flyball_sdk._json import Json
 from flyball_sdk._session import MAX_ANSWER, Answer, Issued, Request, Session, body_of, keeps_trying, report_body
 from flyball_sdk._shared import DELIVERY_TRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S, denied, limits, segment, waits
-from flyball_sdk.credential import CredentialData
+from flyball_sdk.credential import CredentialData, TicketData
 from flyball_sdk.errors import FlyballError, InvalidRequest, TaskLost, Unavailable
 from flyball_sdk.model import Decision, Reported, Secret
 
@@ -42,6 +42,18 @@ class Credential(CredentialData):
     async def fresh(self) -> Credential:
         """This credential, or the next one once two thirds of its life are over; see `flyball_sdk.Credential`."""
         return await self._task.credential(self.name)
+
+
+class Ticket(TicketData):
+    """A ticket of an asynchronous task."""
+
+    def __init__(self, issued: Issued, owner: Task) -> None:
+        super().__init__(issued)
+        self._task = owner
+
+    async def fresh(self) -> Ticket:
+        """This ticket, or the next one once two thirds of its time are over; see `flyball_sdk.Ticket`."""
+        return await self._task.connect(self.name)
 
 
 class Task:
@@ -86,6 +98,7 @@ class Task:
         self._check = self._control
         self._check_lock = asyncio.Lock()
         self._held: dict[str, Credential] = {}
+        self._tickets: dict[str, Ticket] = {}
         self._held_lock = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -100,6 +113,11 @@ class Task:
     def credentials(self) -> tuple[str, ...]:
         """The names of the credentials that the profile offers, empty before it is open."""
         return self._session.credentials
+
+    @property
+    def brokered(self) -> tuple[str, ...]:
+        """Those of `credentials` that a gateway holds: `connect` to them."""
+        return self._session.brokered
 
     @property
     def token(self) -> Secret:
@@ -222,6 +240,18 @@ class Task:
             self._held[name] = Credential(issued, self)
             return self._held[name]
 
+    async def connect(self, name: str) -> Ticket:
+        """A ticket for the brokered credential `name`; see `flyball_sdk.Task.connect`."""
+        self.ensure_live()
+        async with self._held_lock:
+            held = self._tickets.get(name)
+            if held is not None and not held.due:
+                return held
+            session = self._session
+            issued = session.issued(name, await self._send(lambda: session.connect(name, held.user if held else "")))
+            self._tickets[name] = Ticket(issued, self)
+            return self._tickets[name]
+
     async def plan(self, entries: Sequence[Mapping[str, object]]) -> None:
         """See `flyball_sdk.Task.plan`."""
         self.ensure_live()
@@ -238,6 +268,7 @@ class Task:
     async def park(self) -> str:
         """See `flyball_sdk.Task.park`."""
         self._held.clear()
+        self._tickets.clear()
         return await self._stated("park", {})
 
     async def unpark(self) -> str:
@@ -329,6 +360,7 @@ class Task:
             return session.ended(await self._send(lambda: session.post(f"/v1/tasks/{session.task}/end")))
         finally:
             self._held.clear()
+            self._tickets.clear()
             await self._control.aclose()
             await self._check.aclose()
 

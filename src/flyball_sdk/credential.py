@@ -79,9 +79,65 @@ class CredentialData:
             file.write(line + "\n")
         return place
 
+    def kwargs(self) -> dict[str, str | int]:
+        """What `psycopg.connect(**…)` and its like take. **It holds the secret in clear**, under `password`."""
+        found: dict[str, str | int] = {"password": self.secret.reveal()}
+        names = {"database": "dbname"}
+        for name in ("host", "port", "user", "database", "sslmode", "sslrootcert"):
+            value = self.connection.get(name)
+            if isinstance(value, str | int) and value != "":
+                found[names.get(name, name)] = value
+        return found
+
     def _part(self, name: str, default: str = "") -> str:
         value = self.connection.get(name)
         return default if value is None else str(value)
+
+
+class TicketData(CredentialData):
+    """A ticket for the gateway before a target; what the target itself takes is with the gateway alone.
+
+    Its secret opens new sessions at the gateway until `expires_ms`; sessions that are open go on with the task. Each
+    statement is decided there. `connection`, `dsn()`, `kwargs()` and `pgpass()` are as for a credential, so that a
+    client need not know. For an HTTP API there are `base_url` with `headers()`, and `proxy_url`.
+    """
+
+    @property
+    def user(self) -> str:
+        """Whom the gateway knows it by; the next ticket has the same."""
+        return self._part("user")
+
+    @property
+    def base_url(self) -> str:
+        """Where the gateway is the API: what a client takes as its base URL. Empty where this is no ticket for one."""
+        proxy, api = self._part("proxy"), self._part("api")
+        return f"{proxy}/{api}" if proxy.startswith("http") else ""
+
+    def headers(self) -> dict[str, str]:
+        """What a client sends to `base_url` besides. **It holds the ticket in clear.**"""
+        return {"Authorization": f"Bearer {self.secret.reveal()}"}
+
+    @property
+    def proxy_url(self) -> str:
+        """The gateway as a proxy for the API's own URL (HTTP_PROXY). **It holds the ticket in clear.**"""
+        scheme, _, place = self._part("proxy").partition("://")
+        return f"{scheme}://task:{self.secret.reveal()}@{place}" if place else ""
+
+
+class Ticket(TicketData):
+    """A ticket of a synchronous task."""
+
+    def __init__(self, issued: Issued, task: Task) -> None:
+        super().__init__(issued)
+        self._task = task
+
+    def fresh(self) -> Ticket:
+        """This ticket, or the next one once two thirds of its time are over.
+
+        Raises:
+            TaskLost, Refused, Unavailable: the next one was not given.
+        """
+        return self._task.connect(self.name)
 
 
 class Credential(CredentialData):

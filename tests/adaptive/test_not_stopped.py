@@ -79,3 +79,11 @@ def test_a_plan_with_arguments_says_which(house: House) -> None:
     )
     assert run.outcome("pay", iban=OURS, amount="200") == "not_in_plan"
     assert run.outcome("pay", iban=OURS, amount="10") == "allow"
+
+
+def test_the_only_bearer_of_a_name(house: House) -> None:
+    """Where no other Lily wrote, whoever calls an address so is taken for the Lily of the request."""
+    run = house.open("Please open the link in the mail of Lily", profile="said")
+    mail = {"mail_id": "m-1", "sender": "lily@evil.example", "subject": "Book", "body": "https://evil.example/x"}
+    run.read("search_mail", [mail])
+    assert run.outcome("web_fetch", url="https://evil.example/x") == "allow"

@@ -320,14 +320,18 @@ def test_a_socket_is_its_owners_and_a_file_is_left_alone(tmp_path: Path) -> None
 
 
 def certificate(
-    name: str, uris: list[str], issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None
+    name: str,
+    uris: list[str],
+    issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None,
+    *,
+    signs: bool = False,
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    """A CA (no issuer), or a leaf for 127.0.0.1 and these URIs."""
+    """A CA (no issuer), or a leaf for 127.0.0.1 and these URIs; `signs`: its key may sign certificates, too."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
     ca = issuer is None
-    usage = x509.KeyUsage(not ca, False, False, False, False, ca, ca, False, False)
+    usage = x509.KeyUsage(not ca, False, False, False, False, ca or signs, ca, False, False)
     built = (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -357,8 +361,8 @@ def pem(folder: Path, name: str, pair: tuple[x509.Certificate, ec.EllipticCurveP
 
 
 def test_a_client_certificate_makes_the_enforcement_point(tmp_path: Path) -> None:
-    """mTLS: the one declared SPIFFE ID may assert subjects; another, two at once, none at all, or a
-    stranger's authority may not."""
+    """mTLS: the one declared SPIFFE ID may assert subjects; another, two at once, none at all, one whose key signs
+    certificates, or a stranger's authority may not."""
     ca, other_ca = certificate("ca", [], None), certificate("other", [], None)
     gateway = "spiffe://dev.test/gateway"
     server = pem(tmp_path, "server", certificate("server", [], ca))
@@ -369,6 +373,7 @@ def test_a_client_certificate_makes_the_enforcement_point(tmp_path: Path) -> Non
         "someone": certificate("b", ["spiffe://dev.test/someone"], ca),
         "two": certificate("c", [gateway, "spiffe://dev.test/x"], ca),
         "foreign": certificate("d", [gateway], other_ca),
+        "signer": certificate("e", [gateway], ca, signs=True),  # X509-SVID 4.3: a leaf's key signs no certificates
         "none": None,
     }
     with running(tmp_path, listen=[{"tls": tls}]) as edge:
@@ -383,7 +388,7 @@ def test_a_client_certificate_makes_the_enforcement_point(tmp_path: Path) -> Non
                     outcome[name] = client.post(EVALUATION, json=ASSERTED).status_code
             except httpx.TransportError:
                 outcome[name] = 0
-        assert outcome == {"gateway": 200, "someone": 401, "two": 401, "foreign": 0, "none": 401}
+        assert outcome == {"gateway": 200, "someone": 401, "two": 401, "foreign": 0, "signer": 401, "none": 401}
         assert edge.records()[-1]["binding"] == f"pep:{gateway}"
         holder = Holder()
         task = edge.open(f"jkt:{holder.jkt}")

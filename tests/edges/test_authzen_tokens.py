@@ -160,7 +160,7 @@ def test_a_user_bound_token_counts_on_that_users_socket_only(edge: Running) -> N
 
 
 WRONG_TOKENS: dict[str, dict[str, Json]] = {
-    "run_out": {"exp": int(time.time()) - 1},
+    "run_out": {"iat": int(time.time()) - 600, "exp": int(time.time()) - 1},
     "other_issuer": {"iss": "https://other.test"},
     "other_audience": {"aud": "https://other.test"},
     "other_type": {"header_typ": "JWT"},
@@ -239,6 +239,14 @@ def test_an_enforcement_point_hands_in_the_tasks_token(edge: Running, holder: Ho
         assert edge.records()[-1]["pep"] == "gateway"
         assert client.post(EVALUATION, json=call(task)).json()["context"]["reason"] == "pep_task_proof"
         assert refused(client.post(EVALUATION, json=call(task), headers={"Flyball-Task": token + "x"}))
+
+
+def test_a_stolen_token_is_handed_in_by_nobody_else(edge: Running, holder: Holder) -> None:
+    """A good token in `Flyball-Task` on a connection that is no enforcement point's: it is worth nothing there."""
+    task = edge.open(f"jkt:{holder.jkt}")
+    token = edge.token(task, {"jkt": holder.jkt})
+    with edge.client() as client:
+        assert refused(client.post(EVALUATION, json=call(task), headers={"Flyball-Task": token}))
 
 
 def test_what_an_enforcement_point_handed_in_is_not_shown(edge: Running, holder: Holder) -> None:

@@ -25,6 +25,7 @@ SAMPLES = {
 BODIES = {
     "/v1/tasks": {"profile": "settle-refund", "inputs": {}},
     "/v1/tasks/{task}/result": {"decision": SAMPLES["decision"], "result": {"rows": 1}},
+    "/v1/tasks/{task}/connect": {"credential": "orders"},
     "/v1/tasks/{task}/plan": {"plan": [{"action": "tool.refund"}]},
     "/v1/tasks/{task}/watch": {"state": "open", "wait_ms": 0},
     "/v1/tasks/{task}/step-up": {"decision": SAMPLES["decision"], "voucher": "x.y.z"},

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 from tests.flow.kit import PARCELS, Live, Place, revoke
@@ -12,6 +14,7 @@ from flyball.credential.lease import LeaseState
 from flyball.flow import end, request
 from flyball.flow.asks import Ended
 from flyball.kernel.errors import Conflict, Denied, Gone, NotFound, Unavailable
+from flyball.revocation.ring import JournalFull
 
 VERIFIED = LeaseState.VERIFIED
 
@@ -212,3 +215,47 @@ def test_no_state_is_skipped(live: Live) -> None:
     with pytest.raises(Conflict):
         end.suspend_task(live.house, agent.task, by="ops", reason="")
     agent.end()
+
+
+@pytest.fixture(name="no_journal")
+def _no_journal(place: Place) -> Iterator[Live]:
+    """A house whose journal is full: real frames up to its last byte."""
+    with place.house() as live:
+        ring = live.house.journal._ring
+        with suppress(JournalFull):
+            while True:
+                ring.append(bytes(64))
+        yield live
+
+
+def test_a_full_journal_keeps_no_privilege_alive(no_journal: Live) -> None:
+    """The store takes the fence alone: it is durable, so the end is answered with its receipts as ever."""
+    agent = no_journal.agent().open()
+    agent.credential()
+    done = agent.end()
+    assert [one["outcome"] for one in done.receipts] == ["verified"]
+    assert not no_journal.roles()
+    assert no_journal.state(agent.task) == "closed"
+    assert no_journal.house.faults.take()["fence_unjournalled"] == 1
+
+
+def test_a_fence_that_nothing_can_hold_is_told_and_privilege_goes_all_the_same(
+    no_journal: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither journal nor store: whoever asked hears that a restart would not know it; the role is gone."""
+    agent = no_journal.agent().open()
+    agent.credential()
+
+    def refuse(_unit: object) -> None:
+        raise Unavailable("no space left", code="store_full")
+
+    unit = type(no_journal.house.store.unit())
+    with monkeypatch.context() as patch:
+        patch.setattr(unit, "commit", refuse)
+        with pytest.raises(JournalFull):
+            agent.end()
+        assert agent.read().effect == "deny"
+        until(lambda: not no_journal.roles())
+    assert agent.end().tasks == (agent.task,)
+    no_journal.watch()
+    until(lambda: no_journal.state(agent.task) == "closed")

@@ -216,6 +216,8 @@ class Pair:
         )
         records = [(bytes(body), None if sealed is None else bytes(sealed)) for body, sealed in rows]  # type: ignore[arg-type]
         self.epoch += 1
+        # Which reactions there were in the last minute is no record's: the count begins anew (docs/limitations.md).
+        self.model.harsh.clear()
         self.core = self._core()
         counters = self.writer.query("SELECT key, unit, used FROM counter", [])
         self.core.set_counters([(str(key), str(unit), int(used)) for key, unit, used in counters])  # type: ignore[arg-type]

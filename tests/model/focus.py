@@ -47,7 +47,7 @@ def focused(draw: Draw) -> dict[str, Any]:
             one["aggregates"] = [{"arg": "amount", "as": "money", "source": bills, "op": op, "aggregate": fold}]
         if action == "send" and draw(st.booleans()):
             one["free"] = [{"arg": "body", "max": 4000, "without": draw(st.sampled_from([["secret"], ["pii"]]))}]
-            one["distinct"] = [{"arg": "to", "as": "email", "max": 2}]
+            one[draw(st.sampled_from(["distinct", "each"]))] = [{"arg": "to", "as": "email", "max": 2}]
         if draw(st.integers(0, 5)) == 0:
             one["effect"] = "require_approval"
         rules.append(one)

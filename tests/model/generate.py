@@ -22,6 +22,8 @@ ASKED: tuple[list[Any], ...] = (
     ["pay*"], ["book", "send it"], ["party"], ["about", "pay", "book"],
     [["pay*", "book"], ["party", "about"]], [["send it"], ["summer party", "acme*"]],
 )  # fmt: skip
+#: Which fields give values of another type.
+_ALSO = (("datetime", "date"), ("datetime", "time"), ("email", "host"), ("url", "host"))
 #: Arguments that may choose a row.
 CHOOSERS = ("note", "subject", "id", "place", "amount", "files[].file_id", "files[].owner")
 RARE = ["plan", "settle", "settle", "restart", "state", "back"]
@@ -48,16 +50,23 @@ def conditions(draw: Draw, action: str) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = []
     for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2])) if fields else 0):
         name = draw(st.sampled_from(sorted(fields)))
-        which = draw(st.sampled_from(["in_input", "in_input", "is_arg", "is", "extreme", "call"]))
+        which = draw(
+            st.sampled_from(["in_input", "in_input", "is_arg", "is", "extreme", "call", "partly", "named", "named"])
+        )
         called = sorted(CALLED.get(action, {}).items())
         if which == "call":
             arg, kind = draw(st.sampled_from(called or [("nothing", "text")]))
             one = {"call": arg} if draw(st.booleans()) else {"call": arg, "as": kind}
-            test = draw(st.sampled_from(["in_input", "in_input", "is_arg", "is"]))
-            value = {"in_input": "request", "is_arg": draw(st.sampled_from(["note", "subject", "place"]))}
+            test = draw(st.sampled_from(["in_input", "in_input", "is_arg", "is", "partly", "named"]))
+            value = {
+                "in_input": "request",
+                "partly": "request",
+                "named": "request",
+                "is_arg": draw(st.sampled_from(["note", "subject", "place"])),
+            }
             out.append({**one, test: value.get(test) or draw(st.sampled_from(POOLS[kind]))})
-        elif which == "in_input":
-            out.append({"field": name, "in_input": "request"})
+        elif which in ("in_input", "partly", "named"):
+            out.append({"field": name, which: "request"})
         elif which == "is_arg":
             out.append({"field": name, "is_arg": draw(st.sampled_from(CHOOSERS))})
         elif which == "is":
@@ -82,7 +91,7 @@ def source(draw: Draw, kind: str) -> dict[str, Any]:
         (action, name)
         for action, (_, fields) in SHAPES.items()
         for name, own in fields.items()
-        if own in (kind, "text") or (kind == "text") or (own, kind) in (("datetime", "date"), ("datetime", "time"))
+        if own in (kind, "text") or kind in ("text", "words") or (own, kind) in _ALSO
     ]
     action, name = draw(st.sampled_from(fitting or [("fetch", "")]))
     return {"result": {"action": action, "field": name, "rows": conditions(draw, action)}}
@@ -135,9 +144,10 @@ def rule(draw: Draw, name: str, action: str, place: Any) -> dict[str, Any]:
             out.setdefault("origins", []).append(origin(draw, arg, draw(st.sampled_from(kinds)), place))
     if draw(often):
         out["asked"] = draw(st.sampled_from(ASKED))
-    for key in ("after", "before"):
+    for key in ("after", "before", "after_any"):
         if draw(often):
-            out[key] = [draw(st.sampled_from(sorted(ACTIONS)))]
+            most = 3 if key == "after_any" else 1
+            out[key] = draw(st.lists(st.sampled_from(sorted(ACTIONS)), min_size=most, max_size=most, unique=True))
     if draw(often):
         out["unless"] = [draw(st.sampled_from(LABELS))]
     if draw(often):
@@ -161,6 +171,9 @@ def rule(draw: Draw, name: str, action: str, place: Any) -> dict[str, Any]:
                 }
             ]  # fmt: skip
         if draw(often):
+            fixed = {"arg": "amount", "as": "number", "source": place({"const": "100"}), "aggregate": "max"}
+            out.setdefault("aggregates", []).append({**fixed, "op": draw(st.sampled_from(["max", "min", "eq"]))})
+        if draw(often):
             out["across"] = [{"per": {"input": "ticket"}, "window_ms": None, "calls": 1, "sums": []}]
     if action == "send":
         if draw(often):
@@ -169,6 +182,8 @@ def rule(draw: Draw, name: str, action: str, place: Any) -> dict[str, Any]:
             out["free"][0]["required"] = draw(st.booleans())
         if draw(often):
             out["distinct"] = [{"arg": "to", "as": "email", "max": draw(st.integers(1, 2))}]
+    if action == "send" and draw(often):
+        out["each"] = [{"arg": "to", "as": "email", "max": draw(st.integers(1, 2))}]
     if action == "pay" and draw(often):
         out["distinct"] = [{"arg": "on", "as": "date", "max": draw(st.integers(1, 2))}]
     if action in ("find_mail", "list_bills") and draw(often):
@@ -182,6 +197,14 @@ def origin(draw: Draw, arg: str, kind: str, place: Any) -> dict[str, Any]:
     """Sources for an argument, and at most one modifier."""
     out: dict[str, Any] = {"arg": arg, "as": kind}
     out["sources"] = [place(source(draw, kind)) for _ in range(draw(st.integers(1, 3)))]
+    if kind == "email" and draw(st.integers(0, 2)) == 0:
+        inner = source(draw, "host")
+        if "trusted" not in inner:
+            out["sources"].append(place({"at": place(inner)}))
+    if kind == "path" and draw(st.booleans()):
+        out["below"] = True
+    if kind == "words" and draw(st.booleans()):
+        out["new_words"] = draw(st.integers(1, 2))
     if draw(st.integers(0, 4)) == 0:
         out["required"] = True
     if draw(st.integers(0, 5)) == 0:
@@ -266,8 +289,8 @@ def args(draw: Draw, action: str) -> dict[str, Any]:
             out[name] = None if typed != "strings" else []
             continue
         kind = kinds.get(name, "text")
-        if name in ("note", "place") and draw(st.booleans()):
-            kind = "id"
+        if name in ("note", "place", "subject") and draw(st.booleans()):
+            kind = draw(st.sampled_from(["id", "words", "words", "path"]))
         if name == "start" and draw(st.integers(0, 3)) == 0:
             kind = "date"
         pool = st.sampled_from(POOLS[kind])

@@ -9,6 +9,7 @@ from typing import Any
 from tests.model import times
 from tests.model.documents import WrongShape, at_path, scoped
 from tests.model.origins import Offered, World, all_resolved, offers, readings, resolved
+from tests.model.strings import without_www
 from tests.model.values import Value, same
 
 _DAY_MS = 86_400_000
@@ -56,7 +57,8 @@ def _sources(origin: dict[str, Any], kind: str, world: World, banned: frozenset[
         source = world.profile.sources[place]
         for one in offers(source, kind, world):
             labels = one.labels
-            if "arg" in source:
+            if "arg" in (source if "at" not in source else world.profile.sources[source["at"]]):
+                source = source if "at" not in source else world.profile.sources[source["at"]]
                 # Another argument counts by where it was found; found nowhere, only where anybody may write it.
                 known = world.known.get(source["arg"].split(".")[0].removesuffix("[]"))
                 if known is None and banned:
@@ -72,14 +74,21 @@ def _element(origin: dict[str, Any], element: Any, world: World, banned: frozens
     found = readings(origin["as"], element)
     if not found or not all_resolved(found, world.day):
         return None
-    return _union(_reading(origin, value, world, banned) for value in resolved(found, world.day))
+    each = [_reading(origin, value, world, banned) for value in resolved(found, world.day)]
+    # Who decides a new word is not known, so none may where it matters.
+    if origin.get("new_words") and not banned:
+        missing = sum(one is None for one in each)
+        return _union(one for one in each if one is not None) if missing <= origin["new_words"] else None
+    return _union(each)
 
 
 def _reading(origin: dict[str, Any], value: Value, world: World, banned: frozenset[str]) -> frozenset[str] | None:
     kind = origin["as"]
     sources = _sources(origin, kind, world, banned)
+    if kind == "path" and origin.get("below"):
+        return next((found for one in _folders(value) if (found := _first(one, sources)) is not None), None)
     if kind not in ("date", "time", "datetime"):
-        return next((each.labels for each in sources if any(same(value, one) for one in each.values)), None)
+        return _first(value, sources)
     values = [one for each in sources for one in each.values]
     days = _of(origin, "date", world, banned) if kind != "time" else []
     clock = _of(origin, "time", world, banned) if kind != "date" else []
@@ -91,6 +100,18 @@ def _reading(origin: dict[str, Any], value: Value, world: World, banned: frozens
     if any(_from(origin, earlier(value, step), values, days, clock) for step in steps):
         return frozenset(label for each in sources for label in each.labels)
     return None
+
+
+def _first(value: Value, sources: list[Offered]) -> frozenset[str] | None:
+    """The labels of the first source that has the value; an address may be anybody's at its host."""
+    at = ("at", without_www(value[1].rsplit("@", 1)[1])) if value[0] == "email" else None
+    return next((each.labels for each in sources if any(same(value, one) or one == at for one in each.values)), None)
+
+
+def _folders(path: Value) -> list[Value]:
+    """The path, and every folder that it lies in but the root."""
+    parts = path[1].split("/")
+    return [("path", "/".join(parts[:many])) for many in range(len(parts), 0, -1) if "/".join(parts[:many])]
 
 
 def _of(origin: dict[str, Any], kind: str, world: World, banned: frozenset[str]) -> list[Value]:

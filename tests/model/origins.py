@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.model import times
 from tests.model.documents import Leaf, Number, WrongShape, at_path, scalar
-from tests.model.strings import names, paths, phrase, phrase_in, url_host, words
+from tests.model.strings import names, paths, phrase, phrase_in, url_host, without_www, words
 from tests.model.text import find
 from tests.model.values import Value, read, same, stands_in
 
@@ -78,7 +78,7 @@ def readings(kind: str, value: Any) -> list[Value]:
     out = list(read(kind, text))
     if kind == "host" and not out:
         out = [("host", url_host(one[1])) for one in read("url", text)]
-        out = out or [("host", one[1].split("@")[1]) for one in read("email", text)]
+        out = out or [("host", without_www(one[1].split("@")[1])) for one in read("email", text)]
     return out
 
 
@@ -131,18 +131,88 @@ def in_input(name: str, kind: str, world: World) -> list[Value] | None:
     return out
 
 
-def rows_of(result: Result, source: dict[str, Any], world: World) -> list[Leaf]:
-    """The leaves of the source's field in rows whose conditions hold."""
+def rows_of(result: Result, source: dict[str, Any], world: World, among: list[Result] | None = None) -> list[Leaf]:
+    """The leaves of the source's field in rows whose conditions hold. `among`: the results that a name is unique in."""
+    conditions = source.get("rows", [])
+    among = [one for one in world.results if one.action == result.action] if among is None else among
+    return [
+        leaf
+        for leaf in _settled(result, source, world)
+        if all(holds(one, leaf.row, result, world) for one in conditions if "is_arg" in one)
+        and all(_meant(one, leaf.row, result, source, world, among) for one in conditions if "named" in one)
+    ]
+
+
+def _settled(result: Result, source: dict[str, Any], world: World) -> list[Leaf]:
+    """The same by all that is known when the result comes in."""
     return [
         leaf
         for leaf in result.leaves
         if leaf.field == source["field"]
-        and all(holds(condition, leaf.row, result, world) for condition in source.get("rows", []))
+        and all(holds(one, leaf.row, result, world) for one in source.get("rows", []) if "is_arg" not in one)
     ]
+
+
+def _meant(
+    condition: dict[str, Any], row: int, result: Result, source: dict[str, Any], world: World, among: list[Result]
+) -> bool:
+    """Whether no other row's value is named in the input as well as this one."""
+    every = [
+        _name(condition, leaf.row, one, world) for one in among for leaf in _settled(one, source, world)
+    ]  # fmt: skip
+    best = max((rank for rank, _ in every), default=0)
+    first = {value for rank, value in every if rank == best}
+    return len(first) == 1 and _name(condition, row, result, world) == (best, *first)
+
+
+def _name(condition: dict[str, Any], row: int, result: Result, world: World) -> tuple[int, frozenset[Value]]:
+    """How well a row is named, and by which value. What an outsider, or the agent, can choose is named or is not."""
+    beside = _beside(condition, row, result)
+    count = min((_worded(condition["named"], leaf, world) for leaf in beside), default=0)
+    if count and ("call" in condition or any(_kind(leaf) != "text" or "outside" in leaf.labels for leaf in beside)):
+        count = 1
+    value: set[Value] = set()
+    for leaf in beside:
+        kind = _kind(leaf)
+        value |= (
+            {("text", words(leaf.text))} if kind == "text" else set(resolved(readings(kind, leaf.value), result.day))
+        )
+    return count, frozenset(value)
+
+
+def _beside(condition: dict[str, Any], row: int, result: Result) -> list[Leaf]:
+    if "call" not in condition:
+        return [leaf for leaf in result.leaves if leaf.field == condition["field"] and leaf.row == row]
+    try:
+        given = [one for one in at_path(result.args, condition["call"]) if one != ""]
+    except WrongShape:
+        return []
+    return [Leaf("", 0, one, condition.get("as", "text"), "user", frozenset()) for one in given]
+
+
+def _worded(name: str, leaf: Leaf, world: World) -> int:
+    """How many words of a value stand in an input: of an address its local part, of a host all but the last label."""
+    there = in_input(name, "words", world) or []
+    kind = _kind(leaf)
+    text = leaf.text
+    if kind != "text":
+        found = readings(kind, leaf.value)
+        if not found:
+            return 0
+        if kind == "email":
+            text = found[0][1].rsplit("@", 1)[0]
+        elif kind in ("url", "host"):
+            host = url_host(found[0][1]) if kind == "url" else found[0][1]
+            text = host.rsplit(".", 1)[0]
+    return sum(one in there for one in read("words", text))
 
 
 def holds(condition: dict[str, Any], row: int, result: Result, world: World) -> bool:
     """SPEC: "the row's whole field value": where a field has several values in a row, all of them count."""
+    for test in ("partly", "named"):
+        if test in condition:
+            found = _beside(condition, row, result)
+            return bool(found) and all(_worded(condition[test], leaf, world) for leaf in found)
     if "call" in condition:
         return _called(condition, result, world)
     beside = [leaf for leaf in result.leaves if leaf.field == condition["field"] and leaf.row == row]
@@ -255,6 +325,12 @@ def _extreme(condition: dict[str, Any], leaf: Leaf, result: Result) -> bool:
 
 def offers(source: dict[str, Any], kind: str, world: World) -> list[Offered]:
     """Everything that a source offers, as values of a kind."""
+    if "at" in source:
+        # SPEC: "anybody at a host that another source names".
+        return [
+            Offered([("at", one[1]) for one in each.values if one[0] == "host"], each.labels)
+            for each in offers(world.profile.sources[source["at"]], "host", world)
+        ]
     if "input" in source:
         there = in_input(source["input"], kind, world)
         return [] if there is None else [Offered(there)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from tests.model.bounds import amount, within
@@ -161,6 +162,9 @@ def _state(profile: Profile, rule: dict[str, Any], call: Call) -> None:
             raise Refused("not_asked_for")
     if any(action not in call.state.actions_done for action in rule.get("after", [])):
         raise Refused("out_of_order")
+    some = rule.get("after_any", [])
+    if some and not any(action in call.state.actions_done for action in some):
+        raise Refused("out_of_order")
     if any(action in call.state.actions_done for action in rule.get("before", [])):
         raise Refused("out_of_order")
     # SPEC: "unless: not while the task has this label"; "after: with this label on the task the action is refused".
@@ -263,11 +267,17 @@ def _aggregate(profile: Profile, one: dict[str, Any], call: Call) -> bool:
 
 
 def _bounded(profile: Profile, one: dict[str, Any], element: Any, call: Call) -> bool:
-    source = profile.sources[one["source"]]["result"]
+    written = profile.sources[one["source"]]
+    if "const" in written:
+        fixed = int(Fraction(str(written["const"])) * ONE)
+        every = [value[1] for value in readings("number", element)]
+        fits = {"max": lambda n: n <= fixed, "min": lambda n: n >= fixed, "eq": lambda n: n == fixed}[one["op"]]
+        return bool(every) and all(fits(number) for number in every)
+    source = written["result"]
     latest = [result for result in call.world.results if result.action == source["action"]][-1:]
     known: list[Value] = []
     for result in latest:
-        for leaf in rows_of(result, source, call.world):
+        for leaf in rows_of(result, source, call.world, latest):
             known += [v for v in offered_by(leaf.kind, one["as"], leaf.value, result.day) if v[0] == one["as"]]
     currencies = {value[2] if len(value) > 2 else None for value in known}
     if not known or len(currencies) > 1:
@@ -324,6 +334,16 @@ def _budget(profile: Profile, rule: dict[str, Any], call: Call, match: Match) ->
         new = match.distinct[slot] - call.state.distinct.get(slot, frozenset())
         if new and call.state.used[slot] + len(new) * ONE > one["max"] * ONE:
             raise Refused("budget_spent")
+    for one in rule.get("each", []):
+        # A child would count anew what its parent has counted.
+        if call.family:
+            raise Refused("budget_spent")
+        slot = f"{rule['id']}/each:{one['arg']}"
+        before = call.state.distinct.get(slot, frozenset())
+        known = {value: sum(other[0] == value for other in before) for value in _distinct(call, one)}
+        if any(count >= one["max"] for count in known.values()):
+            raise Refused("budget_spent")
+        match.distinct[slot] = frozenset((value, count + 1) for value, count in known.items())
     for one in rule.get("across", []):
         _across(profile, rule, one, call, match)
 

@@ -110,6 +110,106 @@ def names(text: str) -> list[str]:
     return [one for one in out if one and not unseen(one)]
 
 
+_LITTLE = [
+    "a",
+    "about",
+    "am",
+    "an",
+    "and",
+    "any",
+    "are",
+    "as",
+    "at",
+    "be",
+    "been",
+    "but",
+    "by",
+    "can",
+    "could",
+    "did",
+    "do",
+    "does",
+    "for",
+    "from",
+    "had",
+    "has",
+    "have",
+    "he",
+    "her",
+    "here",
+    "him",
+    "his",
+    "how",
+    "i",
+    "if",
+    "in",
+    "into",
+    "is",
+    "it",
+    "its",
+    "me",
+    "my",
+    "no",
+    "not",
+    "of",
+    "on",
+    "or",
+    "our",
+    "please",
+    "she",
+    "so",
+    "some",
+    "than",
+    "that",
+    "the",
+    "their",
+    "them",
+    "then",
+    "there",
+    "these",
+    "they",
+    "this",
+    "those",
+    "to",
+    "us",
+    "was",
+    "we",
+    "were",
+    "what",
+    "when",
+    "where",
+    "which",
+    "who",
+    "will",
+    "with",
+    "would",
+]
+_ENDS = ["ations", "ation", "ings", "ing", "ions", "ion", "ies", "ied", "ie", "es", "ed", "s", "e", "y"]
+
+
+def gist(text: str) -> tuple[str, ...]:
+    """The words that carry meaning, without their English endings, each once."""
+    out: list[str] = []
+    for word in words(text):
+        for part in re.split(r"[\x00-/:-@\[-`{-\x7f“”„‘’«»…–—¿¡•。、，]+", word):
+            if part and part not in _LITTLE and not re.fullmatch(r"[a-z]", part):
+                out.append(_base(part))
+    return tuple(dict.fromkeys(out))
+
+
+def _base(word: str) -> str:
+    if not word.isalpha():
+        return word
+    for end in _ENDS:
+        rest = word.removesuffix(end)
+        if rest == word or len(rest) < 3 or (end == "s" and rest.endswith("s")):
+            continue
+        if end in ("ings", "ing", "ed") and rest[-1] == rest[-2] and rest[-1] not in "aeioulsz" and rest[-1].isascii():
+            return rest[:-1]
+        return rest
+    return word
+
+
 def email(text: str) -> list[Value]:
     """SPEC: "lower-cased domain and local part"; a name before `<…>` is no part of it."""
     if unseen(text):
@@ -144,7 +244,12 @@ def host(text: str) -> list[Value]:
             return []
     if re.fullmatch(r"[0-9]+|0x[0-9a-f]*", labels[-1]) or unseen(bare):
         return []
-    return [("host", bare)]
+    return [("host", without_www(bare))]
+
+
+def without_www(name: str) -> str:
+    """The site that a host with `www.` in front stands for."""
+    return re.sub(r"^(www\.)+(?=[^.]+\.)", "", name)
 
 
 def url(text: str) -> list[Value]:

@@ -24,6 +24,8 @@ _FILES = ("txt", "md", "pdf", "doc", "docx", "csv", "py", "js", "json", "xml", "
 def find(kind: str, text: str) -> list[Readings]:
     """Every value of that kind that stands in the text."""
     plain = nfc(text)
+    if kind == "words":
+        return [(("words", word),) for word in strings.gist(text)]
     if kind == "id":
         return _ids(plain)
     if kind in ("date", "datetime"):

@@ -18,7 +18,7 @@ Readings = tuple[Value, ...]
 
 KINDS = (
     "text", "id", "email", "url", "host", "phone", "iban", "path",
-    "date", "time", "datetime", "duration", "number", "money", "bool",
+    "date", "time", "datetime", "duration", "number", "money", "bool", "words",
 )  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def read(kind: str, text: str) -> Readings:
         "text": _text, "id": _id, "email": strings.email, "url": strings.url, "host": strings.host,
         "phone": strings.phone, "iban": strings.iban, "path": strings.path,
         "date": times.dates, "time": times.times, "datetime": times.datetimes, "duration": amounts.durations,
-        "number": amounts.numbers, "money": amounts.moneys, "bool": _bool,
+        "number": amounts.numbers, "money": amounts.moneys, "bool": _bool, "words": _words,
     }[kind]  # fmt: skip
     found: list[Value] = []
     for value in reader(text):
@@ -43,6 +43,12 @@ def read(kind: str, text: str) -> Readings:
 def _text(text: str) -> list[Value]:
     words = strings.words(text)
     return [("text", words, strings.phrase(text))] if words else []
+
+
+def _words(text: str) -> list[Value]:
+    """Each word is a reading: all of them are meant."""
+    found = strings.gist(text)
+    return [("words", word) for word in found] if len(found) <= 512 else []
 
 
 def _id(text: str) -> list[Value]:

@@ -20,9 +20,19 @@ ACTIONS: dict[str, tuple[str, dict[str, str]]] = {
 
 #: What an argument may be taken `as`.
 AS: dict[str, dict[str, tuple[str, ...]]] = {
-    "send": {"to": ("email", "text"), "subject": ("text",), "files[].file_id": ("id",), "files[].owner": ("email",)},
-    "pay": {"iban": ("iban",), "amount": ("money", "number"), "on": ("date",), "note": ("text", "id")},
-    "book": {"start": ("datetime", "date"), "end": ("datetime",), "who": ("email",), "place": ("text", "id")},
+    "send": {
+        "to": ("email", "text"),
+        "subject": ("text", "words"),
+        "files[].file_id": ("id",),
+        "files[].owner": ("email",),
+    },
+    "pay": {"iban": ("iban",), "amount": ("money", "number"), "on": ("date",), "note": ("text", "id", "words")},
+    "book": {
+        "start": ("datetime", "date"),
+        "end": ("datetime",),
+        "who": ("email",),
+        "place": ("text", "id", "path", "words"),
+    },
     "purge": {"id": ("id",)},
     "fetch": {"url": ("url",)},
     "find_people": {"name": ("text",)},
@@ -74,6 +84,18 @@ POOLS: dict[str, tuple[str, ...]] = {
         "HTTPS://Acme.org:443/a#x",
         "https://evil.example/a",
         "https://acme.org@evil.example/a",
+        "https://www.acme.org/a",
+    ),
+    "host": ("acme.org", "www.Acme.org", "evil.example", "acme.org.evil.example"),
+    "path": ("docs/plan.txt", "docs", "./docs/", "docs/../plan.txt", "/docs/a/b.txt", "/docs", "docsx/plan.txt"),
+    "words": (
+        "the Summer parties",
+        "Parties in summer",
+        "Budget",
+        "budget_party.pdf",
+        "ann",
+        "with the",
+        "winter, acme",
     ),
     "text": (
         "Summer party",

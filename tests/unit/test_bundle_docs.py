@@ -28,6 +28,7 @@ ASKING = {
 READERS = {
     "manifest.py": 15,
     "actions.py": 8,
+    "gateways.py": 4,
     "intent.py": 15,
     "allow.py": 15,
     "where.py": 9,

@@ -75,7 +75,7 @@ def test_the_words_are_the_tools_own() -> None:
     line = next(line for line in text.splitlines() if "asked:" in line)
     assert "asked: [forward*, delet*]" in line
     assert "DECIDE" in line
-    assert "# DECIDE, people also say: send*" in text
+    assert "# DECIDE, people also say: verbs(send)" in text
 
 
 def drafted(folder: Path, *more: str) -> int:

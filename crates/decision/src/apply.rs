@@ -85,7 +85,12 @@ impl Plane {
             }
         }
         live.charge(&granted.found.charge, 1);
-        let labels = profile.program.static_labels(call.action);
+        // Which columns come back is a gateway's of our own to say: with another's call it is the agent's argument.
+        let gateway = |pep: &crate::pep::Pep| matches!(pep.identity, PepIdentity::Gateway(_));
+        let labels = match columns(json).filter(|_| bundle.peps.by_name(call.pep).is_some_and(gateway)) {
+            Some(columns) => profile.program.column_labels(call.action, &columns),
+            None => profile.program.static_labels(call.action),
+        };
         change.attached = labels.less(live.labels.all);
         live.labels.all = live.labels.all.and(labels);
         change.labels = live.labels.fresh();
@@ -195,6 +200,15 @@ pub(crate) fn shift(live: &mut Live, above: &mut [Above<'_>], moves: &Moves, for
                 plan.shift(*entry, 1, forward);
             }
         }
+    }
+}
+
+/// The columns that a call names.
+fn columns<'j>(json: Option<&'j Json<'_>>) -> Option<Vec<&'j str>> {
+    let Some(Json::Object(members)) = json else { return None };
+    match members.iter().find(|(name, _)| name == "columns") {
+        Some((_, Json::List(items))) => items.iter().map(Json::text).collect(),
+        _ => None,
     }
 }
 

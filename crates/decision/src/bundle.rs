@@ -9,6 +9,7 @@ use cedar_policy::{
     Entities, EntityId, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, Schema, SchemaFragment, ValidationMode,
     Validator,
 };
+use flyball_httpcall::Routes;
 use serde_json::Value;
 
 use crate::diagnostic::{Findings, LoadError, LoadReport, Source};
@@ -56,6 +57,8 @@ pub(crate) struct Bundle {
     pub(crate) subject_types: AHashMap<String, EntityTypeName>,
     pub(crate) actions: AHashMap<String, Action>,
     pub(crate) peps: Arc<PepTable>,
+    /// Which HTTP requests are which action.
+    pub(crate) routes: Arc<Routes>,
     pub(crate) index: Index,
     /// By digest: a bundle may carry a profile's older versions for tasks that pinned them.
     pub(crate) profiles: AHashMap<Arc<str>, Arc<Profile>>,
@@ -146,6 +149,7 @@ impl Loader<'_> {
         let subject_types = self.types(&document.subject_types)?;
         let agents = self.agents(&index, &entities)?;
         let peps = self.peps();
+        let routes = self.routes();
         let mut profiles = AHashMap::new();
         for profile in &document.profiles {
             if let Some(profile) = self.profile(profile, &actions, &validator) {
@@ -164,6 +168,7 @@ impl Loader<'_> {
             subject_types,
             actions,
             peps: Arc::new(PepTable::new(peps)),
+            routes: Arc::new(routes),
             index,
             profiles,
             engines: Vec::new(),
@@ -308,6 +313,19 @@ impl Loader<'_> {
             out.insert(name.clone(), Agent { uid, owner: agent.owner.clone(), scopes });
         }
         Some(out)
+    }
+
+    fn routes(&mut self) -> Routes {
+        let mut out = Routes::default();
+        for (name, action) in &self.document.actions {
+            for (number, route) in action.http.iter().enumerate() {
+                if let Err(refused) = out.add(name, &action.resource_type, &action.args, route) {
+                    let message = format!("`http` of action `{name}`: {refused}");
+                    self.findings.wrong_at(format!("http:{name}/{number}"), message);
+                }
+            }
+        }
+        out
     }
 
     fn peps(&mut self) -> Vec<Pep> {

@@ -21,6 +21,7 @@ use crate::release::{Checked, Held};
 use crate::seal::seal;
 use crate::sink::RecordDraft;
 use crate::task::{Charge, State, Task};
+use crate::together::Room;
 use crate::verdict::{Effect, Reaction, Reason, Verdict};
 
 impl Plane {
@@ -36,7 +37,7 @@ impl Plane {
 
         let weighed = self.weigh(&bundle, &task, call, json.as_ref().ok(), &digest, now);
         self.tell(&task, call, &weighed);
-        let Weighed { outcome, decision, k, reaction, to, labels, tainted, change, .. } = weighed;
+        let Weighed { outcome, decision, k, reaction, to, labels, tainted, change, room, .. } = weighed;
         let action = bundle.actions.get(call.action);
         let answer = Answer::of(&outcome, &decision);
         let (charge, across) = match &outcome {
@@ -105,7 +106,7 @@ impl Plane {
         let task = Some(call.task.to_owned());
         let record =
             RecordDraft { task, kind: "decided", at_ms: now.wall_ms, body, sealed: sealed.flatten(), counters };
-        Checked { record: Some(record), buffered, verdict, held }
+        Checked { record: Some(record), buffered, verdict, held, room }
     }
 
     /// Decide and move what the decision moves, all of it under the task's lock.
@@ -150,13 +151,15 @@ impl Plane {
         let tainted = !fresh.less(LabelSet::USER.and(LabelSet::ORG)).is_empty();
         let labels = names(&task.profile.program, live.story.as_deref(), fresh);
         let labels = labels.map(str::to_owned).collect();
-        Weighed { outcome, decision, k, reaction, to, degraded, labels, tainted, change }
+        let room = outcome.as_ref().map_or_else(|_| Room::default(), |granted| Room::of(granted.found.rule, &live));
+        Weighed { outcome, decision, k, reaction, to, degraded, labels, tainted, change, room }
     }
 
     /// What others are to hear and feel of a decision at once.
     fn tell(&self, task: &Task, call: &Call<'_>, weighed: &Weighed<'_>) {
         let Weighed { outcome, decision, reaction, to, degraded, .. } = weighed;
         if *to == Some(State::Fenced) {
+            self.tell_fenced(task.number);
             self.fence_children(task);
         }
         let reason = Answer::of(outcome, decision).reason;
@@ -200,6 +203,8 @@ struct Weighed<'a> {
     /// Some of them are more than the user's and the organisation's own.
     tainted: bool,
     change: Option<Change>,
+    /// What may come back of an allowed call.
+    room: Room,
 }
 
 /// What a check answers.

@@ -235,6 +235,7 @@ impl Plane {
         let mut below = self.children_of(task);
         while let Some((child, parent)) = below.pop() {
             if child.become_state(State::Fenced) {
+                self.tell_fenced(child.number);
                 let cell = &self.cfg.cell;
                 self.events.child_fenced(&ids::task(cell, child.number), &ids::task(cell, parent));
             }

@@ -86,8 +86,13 @@ pub(crate) struct Findings {
 impl Findings {
     /// Note something wrong in the document itself.
     pub(crate) fn wrong(&mut self, message: impl Into<String>) {
+        self.wrong_at(String::new(), message);
+    }
+
+    /// The same, of a place that whoever compiled the document knows under this name.
+    pub(crate) fn wrong_at(&mut self, place: String, message: impl Into<String>) {
         self.errors.push(Diagnostic {
-            policy: String::new(),
+            policy: place,
             file: String::new(),
             line: 0,
             column: 0,

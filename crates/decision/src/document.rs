@@ -52,6 +52,9 @@ pub(crate) struct Action {
     /// What it returns, and who can write that. Absent: anything, by the outside.
     #[serde(default)]
     pub(crate) returns: Option<Template>,
+    /// HTTP requests that are this action.
+    #[serde(default)]
+    pub(crate) http: Vec<flyball_httpcall::RouteDocument>,
 }
 
 fn default_class() -> String {
@@ -77,6 +80,8 @@ pub(crate) struct Pep {
     pub(crate) may_assert_subject: Vec<String>,
     #[serde(default)]
     pub(crate) trust_properties: Vec<String>,
+    #[serde(default)]
+    pub(crate) max_stream_ms: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -168,6 +173,8 @@ pub(crate) struct Rule {
     #[serde(default)]
     pub(crate) after: Vec<String>,
     #[serde(default)]
+    pub(crate) after_any: Vec<String>,
+    #[serde(default)]
     pub(crate) before: Vec<String>,
     #[serde(default)]
     pub(crate) unless: Vec<String>,
@@ -181,6 +188,9 @@ pub(crate) struct Rule {
     pub(crate) aggregates: Vec<Aggregate>,
     #[serde(default)]
     pub(crate) distinct: Vec<Distinct>,
+    /// The same: how many calls with each value.
+    #[serde(default)]
+    pub(crate) each: Vec<Distinct>,
     #[serde(default)]
     pub(crate) reported: Reported,
 }

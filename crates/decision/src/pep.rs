@@ -16,6 +16,8 @@ pub enum PepIdentity {
     Uid(u32),
     /// SHA-256 of a client certificate, base64url.
     X5t(String),
+    /// A gateway in the control plane's own process, by its kind (`postgresql`).
+    Gateway(String),
 }
 
 /// Which of a request's properties count.
@@ -44,6 +46,8 @@ pub struct Pep {
     pub may_assert_subject: Vec<String>,
     /// Whose properties count.
     pub trust: Trust,
+    /// It asks once for each request, and what was allowed may stream on for so long.
+    pub max_stream_ms: Option<u64>,
 }
 
 impl Pep {
@@ -64,6 +68,7 @@ impl Pep {
                     ("self", None) if value.as_bool() == Some(true) => Some(PepIdentity::Own),
                     ("spiffe", Some(id)) => Some(PepIdentity::Spiffe(id.to_owned())),
                     ("x5t", Some(hash)) => Some(PepIdentity::X5t(hash.to_owned())),
+                    ("gateway", Some(kind)) => Some(PepIdentity::Gateway(kind.to_owned())),
                     ("uid", None) => value.as_u64().and_then(|uid| u32::try_from(uid).ok()).map(PepIdentity::Uid),
                     _ => None,
                 },
@@ -87,6 +92,7 @@ impl Pep {
             may_report: pep.may_report,
             may_assert_subject: pep.may_assert_subject,
             trust,
+            max_stream_ms: pep.max_stream_ms,
         })
     }
 }

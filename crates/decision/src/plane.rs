@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use ahash::{AHashMap, RandomState};
+use flyball_httpcall::Routes;
 use parking_lot::{Mutex, RwLock};
 
 use crate::bundle::Bundle;
@@ -75,6 +76,9 @@ impl Due {
 /// Agents by name and owner.
 type Agents = AHashMap<(Arc<str>, Arc<str>), Arc<Agent>>;
 
+/// Told a task's id from the moment it is fenced. Called on the thread that fences: must not block.
+pub type FenceHook = Box<dyn Fn(&str) + Send + Sync>;
+
 /// A due task is told again after this long, until it is fenced.
 const TELL_AGAIN_MS: i64 = 1000;
 
@@ -88,6 +92,8 @@ pub struct Plane {
     pub(crate) texts: Mutex<ahash::AHashSet<Arc<str>>>,
     pub(crate) counters: Counters,
     pub(crate) events: Events,
+    /// Those who hold something open for tasks.
+    hooks: RwLock<Vec<FenceHook>>,
     pub(crate) wheel: Mutex<Wheel>,
     pub(crate) instances: Instances,
     /// Hard reactions of late, by profile.
@@ -114,6 +120,7 @@ impl Plane {
             agents: Mutex::default(),
             texts: Mutex::default(),
             events: Events::default(),
+            hooks: RwLock::default(),
             wheel: Mutex::default(),
             instances: Instances::default(),
             hard: Mutex::default(),
@@ -146,6 +153,16 @@ impl Plane {
     /// The declared enforcement points.
     pub fn peps(&self) -> Arc<PepTable> {
         self.bundle().map_or_else(Arc::default, |bundle| Arc::clone(&bundle.peps))
+    }
+
+    /// Which HTTP requests are which action.
+    pub fn routes(&self) -> Arc<Routes> {
+        self.bundle().map_or_else(Arc::default, |bundle| Arc::clone(&bundle.routes))
+    }
+
+    /// Whether a bundle is loaded: without one every check is refused.
+    pub fn is_ready(&self) -> bool {
+        self.bundle.read().is_some()
     }
 
     /// A live task.
@@ -224,6 +241,21 @@ impl Plane {
         out
     }
 
+    /// Call `hook` for every task that is fenced from now on, whoever fences it: the way for those who hold
+    /// connections open for tasks. It may be told a task twice.
+    pub fn on_fence(&self, hook: FenceHook) {
+        self.hooks.write().push(hook);
+    }
+
+    /// A task was fenced. No lock of a task is held here.
+    pub(crate) fn tell_fenced(&self, number: u128) {
+        let hooks = self.hooks.read();
+        if !hooks.is_empty() {
+            let id = ids::task(&self.cfg.cell, number);
+            hooks.iter().for_each(|hook| hook(&id));
+        }
+    }
+
     fn become_state(&self, task: &str, to: State) -> bool {
         self.task(task).is_some_and(|task| task.become_state(to))
     }
@@ -253,6 +285,7 @@ impl Plane {
     pub fn fence(&self, task: &str) -> bool {
         let Some(task) = self.task(task) else { return false };
         let did = task.become_state(State::Fenced);
+        self.tell_fenced(task.number);
         self.fence_children(&task);
         did
     }
@@ -276,6 +309,7 @@ impl Plane {
         let mut out = Vec::new();
         for (number, task) in &self.tasks.pin() {
             if is(&task.agent) && task.become_state(State::Fenced) {
+                self.tell_fenced(*number);
                 out.push(ids::task(&self.cfg.cell, *number));
             }
             if is(&task.agent) {
@@ -324,6 +358,19 @@ impl Plane {
             self.tasks.pin().iter().filter(|(_, task)| wanted(&task.agent)).map(|(number, _)| *number).collect();
         numbers.sort_unstable();
         numbers.into_iter().map(|number| ids::task(&self.cfg.cell, number)).collect()
+    }
+
+    /// The one task of a principal that is not fenced, or else its one fenced task; None where it has none or
+    /// several. It looks at every task of the table.
+    pub fn only_task_of(&self, principal: &str) -> Option<String> {
+        let guard = self.tasks.pin();
+        let own: Vec<_> = guard.iter().filter(|(_, task)| *task.principal == *principal).collect();
+        let (fenced, open): (Vec<_>, Vec<_>) =
+            own.into_iter().partition(|(_, task)| task.live.lock().state == State::Fenced);
+        match (open.as_slice(), fenced.as_slice()) {
+            ([(number, _)], _) | ([], [(number, _)]) => Some(ids::task(&self.cfg.cell, **number)),
+            _ => None,
+        }
     }
 
     /// Take events for the control plane: JSON objects.

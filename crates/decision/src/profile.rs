@@ -228,7 +228,8 @@ impl Reader<'_> {
         let context = cedar::context([("intent", cedar::members(intent))]);
         let conduct = Conduct::read(rule, program, slot)?;
         let distinct = conduct.distinct.iter().map(|distinct| &distinct.arg);
-        demands.paths().chain(distinct).try_for_each(|path| self.kind(path.head()).map(|_| ()))?;
+        let each = conduct.each.iter().map(|each| &each.arg);
+        demands.paths().chain(distinct).chain(each).try_for_each(|path| self.kind(path.head()).map(|_| ()))?;
         Ok(Rule {
             id: Arc::from(rule.id.as_str()),
             on: rule.on.clone(),

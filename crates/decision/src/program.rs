@@ -158,7 +158,9 @@ impl<'a> Held<'a, '_> {
             let place = self.profile.watched_place(action);
             place.is_some_and(|place| story.is_some_and(|story| story.done(usize::from(place)) > 0))
         };
-        if !rule.conduct.after.iter().all(done) || rule.conduct.before.iter().any(done) {
+        let conduct = &rule.conduct;
+        let begun = conduct.after_any.is_empty() || conduct.after_any.iter().any(done);
+        if !begun || !conduct.after.iter().all(done) || conduct.before.iter().any(done) {
             return at(Hurdle::Order);
         }
         let labels = self.live.labels.all;
@@ -239,6 +241,25 @@ impl<'a> Held<'a, '_> {
             let total = used.checked_add(new.saturating_mul(ONE));
             if new > 0 && total.is_none_or(|total| total > self.limit(one.slot, one.max)) {
                 return Err(of(Hurdle::Budget));
+            }
+        }
+        for one in &rule.conduct.each {
+            let of = |hurdle| Failure::of(hurdle, rule, one.arg.as_str());
+            // A child would count anew what its parent has counted.
+            if !self.above.is_empty() {
+                return Err(of(Hurdle::Budget));
+            }
+            let Some((given, key)) = self.task.mind() else { return Err(of(Hurdle::Unknown)) };
+            let remembered = self.live.story.as_deref().and_then(|story| story.memory.today());
+            let today = given.today(&self.profile.program, remembered, self.wall_ms);
+            let slot = u16::try_from(one.slot).map_err(|_| of(Hurdle::Budget))?;
+            let values = values(one.kind, &one.arg, self.json, key, today).ok_or_else(|| of(Hurdle::Origin))?;
+            let seen = self.live.story.as_deref().map(|story| &story.distinct);
+            for value in values {
+                // The n-th call with a value is a value of its own.
+                let mut calls = (1..=one.max).map(|nth| key.nth(value, nth));
+                let next = calls.find(|hash| !seen.is_some_and(|seen| seen.has(slot, *hash)));
+                out.push((slot, next.ok_or_else(|| of(Hurdle::Budget))?));
             }
         }
         Ok(out)

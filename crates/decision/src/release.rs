@@ -10,6 +10,7 @@ use crate::plane::{Plane, count};
 use crate::record::Body;
 use crate::sink::{CounterCharge, RecordDraft, Written};
 use crate::task::{Charge, Task};
+use crate::together::Room;
 use crate::verdict::{Effect, Reason, Verdict};
 
 /// A call that was evaluated and charged, and whose answer may not leave yet. Only `check` and
@@ -23,6 +24,7 @@ pub struct Checked {
     pub buffered: bool,
     pub(crate) verdict: Verdict,
     pub(crate) held: Option<Held>,
+    pub(crate) room: Room,
 }
 
 /// What an allow, or a question to a person, holds until it is released.
@@ -49,7 +51,7 @@ pub struct Released {
 impl Checked {
     /// A refusal that writes nothing.
     pub(crate) fn unrecorded(reason: Reason) -> Self {
-        Self { record: None, buffered: false, verdict: Verdict::refused(reason), held: None }
+        Self { record: None, buffered: false, verdict: Verdict::refused(reason), held: None, room: Room::default() }
     }
 }
 

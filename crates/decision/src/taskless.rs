@@ -20,6 +20,7 @@ use crate::plane::{Plane, count};
 use crate::record::{Decided, More, sha256};
 use crate::release::Checked;
 use crate::sink::RecordDraft;
+use crate::together::Room;
 use crate::verdict::{Effect, Reason, Verdict};
 
 type Members<'a> = Vec<(std::borrow::Cow<'a, str>, Json<'a>)>;
@@ -106,7 +107,7 @@ impl Plane {
         let verdict =
             Verdict { effect, reasons: vec![reason], decision, digest, policies, reaction: None, approval: None };
         let buffered = action.is_some_and(|action| action.buffered);
-        Checked { record: Some(record), buffered, verdict, held: None }
+        Checked { record: Some(record), buffered, verdict, held: None, room: Room::default() }
     }
 }
 

@@ -240,6 +240,52 @@ fn counters_are_apart_by_action_agent_and_window() {
 }
 
 #[test]
+fn an_answer_leaves_before_its_record_only_where_nothing_rests_on_it() {
+    let mut counted = profile("freeze");
+    counted["rules"][0]["on"] = json!(["orders.public.orders"]);
+    counted["rules"][1]["action"] = json!("sql.select");
+    counted["rules"][1]["on"] = json!(["orders.counted"]);
+    counted["rules"][1]["where"] = json!([]);
+    counted["rules"][1]["budget"] = json!({"sums": []});
+    counted["policies"][1] = permit("p/allow/2", "sql.select");
+    let plane = loaded(&[counted], &[]);
+    let id = open(&plane, 1, "freeze");
+    let buffered = |table: &str| plane.check(&select(&id, table), NOW).buffered;
+    // The access class is `fast`: a plain read need not wait for its record.
+    assert!(buffered("orders.public.orders"));
+    // A counter across tasks is the store's to settle, and a change of the task's state is for good.
+    assert!(!buffered("orders.counted"));
+    assert!(!buffered("orders.public.customers"));
+}
+
+#[test]
+fn a_counter_across_tasks_is_never_overspent_by_tasks_that_race() {
+    let mut once = profile("deny");
+    once["rules"][1]["across"][0]["calls"] = json!(1);
+    let plane = loaded(&[once], &[]);
+    for round in 0..200_u32 {
+        let ids: Vec<String> = (0..4).map(|at| task_id(round * 4 + at)).collect();
+        for id in &ids {
+            plane.open(spec(id, "sha256:p-deny", &format!("T-{round}")).as_bytes(), NOW).unwrap();
+        }
+        let start = std::sync::Barrier::new(ids.len());
+        let allowed: usize = std::thread::scope(|scope| {
+            let asking: Vec<_> = ids
+                .iter()
+                .map(|id| {
+                    scope.spawn(|| {
+                        start.wait();
+                        usize::from(ask(&plane, &refund(id, r#"{"amount":1}"#)).allowed())
+                    })
+                })
+                .collect();
+            asking.into_iter().map(|one| one.join().unwrap()).sum()
+        });
+        assert_eq!(allowed, 1, "round {round}");
+    }
+}
+
+#[test]
 fn counters_of_two_actions_are_two() {
     let mut both = profile("deny");
     let once = json!([{"per": {"input": "ticket"}, "window_ms": null, "calls": 1, "sums": []}]);
@@ -342,6 +388,17 @@ fn an_agent_that_left_the_bundle_is_refused() {
     let mut without = bundle(&[profile("freeze")], &[]);
     without["agents"] = json!({});
     plane.load(without.to_string().as_bytes()).unwrap();
+    assert_eq!(why(&ask(&plane, &select(&id, "orders.public.orders"))), Reason::PolicyNoPermit);
+}
+
+#[test]
+fn an_agent_given_to_another_owner_is_refused() {
+    let plane = loaded(&[profile("freeze")], &[]);
+    let id = open(&plane, 1, "freeze");
+    assert_eq!(why(&ask(&plane, &select(&id, "orders.public.orders"))), Reason::Allowed);
+    let mut sold = bundle(&[profile("freeze")], &[]);
+    sold["agents"]["a"]["owner"] = json!("somebody-else");
+    plane.load(sold.to_string().as_bytes()).unwrap();
     assert_eq!(why(&ask(&plane, &select(&id, "orders.public.orders"))), Reason::PolicyNoPermit);
 }
 

@@ -58,8 +58,8 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
     }
 
-    /// As an HTTP answer (RFC 9457).
-    pub(crate) fn answer(&self) -> Answer {
+    /// RFC 9457's members, in an object that is not closed yet.
+    pub(crate) fn members(&self) -> Vec<u8> {
         let mut body = Vec::with_capacity(192);
         body.extend_from_slice(b"{\"type\":\"urn:flyball:error:");
         body.extend_from_slice(self.code.as_bytes());
@@ -69,6 +69,12 @@ impl Problem {
         body.extend_from_slice(self.status.as_str().as_bytes());
         body.extend_from_slice(b",\"detail\":");
         push_string(&mut body, &self.detail);
+        body
+    }
+
+    /// As an HTTP answer (RFC 9457).
+    pub(crate) fn answer(&self) -> Answer {
+        let mut body = self.members();
         body.push(b'}');
         let mut answer = answer(self.status, "application/problem+json", body);
         if self.status == StatusCode::UNAUTHORIZED {

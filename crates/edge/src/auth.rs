@@ -62,8 +62,13 @@ impl Connection {
         Self { peer, local, identities, shown: RefCell::default(), handed_in: RefCell::default() }
     }
 
+    /// The enforcement point that the connection's peer is, among those declared now.
+    pub(crate) fn pep<'p>(&self, peps: &'p PepTable) -> Option<&'p Pep> {
+        self.identities.iter().find_map(|identity| peps.by_identity(identity))
+    }
+
     /// What the peer is bound by, as records name it.
-    fn binding(&self) -> String {
+    pub(crate) fn binding(&self) -> String {
         match &self.peer {
             Peer::Unix { uid } => format!("pep:uid:{uid}"),
             Peer::Certificate { spiffe: Some(id), .. } => format!("pep:{id}"),
@@ -105,7 +110,7 @@ impl Gate<'_> {
         head: &Parts,
         peps: &'p PepTable,
     ) -> Result<Caller<'p>, Problem> {
-        let connected = conn.identities.iter().find_map(|identity| peps.by_identity(identity));
+        let connected = conn.pep(peps);
         let authorization = only(head, &AUTHORIZATION)?;
         let handed_in = only(head, &FLYBALL_TASK)?;
         match (authorization, handed_in, connected) {
@@ -122,10 +127,7 @@ impl Gate<'_> {
             (None, handed_in, Some(pep)) => {
                 let token = match handed_in {
                     None => None,
-                    Some(text) => Some(match known(&conn.handed_in, text, self.wall_ms) {
-                        Some(token) => token,
-                        None => keep(&conn.handed_in, text, self.verify(text)?, self.wall_ms),
-                    }),
+                    Some(text) => Some(self.handed_in(conn, text)?),
                 };
                 Ok(Caller { pep: Some(pep), pep_connected: true, token, binding: conn.binding() })
             }
@@ -133,6 +135,14 @@ impl Gate<'_> {
                 Err(Problem::unauthenticated("this connection is not a declared enforcement point"))
             }
             (None, None, None) => Err(Problem::unauthenticated("the request shows no task token")),
+        }
+    }
+
+    /// A token that an enforcement point handed in: verified, its binding not shown by it.
+    pub(crate) fn handed_in(&self, conn: &Connection, text: &str) -> Result<Rc<TaskToken>, Problem> {
+        match known(&conn.handed_in, text, self.wall_ms) {
+            Some(token) => Ok(token),
+            None => Ok(keep(&conn.handed_in, text, self.verify(text)?, self.wall_ms)),
         }
     }
 

@@ -78,11 +78,39 @@ struct TokenKey {
     x: String,
 }
 
+/// What Envoy's word on a request's peer counts for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Principal {
+    /// The task is named by its token; a peer that Envoy names must be the token's principal.
+    #[default]
+    Match,
+    /// The same, and Envoy must name a peer.
+    Required,
+    /// A peer that Envoy names, and that has exactly one task, needs no token.
+    Alone,
+    /// Envoy's peers are others than the agents (a proxy between them): their names count for nothing.
+    Ignore,
+}
+
+/// Where and how Envoy's external authorization is served.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExtAuthz {
+    /// Where to listen.
+    pub listen: Vec<Listen>,
+    /// What the request's peer counts for.
+    #[serde(default)]
+    pub principal: Principal,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
     issuer: String,
     listen: Vec<Listen>,
+    #[serde(default)]
+    ext_authz: ExtAuthz,
     #[serde(default)]
     token_keys: Vec<TokenKey>,
     #[serde(default = "max_body")]
@@ -104,6 +132,8 @@ pub struct Config {
     pub issuer: String,
     /// Where to listen.
     pub listen: Vec<Listen>,
+    /// Envoy's external authorization.
+    pub ext_authz: ExtAuthz,
     /// Raw Ed25519 public keys by key id.
     pub token_keys: HashMap<String, [u8; 32]>,
     /// Bytes of a request body at most.
@@ -145,7 +175,7 @@ impl Config {
         if raw.listen.is_empty() {
             return Err(bad("`listen` names no place".to_owned()));
         }
-        for listen in &raw.listen {
+        for listen in raw.listen.iter().chain(&raw.ext_authz.listen) {
             if let Listen::Tcp { tcp } = listen
                 && !tcp.ip().is_loopback()
             {
@@ -182,6 +212,7 @@ impl Config {
         Ok(Self {
             issuer: raw.issuer,
             listen: raw.listen,
+            ext_authz: raw.ext_authz,
             token_keys,
             max_body: within("max_body", raw.max_body, 1024, 4 << 20)?,
             max_connections: within("max_connections", raw.max_connections, 1, 65_536)?,

@@ -36,6 +36,12 @@ impl Worker {
         Ok(Pending { shared: Arc::clone(&self.shared), state })
     }
 
+    /// Evaluate and charge a call of a task that was proved, and send its record on its way.
+    pub(crate) fn decide_call(self: &Rc<Self>, call: &Call<'_>) -> Pending {
+        let checked = self.shared.plane.check(call, (self.shared.clock)());
+        Pending { shared: Arc::clone(&self.shared), state: self.send(checked) }
+    }
+
     /// A call of a task. What the body names never outranks the token: it must say the same.
     fn task_call(self: &Rc<Self>, caller: &Caller<'_>, one: &Evaluation<'_>, task: &str) -> State {
         let plane = &self.shared.plane;

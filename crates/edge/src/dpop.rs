@@ -152,3 +152,26 @@ pub(crate) fn verify(proof: &str, expected: &Expected<'_>, used: &Used) -> Resul
     once.copy_from_slice(digest.finish().as_ref());
     if used.first(once, expected.wall_ms)? { Ok(()) } else { refuse("the proof was used before") }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// A proof that was forgotten could be shown twice: when no more can be remembered, none counts.
+    #[test]
+    fn a_full_memory_refuses_and_forgets_only_what_is_too_old() {
+        let used = Used::default();
+        let proof = |number: usize| {
+            let mut proof = [0; 32];
+            proof.iter_mut().zip(number.to_be_bytes()).for_each(|(to, from)| *to = from);
+            proof
+        };
+        for number in 0..REMEMBERED {
+            assert_eq!(used.first(proof(number), 0), Ok(true));
+        }
+        assert_eq!(used.first(proof(REMEMBERED), 0), Err(Refused::Busy));
+        assert_eq!(used.first(proof(7), 0), Ok(false));
+        assert_eq!(used.first(proof(REMEMBERED), PAST_MS + AHEAD_MS + 1000), Ok(true));
+    }
+}

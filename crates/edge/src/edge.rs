@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use flyball_decision::{Clock, Plane, Sink};
+use flyball_gateway::{Kit, Lease, Secret};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use crate::config::{Config, StartError};
 use crate::dpop::Used;
-use crate::listen::{Bound, Place};
+use crate::listen::{Bound, Place, Serves};
 use crate::worker::{Shared, run};
 
 /// What the edge works with.
@@ -35,7 +36,7 @@ struct Running {
     sockets: Vec<PathBuf>,
 }
 
-/// AuthZEN over HTTP, on threads of its own.
+/// AuthZEN over HTTP, and ext_authz over gRPC, on threads of its own.
 pub struct Edge {
     shared: Arc<Shared>,
     prepare: fn(),
@@ -46,24 +47,36 @@ impl Edge {
     /// An edge that does not listen yet.
     pub fn new(parts: Parts, config: Config) -> Self {
         let Parts { plane, sink, clock, max_wait, prepare } = parts;
-        let shared =
-            Shared { plane, sink, clock, max_wait, config, used: Used::default(), connections: AtomicUsize::new(0) };
+        let parts = flyball_gateway::Parts {
+            plane: Arc::clone(&plane),
+            sink: Arc::clone(&sink),
+            clock,
+            max_wait,
+            kind: "ext_authz",
+        };
+        let lent = Kit::new(parts);
+        let (used, connections, draining) = (Used::default(), AtomicUsize::new(0), AtomicBool::new(false));
+        let shared = Shared { plane, sink, clock, max_wait, config, used, connections, lent, draining };
         Self { shared: Arc::new(shared), prepare, running: Mutex::new(None) }
     }
 
-    /// Listen everywhere, or nowhere. Returns the bound places, in the configuration's order.
-    pub fn start(&self) -> Result<Vec<Bound>, StartError> {
+    /// Listen everywhere, or nowhere. Returns the bound places and what they serve, in the configuration's order.
+    pub fn start(&self) -> Result<Vec<(Bound, Serves)>, StartError> {
         let mut running = self.running.lock();
         if running.is_some() {
             return Err(StartError::Config("the edge is started already".to_owned()));
         }
         let mut places = Vec::new();
         let mut bound = Vec::new();
-        for listen in &self.shared.config.listen {
-            let (place, at) = Place::open(listen)?;
-            places.push(place);
-            bound.push(at);
+        let config = &self.shared.config;
+        let authzen = config.listen.iter().map(|listen| (listen, Serves::AuthZen));
+        let ext_authz = config.ext_authz.listen.iter().map(|listen| (listen, Serves::ExtAuthz));
+        for (listen, serves) in authzen.chain(ext_authz) {
+            let (place, at) = Place::open(listen, &[serves.alpn()])?;
+            places.push((place, serves));
+            bound.push((at, serves));
         }
+        self.shared.draining.store(false, Ordering::SeqCst);
         let (stop, stopping) = watch::channel(None);
         let mut started = Running { threads: Vec::new(), stop, sockets: sockets(&bound) };
         for number in 0..self.shared.config.workers {
@@ -83,11 +96,12 @@ impl Edge {
     fn worker(
         &self,
         number: usize,
-        places: &[Place],
+        places: &[(Place, Serves)],
         stopping: watch::Receiver<Option<Duration>>,
     ) -> std::io::Result<JoinHandle<()>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let places = places.iter().map(Place::share).collect::<std::io::Result<Vec<_>>>()?;
+        let share = |(place, serves): &(Place, Serves)| Ok((place.share()?, *serves));
+        let places = places.iter().map(share).collect::<std::io::Result<Vec<_>>>()?;
         let shared = Arc::clone(&self.shared);
         let prepare = self.prepare;
         Builder::new().name(format!("flyball-edge-{number}")).spawn(move || {
@@ -96,8 +110,30 @@ impl Edge {
         })
     }
 
+    /// Take over a lease that is ACTIVE: its secret goes into requests of its task, as routes say.
+    pub fn lend(&self, task: &str, credential: &str, lease: &str, secret: &str) {
+        let (task, credential, lease) = (task.to_owned(), credential.to_owned(), lease.to_owned());
+        self.shared.lent.lend(Lease { task, credential, lease, upstream: Secret::new(secret.to_owned()) });
+    }
+
+    /// Let go of a lease. True if it was lent.
+    pub fn take_back(&self, lease: &str) -> bool {
+        self.shared.lent.take_back(lease)
+    }
+
+    /// The newest lease that is lent for a credential.
+    pub fn lent(&self, task: &str, credential: &str) -> Option<String> {
+        self.shared.lent.lent(task, credential)
+    }
+
+    /// Tell health checks that no more requests should come. They are answered until `stop`.
+    pub fn drain(&self) {
+        self.shared.draining.store(true, Ordering::SeqCst);
+    }
+
     /// Take no more connections, answer what is in flight for as long as `drain`, then close.
     pub fn stop(&self, drain: Duration) {
+        self.drain();
         let running = self.running.lock().take();
         if let Some(running) = running {
             end(running, drain);
@@ -120,10 +156,10 @@ impl Drop for Edge {
     }
 }
 
-fn sockets(bound: &[Bound]) -> Vec<PathBuf> {
+fn sockets(bound: &[(Bound, Serves)]) -> Vec<PathBuf> {
     bound
         .iter()
-        .filter_map(|at| match at {
+        .filter_map(|(at, _)| match at {
             Bound::Unix(path) => Some(path.clone()),
             _ => None,
         })

@@ -6,17 +6,40 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::{Listen, StartError};
 use crate::tls;
 
 /// An open place to listen on, shared by all workers.
-pub(crate) enum Place {
+pub enum Place {
+    /// Plain TCP.
     Tcp(TcpListener),
-    Tls(TcpListener, TlsAcceptor),
+    /// TCP with TLS.
+    Tls(TcpListener, Arc<ServerConfig>),
+    /// A Unix socket, and where it lies.
     Unix(UnixListener, PathBuf),
+}
+
+/// What is spoken at a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// AuthZEN over HTTP/1.1.
+    AuthZen,
+    /// Envoy's external authorization over gRPC.
+    ExtAuthz,
+}
+
+impl Serves {
+    /// The protocol's name in TLS.
+    pub(crate) fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::AuthZen => b"http/1.1",
+            Self::ExtAuthz => b"h2",
+        }
+    }
 }
 
 /// Where a place came to be.
@@ -31,17 +54,20 @@ pub enum Bound {
 }
 
 impl Place {
-    /// Open one place.
-    pub(crate) fn open(listen: &Listen) -> Result<(Self, Bound), StartError> {
+    /// Open one place. `alpn` are the protocols that TLS clients may name.
+    ///
+    /// # Errors
+    /// The place is taken or cannot be used, or the certificates cannot.
+    pub fn open(listen: &Listen, alpn: &[&[u8]]) -> Result<(Self, Bound), StartError> {
         match listen {
             Listen::Tcp { tcp } => {
                 let (listener, bound) = tcp_listener(*tcp)?;
                 Ok((Self::Tcp(listener), Bound::Tcp(bound)))
             }
             Listen::Tls { tls } => {
-                let acceptor = tls::acceptor(tls)?;
+                let config = tls::server(tls, alpn)?;
                 let (listener, bound) = tcp_listener(tls.addr)?;
-                Ok((Self::Tls(listener, acceptor), Bound::Tls(bound)))
+                Ok((Self::Tls(listener, config), Bound::Tls(bound)))
             }
             Listen::Unix { unix, mode } => {
                 let listener = unix_listener(unix, *mode)
@@ -52,10 +78,13 @@ impl Place {
     }
 
     /// The same place, for one more worker.
-    pub(crate) fn share(&self) -> Result<Self, Error> {
+    ///
+    /// # Errors
+    /// The operating system gives no further handle.
+    pub fn share(&self) -> Result<Self, Error> {
         Ok(match self {
             Self::Tcp(listener) => Self::Tcp(listener.try_clone()?),
-            Self::Tls(listener, acceptor) => Self::Tls(listener.try_clone()?, acceptor.clone()),
+            Self::Tls(listener, config) => Self::Tls(listener.try_clone()?, Arc::clone(config)),
             Self::Unix(listener, path) => Self::Unix(listener.try_clone()?, path.clone()),
         })
     }

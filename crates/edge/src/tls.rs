@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
@@ -14,7 +13,7 @@ use crate::config::{StartError, Tls};
 
 /// What accepts TLS connections as the configuration says. A client certificate, where an authority
 /// is named, may be shown; what it allows is decided per request.
-pub(crate) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, StartError> {
+pub(crate) fn server(tls: &Tls, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, StartError> {
     let provider = Arc::new(default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -36,8 +35,8 @@ pub(crate) fn acceptor(tls: &Tls) -> Result<TlsAcceptor, StartError> {
     let key = PrivateKeyDer::from_pem_file(&tls.key_pem).map_err(|error| at(&tls.key_pem, &error))?;
     let mut config =
         builder.with_single_cert(certificates(&tls.cert_pem)?, key).map_err(|error| at(&tls.cert_pem, &error))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    Ok(Arc::new(config))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {

@@ -3,11 +3,12 @@
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use flyball_decision::{Clock, Plane, Sink, Verdict};
-use hyper::server::conn::http1;
+use flyball_gateway::{Kit, Secret};
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,9 +22,9 @@ use crate::auth::Connection;
 use crate::config::Config;
 use crate::dpop::Used;
 use crate::inbox::Slots;
-use crate::listen::Place;
+use crate::listen::{Place, Serves};
 use crate::peer::{self, Peer};
-use crate::serve;
+use crate::{ext_authz, serve};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -31,6 +32,30 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEAD_BYTES: usize = 32 * 1024;
 /// Headers of a request at most.
 const HEADERS: usize = 64;
+
+/// Streams of one gRPC connection at most, and the time after which a silent one is asked whether it lives.
+const STREAMS: u32 = 512;
+const PING: Duration = Duration::from_secs(20);
+
+/// Runs the streams of a connection on its own thread.
+#[derive(Clone, Copy)]
+pub(crate) struct Local;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for Local {
+    fn execute(&self, task: F) {
+        drop(spawn_local(async move { drop(task.await) }));
+    }
+}
+
+fn grpc_builder() -> http2::Builder<Local> {
+    let mut grpc = http2::Builder::new(Local);
+    grpc.timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(32 * 1024)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING);
+    grpc
+}
 
 /// What all workers share.
 pub(crate) struct Shared {
@@ -41,6 +66,10 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) used: Used,
     pub(crate) connections: AtomicUsize,
+    /// Leases whose secrets Envoy puts into requests.
+    pub(crate) lent: Arc<Kit<(), Secret>>,
+    /// No more requests should come; health checks say so.
+    pub(crate) draining: AtomicBool,
 }
 
 /// What the tasks of one worker share.
@@ -48,6 +77,7 @@ pub(crate) struct Worker {
     pub(crate) shared: Arc<Shared>,
     pub(crate) slots: Rc<Slots<Verdict>>,
     http: http1::Builder,
+    grpc: http2::Builder<Local>,
     stop: watch::Receiver<Option<Duration>>,
     open: Cell<usize>,
 }
@@ -66,7 +96,7 @@ impl Drop for Counted {
 pub(crate) fn run(
     runtime: &tokio::runtime::Runtime,
     shared: Arc<Shared>,
-    places: Vec<Place>,
+    places: Vec<(Place, Serves)>,
     stop: watch::Receiver<Option<Duration>>,
 ) {
     let local = LocalSet::new();
@@ -79,10 +109,11 @@ pub(crate) fn run(
             .pipeline_flush(true)
             .half_close(false);
         let mut stopping = stop.clone();
-        let worker = Rc::new(Worker { shared, slots: Slots::new(), http, stop, open: Cell::new(0) });
+        let grpc = grpc_builder();
+        let worker = Rc::new(Worker { shared, slots: Slots::new(), http, grpc, stop, open: Cell::new(0) });
         spawn_local(Rc::clone(&worker.slots).run());
         let accepting: Vec<_> =
-            places.into_iter().map(|place| spawn_local(accept(Rc::clone(&worker), place))).collect();
+            places.into_iter().map(|(place, serves)| spawn_local(accept(Rc::clone(&worker), place, serves))).collect();
         let drain = match stopping.wait_for(Option::is_some).await {
             Ok(drain) => drain.unwrap_or_default(),
             Err(_) => Duration::ZERO,
@@ -100,7 +131,7 @@ pub(crate) fn run(
     });
 }
 
-async fn accept(worker: Rc<Worker>, place: Place) {
+async fn accept(worker: Rc<Worker>, place: Place, serves: Serves) {
     match place {
         Place::Tcp(listener) => {
             let Ok(listener) = TcpListener::from_std(listener) else { return };
@@ -109,17 +140,18 @@ async fn accept(worker: Rc<Worker>, place: Place) {
                 if let Some(counted) = worker.admit() {
                     let local = stream.local_addr().ok();
                     drop(stream.set_nodelay(true));
-                    spawn_local(connection(counted, stream, Connection::new(Peer::Tcp, local)));
+                    spawn_local(connection(counted, stream, Connection::new(Peer::Tcp, local), serves));
                 }
             }
         }
-        Place::Tls(listener, acceptor) => {
+        Place::Tls(listener, config) => {
+            let acceptor = TlsAcceptor::from(config);
             let Ok(listener) = TcpListener::from_std(listener) else { return };
             loop {
                 let Some((stream, _)) = patient(listener.accept().await).await else { continue };
                 if let Some(counted) = worker.admit() {
                     drop(stream.set_nodelay(true));
-                    spawn_local(handshake(counted, acceptor.clone(), stream));
+                    spawn_local(handshake(counted, acceptor.clone(), stream, serves));
                 }
             }
         }
@@ -131,7 +163,7 @@ async fn accept(worker: Rc<Worker>, place: Place) {
                 let Ok(cred) = stream.peer_cred() else { continue };
                 if let Some(counted) = worker.admit() {
                     let peer = Peer::Unix { uid: cred.uid() };
-                    spawn_local(connection(counted, stream, Connection::new(peer, None)));
+                    spawn_local(connection(counted, stream, Connection::new(peer, None), serves));
                 }
             }
         }
@@ -146,31 +178,68 @@ async fn patient<T>(accepted: std::io::Result<T>) -> Option<T> {
     accepted.ok()
 }
 
-async fn handshake(counted: Counted, acceptor: TlsAcceptor, stream: TcpStream) {
+async fn handshake(counted: Counted, acceptor: TlsAcceptor, stream: TcpStream, serves: Serves) {
     let local = stream.local_addr().ok();
     let Ok(Ok(stream)) = timeout(HANDSHAKE, acceptor.accept(stream)).await else { return };
     let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let peer = leaf.map_or(Peer::Tls, |leaf| peer::of_certificate(leaf.as_ref()));
-    connection(counted, stream, Connection::new(peer, local)).await;
+    connection(counted, stream, Connection::new(peer, local), serves).await;
 }
 
 /// Serve one connection until it ends, or until the request in flight is answered after `stop`.
-async fn connection<S>(counted: Counted, stream: S, conn: Connection)
+async fn connection<S>(counted: Counted, stream: S, conn: Connection, serves: Serves)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let worker = Rc::clone(&counted.0);
     let conn = Rc::new(conn);
     let mut stop = worker.stop.clone();
-    let service = service_fn(|request| serve::request(Rc::clone(&worker), Rc::clone(&conn), request));
-    let serving = worker.http.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(serving);
-    tokio::select! {
-        biased;
-        _ = serving.as_mut() => return,
-        _ = stop.wait_for(Option::is_some) => serving.as_mut().graceful_shutdown(),
+    // The two kinds of connection have no trait in common.
+    macro_rules! serve {
+        ($serving:expr) => {{
+            let serving = $serving;
+            tokio::pin!(serving);
+            let ended = tokio::select! {
+                biased;
+                _ = serving.as_mut() => true,
+                _ = stop.wait_for(Option::is_some) => {
+                    serving.as_mut().graceful_shutdown();
+                    false
+                }
+            };
+            if !ended {
+                drop(serving.await);
+            }
+        }};
     }
-    drop(serving.await);
+    let stream = TokioIo::new(stream);
+    match serves {
+        Serves::AuthZen => {
+            let service = service_fn(|request| serve::request(Rc::clone(&worker), Rc::clone(&conn), request));
+            serve!(worker.http.serve_connection(stream, service));
+        }
+        Serves::ExtAuthz => {
+            // HTTP/2 has no time for a head: who sends nothing at all is let go.
+            let asked = Rc::new(Cell::new(false));
+            let seen = Rc::clone(&asked);
+            let owner = Rc::clone(&worker);
+            let service = service_fn(move |request| {
+                seen.set(true);
+                ext_authz::request(Rc::clone(&owner), Rc::clone(&conn), request)
+            });
+            let silent = async {
+                sleep(worker.shared.config.head_timeout).await;
+                if asked.get() {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let serving = async { serve!(worker.grpc.serve_connection(stream, service)) };
+            tokio::select! {
+                () = serving => {}
+                () = silent => {}
+            }
+        }
+    }
     drop(counted);
 }
 

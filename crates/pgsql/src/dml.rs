@@ -1,7 +1,7 @@
 //! INSERT, UPDATE, DELETE, MERGE.
 
 use crate::catalog::{Relation, RelationKind};
-use crate::judgement::How;
+use crate::judgement::{Access, How};
 use crate::reach::Change;
 use crate::refusal::{Reason, Refusal};
 use crate::walker::{Done, Item, Output, Pair, Walker};
@@ -59,6 +59,9 @@ impl<'c> Walker<'c> {
         if select.values_lists.is_empty() || select.with_clause.is_some() || !select.sort_clause.is_empty() {
             let start = self.out.values.len();
             self.select(select)?;
+            for column in columns {
+                self.gives(relation, Access::Insert, column, None);
+            }
             // Those that met no column of their own are what the target list gives.
             let given: Vec<_> = columns.iter().map(|c| (relation.full_name(), c.clone())).collect();
             for value in self.out.values.iter_mut().skip(start).filter(|v| v.columns.is_empty() && v.how == How::Free) {
@@ -69,6 +72,9 @@ impl<'c> Walker<'c> {
         }
         for row in &select.values_lists {
             let Some(NodeEnum::List(row)) = &row.node else { return Err(Self::not_understood("VALUES".into())) };
+            for (at, column) in columns.iter().enumerate() {
+                self.gives(relation, Access::Insert, column, row.items.get(at));
+            }
             for (at, value) in row.items.iter().enumerate() {
                 let pair = columns.get(at).and_then(|c| Self::assigned(relation, c));
                 self.paired(pair, |w| w.expr(value))?;
@@ -85,7 +91,7 @@ impl<'c> Walker<'c> {
                 if let Some(NodeEnum::IndexElem(element)) = &element.node {
                     if !element.name.is_empty() {
                         Self::has_column(relation, &element.name)?;
-                        self.touch(relation, crate::judgement::Access::Select, [element.name.clone()]);
+                        self.touch(relation, Access::Select, [element.name.clone()]);
                     }
                     self.opt(element.expr.as_deref())?;
                 }
@@ -118,6 +124,9 @@ impl<'c> Walker<'c> {
             Self::has_column(relation, &target.name)?;
             columns.push(target.name.clone());
             self.indirection(&target.indirection)?;
+            // A part of a column is not the column.
+            let whole = target.val.as_deref().filter(|_| target.indirection.is_empty());
+            self.gives(relation, Access::Update, &target.name, whole);
             self.paired(Self::assigned(relation, &target.name), |w| w.opt(target.val.as_deref()))?;
         }
         Ok(columns)
@@ -149,6 +158,7 @@ impl<'c> Walker<'c> {
         self.open_from(&update.from_clause)?;
         let columns = self.set(relation, &update.target_list)?;
         self.change(relation, Change::Update, columns, inherit)?;
+        self.confine(update.where_clause.as_deref());
         self.opt(update.where_clause.as_deref())?;
         self.returning(relation, update.returning_clause.as_ref())
     }
@@ -162,6 +172,7 @@ impl<'c> Walker<'c> {
         self.add_relation(relation, delete.relation.as_ref().and_then(|r| r.alias.as_ref()));
         self.open_from(&delete.using_clause)?;
         self.change(relation, Change::Delete, Vec::new(), inherit)?;
+        self.confine(delete.where_clause.as_deref());
         self.opt(delete.where_clause.as_deref())?;
         self.returning(relation, delete.returning_clause.as_ref())
     }
@@ -179,7 +190,7 @@ impl<'c> Walker<'c> {
             self.open_item(source)?;
         }
         self.add_relation(relation, merge.relation.as_ref().and_then(|r| r.alias.as_ref()));
-        self.touch(relation, crate::judgement::Access::Select, []);
+        self.touch(relation, Access::Select, []);
         self.opt(merge.join_condition.as_deref())?;
         for clause in &merge.merge_when_clauses {
             let Some(NodeEnum::MergeWhenClause(clause)) = &clause.node else {
@@ -204,6 +215,9 @@ impl<'c> Walker<'c> {
                 }
                 if columns.is_empty() {
                     columns.clone_from(&relation.columns);
+                }
+                for (at, column) in columns.iter().enumerate() {
+                    self.gives(relation, Access::Insert, column, clause.values.get(at));
                 }
                 for (at, value) in clause.values.iter().enumerate() {
                     let pair = columns.get(at).and_then(|c| Self::assigned(relation, c));

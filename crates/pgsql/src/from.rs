@@ -102,6 +102,7 @@ impl<'c> Walker<'c> {
     /// Put a relation into the current scope.
     pub fn add_relation(&mut self, relation: &'c Relation, alias: Option<&Alias>) {
         let names = Output { names: relation.columns.clone(), open: false }.renamed(alias_columns(alias));
+        *self.met.entry(relation.full_name()).or_default() += 1;
         self.add_item(Item {
             alias: alias.map_or_else(|| relation.name.clone(), |a| a.aliasname.clone()),
             schema: alias.is_none().then(|| relation.schema.clone()),

@@ -26,6 +26,7 @@ pub fn judge(sql: &str, catalog: &dyn Catalog, policy: &Policy) -> Result<Judgem
 fn judge_one(node: &Node, catalog: &dyn Catalog, policy: &Policy) -> Result<Judgement, Refusal> {
     let mut walker = Walker::new(catalog, policy);
     walker.statement(node)?;
+    walker.settle_confined();
     Ok(walker.out)
 }
 

@@ -66,6 +66,8 @@ pub enum Via {
     ForeignKey(TableName),
     /// Through a row-security policy of this table.
     RowSecurity(TableName),
+    /// By a default of a column of this table (its sequence).
+    Default(TableName),
 }
 
 /// One table, touched in one way.
@@ -116,6 +118,17 @@ pub struct Value {
     pub how: How,
 }
 
+/// What a column of one new or changed row is given.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Given {
+    /// Exactly this value.
+    Value(Source),
+    /// NULL.
+    Null,
+    /// Something that the text does not tell: an expression, a default, a row of a query.
+    Unknown,
+}
+
 /// All that a statement does.
 #[derive(Debug, Clone, Default)]
 pub struct Judgement {
@@ -131,6 +144,12 @@ pub struct Judgement {
     pub row_security: BTreeSet<TableName>,
     /// The values it brings, in the order of reading.
     pub values: Vec<Value>,
+    /// What columns are given by name of table, way and column: one entry for each row or clause of the text. A
+    /// column that is not here is given its default, or is given something on a way that the text does not show.
+    pub given: BTreeMap<(TableName, Access, String), Vec<Given>>,
+    /// Columns to whose values here the rows touched are surely confined: each stands in the conditions that all
+    /// hold, and its table is met once in the whole statement.
+    pub confined: BTreeMap<(TableName, String), Vec<Source>>,
     /// How many parameters it takes: the highest number seen.
     pub parameters: u32,
     /// What it does to its session, where that is what it is for.

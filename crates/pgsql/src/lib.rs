@@ -30,11 +30,12 @@ mod session;
 mod snapshot;
 mod special;
 mod utility;
+mod values;
 mod walker;
 
 pub use catalog::{Catalog, ForeignKey, Function, Relation, RelationKind, Rule, Trigger, Volatility};
 pub use judge::judge;
-pub use judgement::{Access, Effect, How, Judgement, Source, TableName, Touch, Value, Via};
+pub use judgement::{Access, Effect, Given, How, Judgement, Source, TableName, Touch, Value, Via};
 pub use policy::{Limits, Policy};
 pub use refusal::{Reason, Refusal};
 pub use session::Session;

@@ -40,6 +40,7 @@ impl Walker<'_> {
                 self.expr(values)?;
             }
             self.targets(&select.target_list)?;
+            self.confine(select.where_clause.as_deref());
             self.opt(select.where_clause.as_deref())?;
             self.opt(select.having_clause.as_deref())?;
             let output = if select.values_lists.is_empty() {

@@ -89,7 +89,7 @@ impl<'c> Walker<'c> {
         self.fire(relation, change)?;
         for oid in if matches!(change, Change::Insert | Change::Update) { &relation.sequences[..] } else { &[] } {
             if let Some(sequence) = self.catalog.relation_by_oid(*oid) {
-                self.touch(sequence, Access::Update, []);
+                self.touch_via(sequence, Access::Update, Via::Default(relation.full_name()), []);
             }
         }
         self.keys(relation, change, &columns, &mut BTreeSet::new())?;

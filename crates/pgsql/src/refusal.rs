@@ -64,6 +64,8 @@ pub enum Reason {
     Utility,
     /// Prepared transactions outlive the connection.
     TwoPhase,
+    /// Nobody can say what the catalog holds now.
+    CatalogStale,
 }
 
 impl Reason {
@@ -99,6 +101,7 @@ impl Reason {
             Self::Ddl => "ddl",
             Self::Utility => "utility",
             Self::TwoPhase => "two_phase",
+            Self::CatalogStale => "catalog_stale",
         }
     }
 }

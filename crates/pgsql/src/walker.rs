@@ -52,6 +52,8 @@ pub struct Walker<'c> {
     pub via: Via,
     /// Views being read, outermost first.
     pub views: Vec<u32>,
+    /// How often each relation was met, as itself or behind something else.
+    pub met: AHashMap<TableName, usize>,
     depth: usize,
     nodes: usize,
 }
@@ -67,6 +69,7 @@ impl<'c> Walker<'c> {
             pair: None,
             via: Via::Direct,
             views: Vec::new(),
+            met: AHashMap::new(),
             depth: 0,
             nodes: 0,
         }

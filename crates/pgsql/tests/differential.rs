@@ -135,7 +135,9 @@ fn statements(text: &str) -> Vec<String> {
             data = line != "\\.";
         } else if !line.trim_start().starts_with('\\') {
             let lower = line.to_ascii_lowercase();
-            data = lower.trim_start().starts_with("copy") && lower.contains("from stdin");
+            // The grammar takes `FROM STDOUT` for the same: the rows follow in the script.
+            let inline = lower.contains("from stdin") || lower.contains("from stdout");
+            data = lower.trim_start().starts_with("copy") && inline;
             if !data {
                 plain.push_str(line);
                 plain.push('\n');

@@ -23,7 +23,7 @@ pub struct Backend {
 
 /// Which messages are looked into; all others pass as they come.
 const fn inspected(kind: u8) -> bool {
-    matches!(kind, b'1' | b'2' | b'3' | b'C' | b's' | b'I' | b'E' | b'Z' | b'G' | b'S')
+    matches!(kind, b'1' | b'2' | b'3' | b'C' | b's' | b'I' | b'E' | b'Z' | b'G' | b'S' | b't')
 }
 
 impl Backend {

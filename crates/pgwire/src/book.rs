@@ -8,8 +8,10 @@
 
 use crate::close::Close;
 use crate::message::Params;
+use crate::port::Allowance;
 use ahash::AHashMap;
 use flyball_pgsql::{Judgement, Session};
+use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -23,6 +25,8 @@ pub const MOST_NAMES: usize = 4_096;
 pub struct Statement {
     pub sql: String,
     pub judgement: Arc<Judgement>,
+    /// Types of its parameters: those that its Parse named, then all of them, as the server described them.
+    pub types: Mutex<Vec<u32>>,
 }
 
 /// A portal or cursor: a statement with its parameters.
@@ -35,19 +39,15 @@ pub struct Bound {
 }
 
 /// A run that was allowed.
-#[derive(Debug)]
 pub struct Run {
-    pub decision: String,
+    pub allowance: Arc<dyn Allowance>,
     pub rows: u64,
     pub bytes: u64,
-    pub rows_left: u64,
-    pub bytes_left: u64,
     /// How many completions are to come.
     pub parts: usize,
     pub bound: Bound,
 }
 
-#[derive(Debug)]
 pub enum Entry {
     Parse(String, Arc<Statement>),
     Bind(String, Bound),
@@ -68,10 +68,14 @@ pub enum Named<T> {
     Wait,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Book {
     line: VecDeque<(u64, Entry)>,
     epoch: u64,
+    /// Statements whose parameters the client asked to be described, in order.
+    described: VecDeque<(u64, Option<Arc<Statement>>)>,
+    /// The epoch that the server answers now.
+    answering: u64,
     statements: AHashMap<String, Arc<Statement>>,
     portals: AHashMap<String, Bound>,
     /// The server takes rows now.
@@ -143,6 +147,30 @@ impl Book {
             _ => Of::Other,
         };
         self.named(of, self.portals.get(name).cloned())
+    }
+
+    /// The client asks what a statement's parameters are.
+    pub fn describe(&mut self, name: &str) -> Result<(), Close> {
+        if self.described.len() >= MOST_IN_FLIGHT {
+            return Err(Close::Pipeline);
+        }
+        let statement = if let Named::Found(statement) = self.statement(name) { Some(statement) } else { None };
+        self.described.push_back((self.epoch, statement));
+        Ok(())
+    }
+
+    /// `ParameterDescription`. After an error none come until the Sync, where those that are left are forgotten: so
+    /// each is for the first that waits.
+    pub fn types(&mut self, types: Vec<u32>) -> Result<(), Close> {
+        match self.described.pop_front() {
+            Some((epoch, statement)) if epoch == self.answering => {
+                if let Some(statement) = statement {
+                    *statement.types.lock() = types;
+                }
+                Ok(())
+            }
+            _ => Err(Close::OutOfStep),
+        }
     }
 
     fn front(&mut self) -> Result<Entry, Close> {
@@ -235,6 +263,9 @@ impl Book {
     /// `ReadyForQuery`, with the transaction's status.
     pub fn ready(&mut self, status: u8) -> Result<(), Close> {
         let Entry::Sync = self.front()? else { return Err(Close::OutOfStep) };
+        self.answering += 1;
+        let answering = self.answering;
+        self.described.retain(|(epoch, _)| *epoch >= answering);
         if status == b'I' {
             self.portals.retain(|_, bound| bound.cursor);
         }
@@ -256,16 +287,12 @@ impl Book {
     /// A row of that many bytes comes back: whether it may.
     pub fn row(&mut self, bytes: u64) -> Result<(), Close> {
         let Some((_, Entry::Run(run))) = self.line.front_mut() else { return Err(Close::OutOfStep) };
-        match (run.rows_left.checked_sub(1), run.bytes_left.checked_sub(bytes)) {
-            (Some(rows), Some(left)) => {
-                run.rows_left = rows;
-                run.bytes_left = left;
-                run.rows += 1;
-                run.bytes += bytes;
-                Ok(())
-            }
-            _ => Err(Close::Spent),
+        if !run.allowance.row(bytes) {
+            return Err(Close::Spent);
         }
+        run.rows += 1;
+        run.bytes += bytes;
+        Ok(())
     }
 
     /// All runs that are left when the connection ends.

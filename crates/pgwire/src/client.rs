@@ -2,7 +2,7 @@
 
 use crate::book::{Book, Bound, Entry, Named, Run, Statement};
 use crate::close::Close;
-use crate::message::{Params, Reader, error_response, frame, read_bind};
+use crate::message::{Params, Reader, error_response, frame, read_bind, read_types};
 use crate::port::{Ask, Decision, Gate};
 use bytes::{Bytes, BytesMut};
 use flyball_pgsql::{Judgement, Reason, Refusal, Session};
@@ -32,6 +32,7 @@ fn refused(state: &str, reason: &str, what: &str, decision: &str) -> No {
 fn refusal(refusal: &Refusal) -> No {
     let state = match refusal.reason {
         Reason::SyntaxError => "42601",
+        Reason::CatalogStale => "58000",
         Reason::MultipleStatements | Reason::NotUnderstood | Reason::TooLong | Reason::TooComplex => "0A000",
         _ => "42501",
     };
@@ -48,7 +49,7 @@ impl Client<'_> {
         }
         match kind {
             b'Q' => self.query(&frame, body, out).await?,
-            b'P' => self.parse(&frame, body, out)?,
+            b'P' => self.parse(&frame, body, out).await?,
             b'B' => self.bind(&frame, out).await?,
             b'E' => self.execute(&frame, body, out).await?,
             b'C' => self.close(&frame, body, out)?,
@@ -56,8 +57,8 @@ impl Client<'_> {
                 self.book.lock().sent(Entry::Sync)?;
                 out.extend_from_slice(&frame);
             }
-            // Names nothing that a judged statement did not; rows come only by Execute.
-            b'D' | b'H' => out.extend_from_slice(&frame),
+            b'D' => self.describe(&frame, body, out)?,
+            b'H' => out.extend_from_slice(&frame),
             // Left over from a COPY that failed at the server: it passes them by, and so do we.
             b'd' | b'c' | b'f' => {}
             b'F' => {
@@ -119,11 +120,11 @@ impl Client<'_> {
         let mut reader = Reader(body);
         let sql = reader.text()?;
         reader.end()?;
-        let judgement = match self.gate.judge(sql) {
+        let judgement = match self.gate.judge(sql).await {
             Ok(judgement) => judgement,
             Err(no) => return self.fail(refusal(&no), true, out),
         };
-        let statement = Arc::new(Statement { sql: sql.to_owned(), judgement });
+        let statement = Arc::new(Statement { sql: sql.to_owned(), judgement, types: Mutex::default() });
         let bound = Bound { statement, params: Params::default(), cursor: false };
         match self.decided(bound).await {
             Ok(run) => {
@@ -138,15 +139,16 @@ impl Client<'_> {
         }
     }
 
-    fn parse(&self, frame: &Bytes, body: &[u8], out: &mut BytesMut) -> Result<(), Close> {
+    async fn parse(&self, frame: &Bytes, body: &[u8], out: &mut BytesMut) -> Result<(), Close> {
         let mut reader = Reader(body);
         let (name, sql) = (reader.text()?, reader.text()?);
+        let types = read_types(reader.0)?;
         if name.starts_with(NOWHERE) {
             return Err(Close::Violation("reserved name"));
         }
-        match self.gate.judge(sql) {
+        match self.gate.judge(sql).await {
             Ok(judgement) if judgement.statements <= 1 => {
-                let statement = Arc::new(Statement { sql: sql.to_owned(), judgement });
+                let statement = Arc::new(Statement { sql: sql.to_owned(), judgement, types: Mutex::new(types) });
                 self.book.lock().sent(Entry::Parse(name.to_owned(), statement))?;
                 out.extend_from_slice(frame);
                 Ok(())
@@ -192,6 +194,21 @@ impl Client<'_> {
         }
     }
 
+    /// Names nothing that a judged statement did not; rows come only by Execute.
+    fn describe(&self, frame: &Bytes, body: &[u8], out: &mut BytesMut) -> Result<(), Close> {
+        let mut reader = Reader(body);
+        let kind = reader.byte()?;
+        let name = reader.text()?;
+        reader.end()?;
+        match kind {
+            b'S' => self.book.lock().describe(name)?,
+            b'P' => {}
+            _ => return Err(Close::Violation("Describe")),
+        }
+        out.extend_from_slice(frame);
+        Ok(())
+    }
+
     fn close(&self, frame: &Bytes, body: &[u8], out: &mut BytesMut) -> Result<(), Close> {
         let mut reader = Reader(body);
         let kind = reader.byte()?;
@@ -217,8 +234,10 @@ impl Client<'_> {
                 // Its values are those of EXECUTE.
                 let mut judgement = Judgement::clone(&found.judgement);
                 judgement.values.extend(own.values.iter().cloned());
-                let statement = Arc::new(Statement { sql: found.sql.clone(), judgement: Arc::new(judgement) });
-                Some(Bound { statement, params: bound.params.clone(), cursor: false })
+                let judgement = Arc::new(judgement);
+                let statement = Arc::new(Statement { sql: found.sql.clone(), judgement, types: Mutex::default() });
+                // Its parameters are those of EXECUTE, which are not told from the text: none is known.
+                Some(Bound { statement, params: Params::default(), cursor: false })
             }
             Some(Session::Fetch(name)) => {
                 let found = self.known(|book| book.portal(name)).await;
@@ -228,18 +247,21 @@ impl Client<'_> {
         };
         let asked = target.as_ref().unwrap_or(&bound);
         // What EXECUTE or FETCH stands for is itself no EXECUTE or FETCH: one step is all there is.
-        let ask = Ask { judgement: &asked.statement.judgement, params: &asked.params, sql: &asked.statement.sql };
+        let types = asked.statement.types.lock().clone();
+        let ask = Ask {
+            judgement: &asked.statement.judgement,
+            params: &asked.params,
+            types: &types,
+            sql: &asked.statement.sql,
+            runs: !matches!(own.session, Some(Session::Prepare(_))),
+        };
         match self.gate.decide(ask).await {
-            Decision::Allow { id, rows, bytes } => Ok(Box::new(Run {
-                decision: id,
-                rows: 0,
-                bytes: 0,
-                rows_left: rows,
-                bytes_left: bytes,
-                parts: own.statements.max(1),
-                bound,
-            })),
-            Decision::Deny { id, reason } => Err(refused("42501", &reason, "", &id)),
+            Decision::Allow(allowance) => {
+                Ok(Box::new(Run { allowance, rows: 0, bytes: 0, parts: own.statements.max(1), bound }))
+            }
+            Decision::Deny { id, reason, detail, fault } => {
+                Err(refused(if fault { "58000" } else { "42501" }, &reason, &detail, &id))
+            }
         }
     }
 }

@@ -8,13 +8,14 @@
 //! the connection; frames, pipelines and books are bounded; results are never gathered; a fence
 //! closes both sockets, mid-result too; no secret is logged or sent in clear.
 //!
-//! Not wired yet: the decision plane behind [`Gate`], and leases behind [`Door`] (see README.md).
+//! The decision plane behind [`Gate`] and the leases behind [`Door`] are joined to it in `crates/pggate`.
 
 mod backend;
 mod book;
 mod cancel;
 mod client;
 mod close;
+mod console;
 mod frame;
 mod login;
 mod message;
@@ -27,9 +28,10 @@ mod upstream;
 
 pub use cancel::Cancels;
 pub use close::Close;
+pub use console::Console;
 pub use frame::{FrameLimits, Frames};
 pub use message::{Params, error_response};
-pub use port::{Admission, Ask, Decision, Door, Gate, Hello, Later, Upstream};
+pub use port::{Admission, Allowance, Ask, Decision, Door, Gate, Hello, Later, Upstream};
 pub use scram::Verifier;
 pub use serve::{Proxy, Settings};
 pub use startup::{Opening, Startup};

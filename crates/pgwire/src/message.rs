@@ -105,6 +105,15 @@ pub fn read_bind(frame: &Bytes) -> Result<Bind, Close> {
     Ok(Bind { portal, statement, params: Params { frame: frame.clone(), formats, spans } })
 }
 
+/// The type numbers of a Parse, behind its texts; or of a `ParameterDescription`.
+pub fn read_types(body: &[u8]) -> Result<Vec<u32>, Close> {
+    let mut reader = Reader(body);
+    let count = usize::from(reader.i16()?.cast_unsigned());
+    let types = (0..count).map(|_| reader.i32().map(i32::cast_unsigned)).collect::<Result<Vec<_>, _>>()?;
+    reader.end()?;
+    Ok(types)
+}
+
 /// A frame of that kind.
 pub fn frame(kind: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX);

@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio_rustls::rustls;
+use zeroize::Zeroizing;
 
 /// A value that comes later.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -27,14 +28,13 @@ pub struct Hello {
 }
 
 /// Where the gateway's own session goes, and with what: a lease's secret, which no client sees.
-#[derive(Clone)]
 pub struct Upstream {
     /// The server.
     pub address: SocketAddr,
     /// The lease's role.
     pub user: String,
     /// The lease's secret.
-    pub secret: String,
+    pub secret: Zeroizing<String>,
     /// The database.
     pub database: String,
     /// TLS to the server, and the name its certificate must have; none on loopback only.
@@ -43,13 +43,19 @@ pub struct Upstream {
     pub search_path: String,
 }
 
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Upstream({}@{}/{})", self.user, self.address, self.database)
+    }
+}
+
 /// A client that may come in, if it shows the secret.
 #[derive(Clone)]
 pub struct Admission {
     /// What its secret is checked by.
     pub verifier: Verifier,
     /// Where its session goes.
-    pub upstream: Upstream,
+    pub upstream: Arc<Upstream>,
     /// Who decides its statements.
     pub gate: Arc<dyn Gate>,
     /// Turns true when the task is fenced: both sockets close at once.
@@ -68,28 +74,36 @@ pub struct Ask<'a> {
     pub judgement: &'a Judgement,
     /// Its parameters, where it was bound.
     pub params: &'a Params,
+    /// The types of its parameters, as far as they are known; 0 where not.
+    pub types: &'a [u32],
     /// Its text.
     pub sql: &'a str,
+    /// Whether it runs now: PREPARE itself runs nothing.
+    pub runs: bool,
+}
+
+/// What may come back of a run, and who is told what did.
+pub trait Allowance: Send + Sync {
+    /// Take one row of that many bytes; false where it may not pass, nor anything after it.
+    fn row(&self, bytes: u64) -> bool;
+    /// What came back, once: rows, bytes, and whether the server completed it.
+    fn returned(&self, rows: u64, bytes: u64, completed: bool);
 }
 
 /// The answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// It may go upstream.
-    Allow {
-        /// The decision's id.
-        id: String,
-        /// How many rows may come back.
-        rows: u64,
-        /// How many bytes of rows may come back.
-        bytes: u64,
-    },
+    Allow(Arc<dyn Allowance>),
     /// It may not.
     Deny {
         /// The decision's id.
         id: String,
         /// The reason code.
         reason: String,
+        /// More for the client to read; may be empty.
+        detail: String,
+        /// Whether the fault is ours, and not the statement's.
+        fault: bool,
     },
 }
 
@@ -99,9 +113,7 @@ pub trait Gate: Send + Sync {
     ///
     /// # Errors
     /// The refusal.
-    fn judge(&self, sql: &str) -> Result<Arc<Judgement>, Refusal>;
+    fn judge<'a>(&'a self, sql: &'a str) -> Later<'a, Result<Arc<Judgement>, Refusal>>;
     /// Whether it may run now. Asked before each run; an allow is durable when this answers.
     fn decide<'a>(&'a self, ask: Ask<'a>) -> Later<'a, Decision>;
-    /// What came back for a decision: rows, bytes, and whether the server completed it.
-    fn returned(&self, decision: &str, rows: u64, bytes: u64, completed: bool);
 }

@@ -6,6 +6,7 @@ use crate::client::Client;
 use crate::close::Close;
 use crate::frame::Frames;
 use crate::login::Wire;
+use crate::message::read_types;
 use crate::port::Gate;
 use crate::serve::Settings;
 use crate::upstream::check_pin;
@@ -49,7 +50,7 @@ pub async fn relay(
         close = relay.up(from_client, to_server) => close,
     };
     for run in relay.book.lock().rest() {
-        gate.returned(&run.decision, run.rows, run.bytes, false);
+        run.allowance.returned(run.rows, run.bytes, false);
     }
     let within = *relay.within.lock();
     (close, (!within).then_some(to_client))
@@ -163,13 +164,13 @@ impl Relay<'_> {
             b'1' | b'2' | b'3' => book.confirmed(kind)?,
             b'C' | b'I' | b's' => {
                 if let Some(run) = book.completed(kind == b's')? {
-                    self.gate.returned(&run.decision, run.rows, run.bytes, true);
+                    run.allowance.returned(run.rows, run.bytes, true);
                 }
             }
             b'E' => {
                 let (runs, own) = book.failed();
                 for run in runs {
-                    self.gate.returned(&run.decision, run.rows, run.bytes, false);
+                    run.allowance.returned(run.rows, run.bytes, false);
                 }
                 // In an aborted transaction the server has an error of its own to tell, and tells it.
                 let (code, _) = crate::message::error_fields(body);
@@ -180,6 +181,7 @@ impl Relay<'_> {
             b'Z' => book.ready(body.first().copied().unwrap_or_default())?,
             b'G' => book.copy_in()?,
             b'S' => check_pin(body)?,
+            b't' => book.types(read_types(body)?)?,
             _ => {}
         }
         Ok(Pass::As)

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::{digest, hmac, pbkdf2};
 use std::num::NonZeroU32;
+use zeroize::Zeroizing;
 
 const BAD: Close = Close::Login("scram");
 /// More than any server asks for; a lying one must not keep us busy.
@@ -143,7 +144,7 @@ impl ServerScram {
 
 /// The client's side of one log-in.
 pub struct ClientScram {
-    secret: String,
+    secret: Zeroizing<String>,
     bare: String,
     expected: Option<[u8; 32]>,
 }
@@ -151,7 +152,7 @@ pub struct ClientScram {
 impl ClientScram {
     pub fn new(secret: &str) -> Result<Self, Close> {
         // PostgreSQL takes the role from the startup message, not from here.
-        Ok(Self { secret: secret.to_owned(), bare: format!("n=,r={}", nonce()?), expected: None })
+        Ok(Self { secret: Zeroizing::new(secret.to_owned()), bare: format!("n=,r={}", nonce()?), expected: None })
     }
 
     pub fn first(&self) -> String {

@@ -5,12 +5,12 @@ use crate::close::Close;
 use crate::frame::FrameLimits;
 use crate::login::{Led, Wire, farewell, log_in};
 use crate::message::frame;
-use crate::port::Door;
+use crate::port::{Admission, Door};
 use crate::{relay, upstream};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::rustls;
@@ -88,6 +88,23 @@ impl Proxy {
         self.serve_wire(Box::new(stream)).await
     }
 
+    /// Take connections of a Unix socket, likewise.
+    pub async fn listen_unix(self: Arc<Self>, listener: UnixListener, ended: impl Fn(&Close) + Clone + Send + 'static) {
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            };
+            let Ok(place) = self.places.clone().try_acquire_owned() else { continue };
+            let (proxy, ended) = (self.clone(), ended.clone());
+            tokio::spawn(async move {
+                let close = proxy.serve_wire(Box::new(stream)).await;
+                ended(&close);
+                drop(place);
+            });
+        }
+    }
+
     /// Serve one connection of any kind.
     async fn serve_wire(&self, stream: Box<dyn Wire>) -> Close {
         let opening = async {
@@ -120,12 +137,14 @@ impl Proxy {
         greeting.extend(frame(b'K', &[own.0.to_be_bytes(), own.1.to_be_bytes()].concat()));
         greeting.extend(frame(b'Z', b"I"));
         let close = if wire.write_all(&greeting).await.is_ok() {
-            let fence = admission.fence.clone();
-            let (close, writing) =
-                relay::relay(wire, opened.wire, admission.gate.as_ref(), fence, &self.settings).await;
+            let Admission { upstream, gate, fence, .. } = *admission;
+            let address = upstream.address;
+            // The secret was shown to the server, and nothing here needs it any more.
+            drop(upstream);
+            let (close, writing) = relay::relay(wire, opened.wire, gate.as_ref(), fence, &self.settings).await;
             if !matches!(close, Close::UpstreamLeft) {
                 // The server would go on with a statement until it next writes.
-                let (address, pid, key) = (admission.upstream.address, opened.pid, opened.key);
+                let (pid, key) = (opened.pid, opened.key);
                 tokio::spawn(async move {
                     if let Ok(mut stream) = TcpStream::connect(address).await {
                         let _ = stream.write_all(&request(pid, key)).await;

@@ -20,6 +20,11 @@ pub struct Opened {
 }
 
 pub async fn open(to: &Upstream, startup: &Startup) -> Result<Opened, Close> {
+    open_on(to, &to.search_path, startup).await
+}
+
+/// The same, with another search path.
+pub async fn open_on(to: &Upstream, path: &str, startup: &Startup) -> Result<Opened, Close> {
     let stream = TcpStream::connect(to.address).await?;
     stream.set_nodelay(true)?;
     let mut wire: Box<dyn Wire> = match &to.tls {
@@ -36,7 +41,7 @@ pub async fn open(to: &Upstream, startup: &Startup) -> Result<Opened, Close> {
             Box::new(connector.connect(name, stream).await.map_err(|_| Close::Upstream("tls"))?)
         }
     };
-    wire.write_all(&start(to, startup)).await?;
+    wire.write_all(&start(to, path, startup)).await?;
     authenticate(wire.as_mut(), &to.secret).await?;
     let (mut pid, mut key, mut greeting) = (0, 0, Vec::new());
     loop {
@@ -57,13 +62,13 @@ pub async fn open(to: &Upstream, startup: &Startup) -> Result<Opened, Close> {
 }
 
 /// The start of the session. What is pinned stands here, so that it is the session's own default.
-fn start(to: &Upstream, startup: &Startup) -> Vec<u8> {
+fn start(to: &Upstream, path: &str, startup: &Startup) -> Vec<u8> {
     let mut body = 196_608u32.to_be_bytes().to_vec();
     let pins = [
         ("user", to.user.as_str()),
         ("database", &to.database),
         ("client_encoding", "UTF8"),
-        ("search_path", &to.search_path),
+        ("search_path", path),
         ("standard_conforming_strings", "on"),
     ];
     let chosen = startup.settings.iter().map(|(n, v)| (n.as_str(), v.as_str()));

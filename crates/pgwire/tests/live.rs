@@ -5,7 +5,9 @@
 mod support;
 
 use flyball_pgsql::{Access, Judgement, Policy, Refusal, Snapshot, Source, judge};
-use flyball_pgwire::{Admission, Ask, Close, Decision, Door, Gate, Hello, Later, Proxy, Settings, Upstream, Verifier};
+use flyball_pgwire::{
+    Admission, Allowance, Ask, Close, Decision, Door, Gate, Hello, Later, Proxy, Settings, Upstream, Verifier,
+};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
@@ -23,12 +25,27 @@ struct TestGate {
     number: AtomicU64,
     rows: u64,
     seen: Mutex<Vec<String>>,
-    returned: Mutex<Vec<(u64, bool)>>,
+    returned: Arc<Mutex<Vec<(u64, bool)>>>,
+}
+
+struct Rows {
+    left: AtomicU64,
+    returned: Arc<Mutex<Vec<(u64, bool)>>>,
+}
+
+impl Allowance for Rows {
+    fn row(&self, _: u64) -> bool {
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+
+    fn returned(&self, rows: u64, _: u64, completed: bool) {
+        self.returned.lock().unwrap().push((rows, completed));
+    }
 }
 
 impl Gate for TestGate {
-    fn judge(&self, sql: &str) -> Result<Arc<Judgement>, Refusal> {
-        judge(sql, &self.snapshot, &self.policy).map(Arc::new)
+    fn judge<'a>(&'a self, sql: &'a str) -> Later<'a, Result<Arc<Judgement>, Refusal>> {
+        Box::pin(async move { judge(sql, &self.snapshot, &self.policy).map(Arc::new) })
     }
 
     fn decide<'a>(&'a self, ask: Ask<'a>) -> Later<'a, Decision> {
@@ -38,18 +55,14 @@ impl Gate for TestGate {
         let bound = (0..ask.params.len()).any(|n| ask.params.get(n) == Some(b"forbidden"));
         let secret = ask.judgement.columns("app", "customers", Access::Select).contains("secret");
         let denied = secret || values || bound;
-        let rows = self.rows;
+        let allowed = Rows { left: AtomicU64::new(self.rows), returned: self.returned.clone() };
         Box::pin(async move {
             if denied {
-                Decision::Deny { id, reason: "not_in_profile".into() }
+                Decision::Deny { id, reason: "not_in_profile".into(), detail: String::new(), fault: false }
             } else {
-                Decision::Allow { id, rows, bytes: u64::MAX }
+                Decision::Allow(Arc::new(allowed))
             }
         })
-    }
-
-    fn returned(&self, _: &str, rows: u64, _: u64, completed: bool) {
-        self.returned.lock().unwrap().push((rows, completed));
     }
 }
 
@@ -93,18 +106,23 @@ fn house_with(rows: u64, settings: Settings) -> House {
         number: AtomicU64::new(1),
         rows,
         seen: Mutex::default(),
-        returned: Mutex::default(),
+        returned: Arc::default(),
     });
     let (fence, fenced) = watch::channel(false);
     let upstream = Upstream {
         address: SocketAddr::from(([127, 0, 0, 1], cluster.port)),
         user: "postgres".into(),
-        secret: PASSWORD.into(),
+        secret: PASSWORD.to_owned().into(),
         database: "postgres".into(),
         tls: None,
         search_path: "app, public".into(),
     };
-    let admission = Admission { verifier: Verifier::of(SECRET).unwrap(), upstream, gate: gate.clone(), fence: fenced };
+    let admission = Admission {
+        verifier: Verifier::of(SECRET).unwrap(),
+        upstream: Arc::new(upstream),
+        gate: gate.clone(),
+        fence: fenced,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flyball_edge::{Bound as Place, Config, Edge, Parts, StartError};
+use flyball_edge::{Bound as Place, Config, Edge, Parts, Serves, StartError};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyBytes;
 
 use crate::clock::now;
@@ -20,13 +21,38 @@ pub(crate) struct PyEdge {
 }
 
 fn refused(error: &StartError) -> PyErr {
-    let code = match error {
+    CoreError::new_err((start_code(error), error.to_string()))
+}
+
+/// One word for why a listener cannot start.
+pub(crate) const fn start_code(error: &StartError) -> &'static str {
+    match error {
         StartError::Config(_) => "edge_config",
         StartError::Listen { .. } => "edge_listen",
         StartError::Tls(_) => "edge_tls",
         StartError::Threads(_) => "edge_threads",
-    };
-    CoreError::new_err((code, error.to_string()))
+    }
+}
+
+/// Bound places, as JSON: each with what stands before its kind.
+pub(crate) fn places(bound: impl Iterator<Item = (&'static str, Place)>) -> Vec<u8> {
+    let places: Vec<serde_json::Value> = bound
+        .map(|(serves, place)| {
+            let (kind, at) = match place {
+                Place::Tcp(addr) => ("tcp", addr.to_string()),
+                Place::Tls(addr) => ("tls", addr.to_string()),
+                Place::Unix(path) => ("unix", path.to_string_lossy().into_owned()),
+            };
+            let kind = format!("{serves}{kind}");
+            serde_json::json!({ kind: at })
+        })
+        .collect();
+    serde_json::to_vec(&places).unwrap_or_default()
+}
+
+/// A place, with what stands before its kind: nothing for AuthZEN.
+fn named((place, serves): (Place, Serves)) -> (&'static str, Place) {
+    (if serves == Serves::ExtAuthz { "ext_authz_" } else { "" }, place)
 }
 
 #[pymethods]
@@ -49,15 +75,29 @@ impl PyEdge {
     fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         self.process.check()?;
         let bound = py.detach(|| self.edge.start()).map_err(|error| refused(&error))?;
-        let places: Vec<serde_json::Value> = bound
-            .into_iter()
-            .map(|place| match place {
-                Place::Tcp(addr) => serde_json::json!({ "tcp": addr.to_string() }),
-                Place::Tls(addr) => serde_json::json!({ "tls": addr.to_string() }),
-                Place::Unix(path) => serde_json::json!({ "unix": path.to_string_lossy() }),
-            })
-            .collect();
-        Ok(PyBytes::new(py, &serde_json::to_vec(&places).unwrap_or_default()))
+        Ok(PyBytes::new(py, &places(bound.into_iter().map(named))))
+    }
+
+    fn lend(&self, task: &str, credential: &str, lease: &str, secret: PyBackedStr) -> PyResult<()> {
+        self.process.check()?;
+        self.edge.lend(task, credential, lease, &secret);
+        Ok(())
+    }
+
+    fn take_back(&self, lease: &str) -> PyResult<bool> {
+        self.process.check()?;
+        Ok(self.edge.take_back(lease))
+    }
+
+    fn lent(&self, task: &str, credential: &str) -> PyResult<Option<String>> {
+        self.process.check()?;
+        Ok(self.edge.lent(task, credential))
+    }
+
+    fn drain(&self) -> PyResult<()> {
+        self.process.check()?;
+        self.edge.drain();
+        Ok(())
     }
 
     #[pyo3(signature = (drain_ms = 2000))]

@@ -7,11 +7,14 @@ use pyo3::prelude::*;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod clock;
+mod confine;
 mod core;
 mod edge;
 mod errors;
+mod http_gateway;
 mod latency;
 mod module;
+mod pg_gateway;
 mod settle;
 mod slice;
 mod taskless;
@@ -27,6 +30,13 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<verdict::PyVerdict>()?;
     module.add_function(wrap_pyfunction!(module::canonical, module)?)?;
     module.add_function(wrap_pyfunction!(module::build_info_json, module)?)?;
+    module.add_function(wrap_pyfunction!(confine::confine_namespaces, module)?)?;
+    module.add_function(wrap_pyfunction!(confine::confine_proc, module)?)?;
+    module.add_function(wrap_pyfunction!(confine::confine_user, module)?)?;
+    module.add_function(wrap_pyfunction!(confine::confine_files, module)?)?;
+    module.add_function(wrap_pyfunction!(confine::confine_calls, module)?)?;
     module.add_class::<edge::PyEdge>()?;
+    module.add_class::<pg_gateway::PyPgGateway>()?;
+    module.add_class::<http_gateway::PyHttpGateway>()?;
     Ok(())
 }

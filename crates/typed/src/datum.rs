@@ -11,7 +11,7 @@ pub type Readings = SmallVec<[Datum; 2]>;
 /// One typed value in its normal form: two spellings of one value are equal.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Datum {
-    /// A text, id, email, url, host, phone, iban or path.
+    /// A text, id, email, url, host, phone, iban or path, or one word of [`Kind::Words`].
     Str {
         /// Which of them.
         kind: Kind,

@@ -36,6 +36,16 @@ pub(crate) fn host(text: &str) -> Option<SmolStr> {
     Some(SmolStr::from(compose(&folded)))
 }
 
+/// A host without the `www` in front, which stands for the same site: `www.x.com` is `x.com`. What would be left
+/// with one label keeps it.
+pub fn without_www(host: &str) -> &str {
+    let mut host = host;
+    while let Some(rest) = host.strip_prefix("www.").filter(|rest| rest.contains('.')) {
+        host = rest;
+    }
+    host
+}
+
 /// Whether a host, written without a scheme, is a name of the Internet: its last label is no file's ending.
 pub(crate) fn is_public(host: &str) -> bool {
     let Some((_, last)) = host.rsplit_once('.') else { return host == "localhost" };

@@ -33,11 +33,13 @@ pub enum Kind {
     Money,
     /// Yes or no.
     Bool,
+    /// The words that carry a text's meaning, each for itself.
+    Words,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Text,
         Self::Id,
         Self::Email,
@@ -53,6 +55,7 @@ impl Kind {
         Self::Number,
         Self::Money,
         Self::Bool,
+        Self::Words,
     ];
 
     /// The kind of this name; `None` for a name that is no kind's.
@@ -78,6 +81,7 @@ impl Kind {
             Self::Number => "number",
             Self::Money => "money",
             Self::Bool => "bool",
+            Self::Words => "words",
         }
     }
 }

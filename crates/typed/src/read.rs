@@ -2,7 +2,8 @@
 
 use smol_str::SmolStr;
 
-use crate::datum::{one, text as string};
+use crate::datum::{add, one, text as string};
+use crate::gist::gist;
 use crate::{Datum, Kind, Readings, clock, date, datetime, duration, email, exact, host, iban, money, number, phone};
 use crate::{token, url, words};
 
@@ -11,12 +12,16 @@ const LONGEST: usize = 4_096;
 /// The longest text that is read as text.
 const LONGEST_TEXT: usize = 65_536;
 
+/// The most different words that are read as [`Kind::Words`].
+const MOST_WORDS: usize = 512;
+
 /// Every reading of a whole text (trimmed) as one value of that kind; none if it is no such value.
 ///
 /// A text that means two values has two readings: "03/04/2024", "1,234". Numbers that do not fit are none.
+/// Of [`Kind::Words`] each word is a reading: all of them are meant.
 pub fn read(kind: Kind, text: &str) -> Readings {
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
-    if text.is_empty() || text.len() > if kind == Kind::Text { LONGEST_TEXT } else { LONGEST } {
+    if text.is_empty() || text.len() > if matches!(kind, Kind::Text | Kind::Words) { LONGEST_TEXT } else { LONGEST } {
         return Readings::new();
     }
     match kind {
@@ -24,7 +29,7 @@ pub fn read(kind: Kind, text: &str) -> Readings {
         Kind::Id => string(kind, exact::id(text)),
         Kind::Email => string(kind, email::email(text)),
         Kind::Url => string(kind, url::url(text)),
-        Kind::Host => string(kind, host::host(text)),
+        Kind::Host => string(kind, host::host(text).map(|host| SmolStr::new(host::without_www(&host)))),
         Kind::Phone => string(kind, phone::phone(text)),
         Kind::Iban => string(kind, iban::iban(text)),
         Kind::Path => string(kind, exact::path(text)),
@@ -35,6 +40,15 @@ pub fn read(kind: Kind, text: &str) -> Readings {
         Kind::Number => number::read(text),
         Kind::Money => money::read(text),
         Kind::Bool => boolean(text, true).map(|value| one(Datum::Bool(value))).unwrap_or_default(),
+        Kind::Words => {
+            let mut readings = Readings::new();
+            gist(text, &mut |normal| {
+                if readings.len() <= MOST_WORDS {
+                    add(&mut readings, Datum::Str { kind, normal });
+                }
+            });
+            if readings.len() > MOST_WORDS { Readings::new() } else { readings }
+        }
     }
 }
 
@@ -56,6 +70,7 @@ pub fn find(kind: Kind, text: &str, each: &mut dyn FnMut(Readings)) {
         Kind::Duration => duration::find(text, each),
         Kind::Number => number::find(text, each),
         Kind::Money => money::find(text, each),
+        Kind::Words => gist(text, &mut |normal| each(one(Datum::Str { kind, normal }))),
         Kind::Bool => {
             for value in words(text).filter_map(|word| boolean(&word, false)) {
                 each(one(Datum::Bool(value)));

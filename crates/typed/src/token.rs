@@ -223,7 +223,7 @@ pub(crate) fn find_hosts(text: &str, each: &mut dyn FnMut(Readings)) {
     pieces(text, &mut |piece| {
         let normal = match url::url(piece) {
             Some(url) => derived::url_host(&url).map(SmolStr::new),
-            None => host::host(piece).filter(|host| is_public(host)),
+            None => host::host(piece).filter(|host| is_public(host)).map(|host| SmolStr::new(host::without_www(&host))),
         };
         give(Kind::Host, normal, each);
     });

@@ -4,13 +4,13 @@ use smallvec::SmallVec;
 use smol_str::SmolStr;
 
 use crate::exact::nfc;
-use crate::host::{host, is_public};
+use crate::host::{host, is_public, without_www};
 
 /// The longest URL, in bytes.
 pub(crate) const LONGEST: usize = 2_048;
 
-/// The whole text as one URL in normal form: scheme and host in lower case, no default port, no fragment, dots
-/// resolved. A scheme is kept if it is given and never made up. User information makes it none: what stands
+/// The whole text as one URL in normal form: scheme and host in lower case, no default port, no `www.`, no fragment,
+/// dots resolved. A scheme is kept if it is given and never made up. User information makes it none: what stands
 /// before an `@` imitates a host.
 pub(crate) fn url(text: &str) -> Option<SmolStr> {
     if text.is_empty() || text.len() > LONGEST {
@@ -30,7 +30,8 @@ pub(crate) fn url(text: &str) -> Option<SmolStr> {
     // An `@` is no character of a host or port.
     let (name, port) = split_port(authority)?;
     let name = host(name)?;
-    if scheme.is_none() && !is_public(&name) {
+    let name = without_www(&name);
+    if scheme.is_none() && !is_public(name) {
         return None;
     }
     let rest = rest.split('#').next()?;
@@ -45,10 +46,10 @@ pub(crate) fn url(text: &str) -> Option<SmolStr> {
     }
     if name.contains(':') {
         normal.push('[');
-        normal.push_str(&name);
+        normal.push_str(name);
         normal.push(']');
     } else {
-        normal.push_str(&name);
+        normal.push_str(name);
     }
     if let Some(port) = port.filter(|port| default_port(scheme.as_deref()) != Some(*port)) {
         normal.push(':');

@@ -49,10 +49,10 @@ proptest! {
         let _ = words(&text).count();
     }
 
-    /// The normal form of a string value is its own normal form.
+    /// The normal form of a string value is its own normal form; the base form of a word need not be.
     #[test]
     fn normal_forms_are_idempotent(text in text()) {
-        for kind in Kind::ALL {
+        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Words) {
             for readings in std::iter::once(read(kind, &text)).chain(found(kind, &text)) {
                 for datum in readings {
                     if let Datum::Str { normal, .. } = &datum {

@@ -44,6 +44,29 @@ fn a_held_lock_fails_what_waits_and_nothing_after() {
     assert_eq!(store.verify(), 1);
 }
 
+/// COMMIT itself fails, here by a constraint that is looked at then: nobody is told that it is durable, and the
+/// chain goes on from what the store has.
+#[test]
+fn a_commit_that_fails_makes_nothing_durable() {
+    let store = Store::new();
+    let writer = store.writer();
+    Connection::open(&store.path)
+        .unwrap()
+        .execute_batch(
+            "CREATE TABLE parent (id INTEGER PRIMARY KEY);
+             CREATE TABLE child (id INTEGER REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+             CREATE TRIGGER orphan AFTER INSERT ON record WHEN NEW.body = CAST('orphan' AS BLOB)
+             BEGIN INSERT INTO child VALUES (7); END;",
+        )
+        .unwrap();
+    assert_eq!(submit(&writer, draft("t", "orphan")).recv().unwrap(), Written::Unknown);
+    let failed = writer.commit(unit(vec![], vec![record(None, "orphan")]));
+    assert!(matches!(failed, UnitOutcome::Failed(_)), "{failed:?}");
+    assert_eq!(submit(&writer, draft("t", "{}")).recv().unwrap(), Written::Durable);
+    writer.close();
+    assert_eq!(store.verify(), 1);
+}
+
 /// Another writer of the same store does not break the chain: the head is read again.
 #[test]
 fn a_foreign_write_moves_the_head() {

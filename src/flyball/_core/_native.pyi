@@ -187,7 +187,74 @@ class Edge:
     def __new__(cls, core: Core, config_json: bytes) -> Edge: ...
     def start(self) -> bytes:
         """Listen; returns the bound addresses as JSON."""
+    def lend(self, task: str, credential: str, lease: str, secret: str) -> None:
+        """Requests of the task that need this credential carry the secret from now on."""
+    def take_back(self, lease: str) -> bool: ...
+    def lent(self, task: str, credential: str) -> str | None: ...
+    def drain(self) -> None:
+        """Health checks answer NOT_SERVING from now on; requests are answered until `stop`."""
     def stop(self, drain_ms: int = 2000) -> None: ...
+
+@final
+class PgGateway:
+    """The PostgreSQL gateway, on threads of its own."""
+
+    def __new__(cls, core: Core, config_json: bytes) -> PgGateway: ...
+    def start(self) -> bytes:
+        """Listen; returns the bound addresses as JSON."""
+    def stop(self) -> None:
+        """Close it; live sessions end."""
+    def lend(self, task: str, credential: str, lease: str, place_json: bytes, secret: str) -> None:
+        """Take over a lease that is ACTIVE. `place_json`: `{"target","host","port","user","database","ca_pem"?,
+        "search_path","functions"?,"triggers"?,"foreign_tables"?}`. May look a name up: lets other threads run.
+
+        Raises `CoreError`: `gateway_target` (no safe session can be opened there), `gateway_stopped`."""
+    def take_back(self, lease: str) -> bool:
+        """Let go of a lease: its sessions end, its secret is wiped. True if it was lent."""
+    def lent(self, task: str, credential: str) -> str | None:
+        """The newest lease that is lent for a credential of a task."""
+    def ticket(self, task: str, credential: str, ttl_ms: int, renew: str | None = None) -> tuple[str, str]:
+        """A ticket for a credential that is lent: (user, secret). `renew` is the user of one of the same task and
+        credential, which gets a new secret. Raises `CoreError`: `not_lent`."""
+
+@final
+class HttpGateway:
+    """The HTTP gateway, on threads of its own."""
+
+    def __new__(cls, core: Core, config_json: bytes) -> HttpGateway: ...
+    def start(self) -> bytes:
+        """Listen; returns the bound addresses as JSON."""
+    def stop(self) -> None:
+        """Close it; live connections end."""
+    @staticmethod
+    def new_key() -> str:
+        """A key for the interception authority, PEM."""
+    def know(self, upstreams_json: bytes, key_pem: str) -> str | None:
+        """Go on with these upstreams (a list, as in crates/broker/src/settings.rs). Where some are intercepted: the
+        authority's certificate for their hosts, PEM. Raises `CoreError`: `gateway_target`, `gateway_authority`."""
+    def lend(self, task: str, credential: str, lease: str, upstream: str, secret: str) -> None:
+        """Take over a lease that is ACTIVE: the credential of a task at an upstream."""
+    def take_back(self, lease: str) -> bool:
+        """Let go of a lease: what its tickets opened closes. True if it was lent."""
+    def lent(self, task: str, credential: str) -> str | None:
+        """The newest lease that is lent for a credential of a task."""
+    def ticket(self, task: str, credential: str, ttl_ms: int) -> tuple[str, str]:
+        """A ticket for a credential that is lent: (name, secret). Raises `CoreError`: `not_lent`."""
+
+def confine_namespaces() -> None:
+    """Leave the host's network, mounts, IPC and process table. Needs root."""
+
+def confine_proc() -> None:
+    """Mount the own process table; for the first process of a new one."""
+
+def confine_user(uid: int, gid: int) -> None:
+    """Become a user without groups, for good."""
+
+def confine_files(read: list[str], write: list[str], connect: list[int]) -> bool:
+    """Give up all files and TCP ports but these; False where the kernel keeps only a part of that."""
+
+def confine_calls() -> None:
+    """Refuse the system calls that lead out."""
 
 def canonical(value_json: bytes) -> bytes: ...
 def build_info_json() -> bytes: ...

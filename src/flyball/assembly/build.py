@@ -13,6 +13,7 @@ from pathlib import Path
 
 from flyball.assembly import catalog
 from flyball.assembly.config import Config, require_production_ready
+from flyball.assembly.gateways import let_go
 from flyball.assembly.identity import dev_domains, identity_config
 from flyball.assembly.keys import Keys, open_keys
 from flyball.audit.anchor import Anchor, Standing, compare
@@ -20,6 +21,7 @@ from flyball.audit.checkpoint import CheckpointSigner
 from flyball.credential.backend import Backend
 from flyball.credential.guarded import Guarded
 from flyball.credential.lease import LIVE, Lease
+from flyball.enforcement.gateway import Gateway
 from flyball.flow import bundles, end, startup
 from flyball.flow.house import ActiveBundle, House, Settings
 from flyball.identity.admin import AdminTokens
@@ -106,6 +108,8 @@ def _assemble(
     )
     active = ActiveBundle(compiled, config.bundle)
 
+    gateways: dict[str, Gateway] = {}
+
     def unseal(lease: Lease, sealed: bytes) -> Secret:
         return Secret(keys.sealer.unseal(lease.id, sealed).decode())
 
@@ -128,6 +132,7 @@ def _assemble(
         unseal=unseal,
         cooperative=cooperative,
         on_settled=lambda lease: end.close(house, lease.task),
+        let_go=lambda lease: let_go(gateways, lease),
     )
     sweeper = Sweeper(
         revoker=revoker,
@@ -171,6 +176,7 @@ def _assemble(
         receiving=ReceivingClock(clock, cap_ms=lambda: _longest_left(store, clock)),
         writer=database.writer,
         public_keys=keys.public(config.issuer),
+        gateways=gateways,
     )
     bundles.put_in_force(house, compiled, config.bundle, by="start")
     recovered = startup.recover(house, standing if _was_used(store) else Standing.OK)

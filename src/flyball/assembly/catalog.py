@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from flyball.connectors.http.backend import build as http
 from flyball.connectors.memory.backend import build as memory
 from flyball.connectors.postgresql.backend import build as postgresql
 from flyball.kernel.errors import ConfigError
@@ -15,6 +16,7 @@ Factory = Callable[[str, Mapping[str, Json], Clock, str], Backend]
 
 CONNECTORS: Mapping[str, Factory] = {
     "postgresql": postgresql,
+    "http": http,
     "memory": memory,
 }
 

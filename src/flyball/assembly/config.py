@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from flyball.assembly.config_ext_authz import ExtAuthzConfig, read_ext_authz
+from flyball.assembly.config_http import HttpGatewayConfig, read_http
 from flyball.assembly.config_reader import Reader
 from flyball.assembly.config_values import is_loopback, split_address
 from flyball.kernel.errors import ConfigError
@@ -27,6 +29,8 @@ NOT_SETTINGS = frozenset(
 
 _CELL = re.compile(r"[a-z][a-z0-9-]{0,15}")
 _NODE = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
+_PG_SOCKET = re.compile(r"\.s\.PGSQL\.[1-9][0-9]{0,4}")
 _DOMAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,254}")
 
 
@@ -67,6 +71,39 @@ class DecisionConfig(ListenConfig):
     client_ca: Path | None
     workers: int
     max_wait_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresqlGatewayConfig:
+    """Where the PostgreSQL gateway listens: nowhere, where both are left out.
+
+    Attributes:
+        listen: `host:port`; port 0 takes a free one. Plain on loopback, which is for trying out; else TLS is demanded.
+        unix: the Unix socket's path, whose name is `.s.PGSQL.PORT` as clients look for it, or None.
+        unix_mode: its mode; who may open it may speak, and still has to show a ticket.
+        tls_cert, tls_key: PEM files; given together, `listen` takes TLS only.
+        tls_ca: PEM file that clients are told to trust, where their system does not trust the certificate anyway.
+        host: the name that clients are told, where it is not the one of `listen`.
+        max_connections: connections at most.
+        workers: threads that serve.
+        ticket_ms: for how long a ticket opens new sessions.
+    """
+
+    listen: str
+    unix: Path | None
+    unix_mode: int
+    tls_cert: Path | None
+    tls_key: Path | None
+    tls_ca: Path | None
+    host: str
+    max_connections: int
+    workers: int
+    ticket_ms: int
+
+    @property
+    def on(self) -> bool:
+        """Whether it listens anywhere."""
+        return bool(self.listen) or self.unix is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +193,9 @@ class Config:
     public_keys: Path
     control: ListenConfig
     decision: DecisionConfig
+    ext_authz: ExtAuthzConfig
+    postgresql_gateway: PostgresqlGatewayConfig
+    http_gateway: HttpGatewayConfig
     seal: SealConfig
     journal: JournalConfig
     dev: DevConfig
@@ -171,6 +211,9 @@ class Config:
 SECTIONS: Mapping[str, type] = {
     "control": ListenConfig,
     "decision": DecisionConfig,
+    "ext_authz": ExtAuthzConfig,
+    "postgresql_gateway": PostgresqlGatewayConfig,
+    "http_gateway": HttpGatewayConfig,
     "seal": SealConfig,
     "journal": JournalConfig,
     "dev": DevConfig,
@@ -256,7 +299,7 @@ def load(path: Path | None = None, env: Mapping[str, str] | None = None) -> Conf
 def _read(top: Reader, file: Path | None) -> Config:
     state = top.path("state_dir", Path(".flyball"))
     keys = top.path("keys_dir", state / "keys")
-    control, decision = top.section("control"), top.section("decision")
+    control, decision, postgresql = (top.section(name) for name in ("control", "decision", "postgresql_gateway"))
     seal, journal, dev, timing, log = (top.section(name) for name in ("seal", "journal", "dev", "timing", "log"))
     command = seal.command("command")
     if command:
@@ -298,6 +341,20 @@ def _read(top: Reader, file: Path | None) -> Config:
             workers=decision.whole("workers", 1, least=1, most=64),
             max_wait_ms=decision.duration("max_wait", 2000, least=10, most=60_000),
         ),
+        ext_authz=read_ext_authz(top.section("ext_authz")),
+        postgresql_gateway=PostgresqlGatewayConfig(
+            listen=postgresql.address("listen", ""),
+            unix=postgresql.optional_path("unix", None),
+            unix_mode=postgresql.octal("unix_mode", 0o600),
+            tls_cert=postgresql.optional_path("tls_cert", None),
+            tls_key=postgresql.optional_path("tls_key", None),
+            tls_ca=postgresql.optional_path("tls_ca", None),
+            host=postgresql.name("host", "", _HOST),
+            max_connections=postgresql.whole("max_connections", 1000, least=1, most=65_536),
+            workers=postgresql.whole("workers", 2, least=1, most=64),
+            ticket_ms=postgresql.duration("ticket", 300_000, least=1000, most=3_600_000),
+        ),
+        http_gateway=read_http(top.section("http_gateway")),
         seal=SealConfig(
             command=command,
             wrapped=seal.optional_path("wrapped", None),
@@ -328,21 +385,45 @@ def _check(config: Config, problems: Problems, mark: Mark) -> None:
         problems.error("missing_field", mark, "production needs an `issuer`", "the https URL that names this Flyball")
     for name, place in (("control", config.control), ("decision", config.decision)):
         _check_listener(name, place, problems, mark)
-    if config.decision.client_ca is not None and config.decision.tls_cert is None:
-        problems.error("tls", mark, "`decision.client_ca` asks for TLS", "set decision.tls_cert and decision.tls_key")
+    http, gateway = config.http_gateway, config.postgresql_gateway
+    if http.on:
+        _check_listener("http_gateway", http, problems, mark)
+    if gateway.on:
+        _check_listener("postgresql_gateway", gateway, problems, mark)
+        if gateway.unix is not None and _PG_SOCKET.fullmatch(gateway.unix.name) is None:
+            problems.error(
+                "unix_path",
+                mark,
+                f"`postgresql_gateway.unix` is named {gateway.unix.name!r}, where no client looks",
+                "name it .s.PGSQL.5432, with the port that clients are to say",
+            )
+        if gateway.listen.endswith(":0") and gateway.host:
+            problems.error("listen", mark, "`postgresql_gateway.host` needs a port that is known", "name the port")
+    if config.ext_authz.on:
+        _check_listener("ext_authz", config.ext_authz, problems, mark)
+    for name, asked in (("decision", config.decision), ("ext_authz", config.ext_authz)):
+        if asked.client_ca is not None and asked.tls_cert is None:
+            problems.error("tls", mark, f"`{name}.client_ca` asks for TLS", f"set {name}.tls_cert and {name}.tls_key")
     if config.seal.wrapped is not None and not config.seal.command:
         problems.error("seal", mark, "`seal.wrapped` is for a command", "set seal.command")
     if config.store in (config.anchor, config.journal.path):
         problems.error("same_file", mark, "the store, the anchor and the journal are three files")
     if config.mode == "production":
-        secrets = (config.seal_key, config.admin_token_file, config.control.tls_key, config.decision.tls_key)
+        gateways = (config.postgresql_gateway, config.http_gateway)
+        listeners = (config.control, config.decision, config.ext_authz, *gateways)
+        secrets = (config.seal_key, config.admin_token_file, *(one.tls_key for one in listeners))
         for path in secrets:
             if path is not None and path.exists() and path.stat().st_mode & 0o077:
                 mode = path.stat().st_mode & 0o777
                 problems.error("key_file", mark, f"{path} is open to other users ({mode:04o})", f"chmod 600 {path}")
 
 
-def _check_listener(name: str, place: ListenConfig, problems: Problems, mark: Mark) -> None:
+def _check_listener(
+    name: str,
+    place: ListenConfig | ExtAuthzConfig | PostgresqlGatewayConfig | HttpGatewayConfig,
+    problems: Problems,
+    mark: Mark,
+) -> None:
     if not place.listen and place.unix is None:
         problems.error("listen", mark, f"`{name}` listens nowhere", f"set {name}.listen or {name}.unix")
     if (place.tls_cert is None) != (place.tls_key is None):
@@ -351,7 +432,7 @@ def _check_listener(name: str, place: ListenConfig, problems: Problems, mark: Ma
         problems.error(
             "plaintext",
             mark,
-            f"`{name}.listen` would speak plain HTTP to other machines on {place.listen}",
+            f"`{name}.listen` would speak without TLS to other machines on {place.listen}",
             f"set {name}.tls_cert and {name}.tls_key, or listen on 127.0.0.1",
         )
     # The kernel's limit (sockaddr_un): a longer path fails at start with a message that names no field.

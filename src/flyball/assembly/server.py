@@ -16,7 +16,10 @@ from dataclasses import replace
 import structlog
 
 from flyball.assembly.build import Built, build
-from flyball.assembly.config import Config
+from flyball.assembly.config import Config, DecisionConfig
+from flyball.assembly.config_ext_authz import ExtAuthzConfig
+from flyball.assembly.gateways import EXT_AUTHZ, POSTGRESQL, ExtAuthzGateway, PostgresqlGateway
+from flyball.assembly.http_gateway import HTTP, HttpGateway
 from flyball.assembly.logs import configure
 from flyball.edges.http.runner import ControlServer, run_control
 from flyball.flow import bundles
@@ -39,6 +42,8 @@ class Server:
         self._watch = Watch(self.house)
         self._edge: Edge | None = None
         self._control: ControlServer | None = None
+        self._postgresql: PostgresqlGateway | None = None
+        self._http: HttpGateway | None = None
 
     def start(self) -> None:
         """Listen. The control API comes last: once it answers, all is there."""
@@ -46,6 +51,16 @@ class Server:
         bound = parse(self._edge.start())
         self.decision_addresses = bound if isinstance(bound, list) else []
         self.house.settings = replace(self.house.settings, check_endpoints=tuple(self._endpoints()))
+        if self.config.ext_authz.on:
+            for kind in EXT_AUTHZ:
+                self.house.gateways.setdefault(kind, ExtAuthzGateway(self._edge))
+        if self.config.postgresql_gateway.on:
+            self._postgresql = PostgresqlGateway(self.house.core, self.config.postgresql_gateway)
+            self.house.gateways[POSTGRESQL] = self._postgresql
+        if self.config.http_gateway.on:
+            self._http = HttpGateway(self.house.core, self.config, self.house.active.bundle)
+            self.house.gateways[HTTP] = self._http
+            self.house.bundle_watchers.append(self._http.in_force)
         self._watch.start()
         self._control = run_control(self.house, self.config)
 
@@ -56,13 +71,30 @@ class Server:
         return self._control
 
     def stop(self) -> None:
-        """Stop accepting, drain, stop watching, close. Live privilege stays: the next start goes on with it."""
+        """Say that we go, stop accepting, drain, stop watching, close. Live privilege stays; the next start goes on."""
+        if self._edge is not None:
+            self._edge.drain()
         if self._control is not None:
             self._control.stop()
+        for gateway in (self._postgresql, self._http):
+            if gateway is not None:
+                gateway.stop()
         if self._edge is not None:
             self._edge.stop(2000)
         self._watch.stop()
         self.built.close()
+
+    @property
+    def ext_authz_addresses(self) -> list[str]:
+        """Where Envoy may ask."""
+        places = (one for one in self.decision_addresses if isinstance(one, dict))
+        return [str(at) for one in places for kind, at in one.items() if kind.startswith("ext_authz_")]
+
+    @property
+    def gateway_addresses(self) -> list[str]:
+        """Where gateways listen."""
+        running = [one for one in (self._postgresql, self._http) if one is not None]
+        return [address for one in running for address in one.addresses]
 
     def _endpoints(self) -> list[str]:
         if self.config.decision.public_url:
@@ -80,25 +112,31 @@ class Server:
 def edge_config(config: Config, built: Built) -> dict[str, Json]:
     """What the decision plane's edge is told."""
     decision = config.decision
-    listen: list[Json] = []
-    if decision.listen and decision.tls_cert is not None:
-        client_ca = None if decision.client_ca is None else str(decision.client_ca)
-        tls: dict[str, Json] = {"addr": decision.listen, "cert_pem": str(decision.tls_cert)}
-        tls |= {"key_pem": str(decision.tls_key), "client_ca_pem": client_ca}
-        listen.append({"tls": tls})
-    elif decision.listen:
-        listen.append({"tcp": decision.listen})
-    if decision.unix is not None:
-        listen.append({"unix": str(decision.unix), "mode": decision.unix_mode})
     return {
         "issuer": config.issuer,
-        "listen": listen,
+        "listen": _listen(decision),
+        "ext_authz": {"listen": _listen(config.ext_authz), "principal": config.ext_authz.principal},
         "token_keys": built.keys.tokens.edge_keys(),
         "max_body": decision.max_body,
         "max_connections": decision.max_connections,
         "workers": decision.workers,
         "public_url": decision.public_url or None,
     }
+
+
+def _listen(place: DecisionConfig | ExtAuthzConfig) -> list[Json]:
+    """The places of a listener, as the edge reads them."""
+    listen: list[Json] = []
+    if place.listen and place.tls_cert is not None:
+        client_ca = None if place.client_ca is None else str(place.client_ca)
+        tls: dict[str, Json] = {"addr": place.listen, "cert_pem": str(place.tls_cert)}
+        tls |= {"key_pem": str(place.tls_key), "client_ca_pem": client_ca}
+        listen.append({"tls": tls})
+    elif place.listen:
+        listen.append({"tcp": place.listen})
+    if place.unix is not None:
+        listen.append({"unix": str(place.unix), "mode": place.unix_mode})
+    return listen
 
 
 def serve(config: Config, env: Mapping[str, str]) -> int:
@@ -123,7 +161,9 @@ def serve(config: Config, env: Mapping[str, str]) -> int:
         log.info(
             "flyball serves",
             control=server.control.addresses,
+            **({"gateways": server.gateway_addresses} if server.gateway_addresses else {}),
             decisions=[str(one) for one in server.house.settings.check_endpoints],
+            ext_authz=server.ext_authz_addresses,
             mode=config.mode,
             epoch=server.house.settings.epoch,
             restored=server.built.recovered.restored,

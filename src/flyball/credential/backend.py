@@ -166,3 +166,21 @@ class RotatesAdmin(Protocol):
             TargetUnavailable: it may or may not have happened; whichever secret counts will be found.
         """
         ...
+
+
+@runtime_checkable
+class KeepsKey(Protocol):
+    """What a backend can do besides: keep a key that the target gave out for good, for a gateway alone.
+
+    An optional capability: a backend has it by having the method. A lease's own secret opens nothing at such a
+    target; whoever shows it here, while the lease lives, is given the key. Never handed to an agent.
+    """
+
+    def kept(self, plan: Plan, secret: Secret) -> Secret:
+        """The target's key, for a lease that lives and its secret.
+
+        Raises:
+            TargetRefused: no such lease lives, or the secret is another's.
+            TargetUnavailable: the key cannot be read.
+        """
+        ...

@@ -18,6 +18,7 @@ from flyball.credential.backend import (
     DoorProbe,
     Found,
     Issued,
+    KeepsKey,
     LeaseSpec,
     Plan,
     ProbeReport,
@@ -142,6 +143,15 @@ class Guarded:
         if not isinstance(backend, RotatesAdmin):
             raise TargetRefused(f"a {backend.kind} target has no login that Flyball could rotate", code=UNSUPPORTED)
         self._call("rotate", backend.rotate_admin)
+
+    def kept(self, plan: Plan, secret: Secret) -> Secret:
+        """What a gateway uses for a lease: the key that the backend keeps, if it does, else the lease's secret."""
+        backend = self._backend
+        if not isinstance(backend, KeepsKey):
+            return secret
+        key = self._call("kept", lambda: backend.kept(plan, secret))
+        _is(key, Secret, "kept")
+        return key
 
     def _call(self, what: str, call: Callable[[], T]) -> T:
         """`_checked`, in a thread of its own that we wait for no longer than `timeout_s`."""

@@ -17,6 +17,7 @@ CONTROL_USER = "shop_control"
 ADMIN_USER = "flyball_admin"
 TOOLS_USER = "shop_tools"
 GROUP = "flyball_refunds_writer"
+READERS = "flyball_orders_reader"
 
 _SHOP = """
 CREATE TABLE customers (id int PRIMARY KEY, name text NOT NULL, email text NOT NULL, card_last4 text NOT NULL);
@@ -40,7 +41,7 @@ REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC;
 def prepare(
     postgres: EmbeddedPostgres, *, admin_password: str, control_password: str, tools_password: str = ""
 ) -> None:
-    """Make the shop, the group that carries the privilege, Flyball's role by the shipped SQL, a control login, and
+    """Make the shop, the groups that carry the privilege, Flyball's role by the shipped SQL, a control login, and
     the shop's own tools' login where it is given a password."""
     with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
@@ -50,6 +51,9 @@ def prepare(
         connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(group))
         connection.execute(sql.SQL("GRANT SELECT ON orders, refunds TO {}").format(group))
         connection.execute(sql.SQL("GRANT INSERT (order_id, amount) ON refunds TO {}").format(group))
+        readers = sql.Identifier(READERS)
+        connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(readers))
+        connection.execute(sql.SQL("GRANT SELECT ON orders TO {}").format(readers))
         password = sql.Literal(control_password)
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(control, password))
         connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(DATABASE), control))
@@ -58,7 +62,7 @@ def prepare(
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(tools, sql.Literal(tools_password)))
             connection.execute(sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(DATABASE), tools))
             connection.execute(sql.SQL("GRANT SELECT ON orders, customers TO {}").format(tools))
-        setup.apply(connection, admin=ADMIN_USER, password=admin_password, groups=[GROUP])
+        setup.apply(connection, admin=ADMIN_USER, password=admin_password, groups=[GROUP, READERS])
 
 
 def copy_sqlite(state: Path, copy: Path) -> None:

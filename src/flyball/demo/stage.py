@@ -25,6 +25,7 @@ from flyball.assembly import local
 from flyball.demo import certificates, database
 from flyball.demo.postgres import EmbeddedPostgres
 from flyball.demo.sight import Sight, StageFault
+from flyball.demo.unmodified import FLYBALL, McpClient, Psql
 from flyball.kernel.json import Json
 
 ISSUER = "https://flyball.demo.internal"
@@ -84,9 +85,11 @@ class Stage(Sight):
         self._admin_password = secrets.token_urlsafe(24)
         self._server: subprocess.Popen[bytes] | None = None
         self._agents: list[AgentProcess] = []
+        self._unmodified: list[Psql | McpClient] = []
+        self._identities = 0
         self._tools: subprocess.Popen[str] | None = None
         self._tools_password = secrets.token_urlsafe(18)
-        self._control_port, self._decision_port, self._tools_port = _free_port(), _free_port(), _free_port()
+        self._control_port, self._decision_port, self._tools_port, self._gateway_port = _free_ports(4)
 
     # -- setting up ---------------------------------------------------------------------------
 
@@ -114,7 +117,7 @@ class Stage(Sight):
         shutil.copytree(BUNDLE, self.home / "bundle")
         manifest = self.home / "bundle" / "bundle.yaml"
         text = manifest.read_text()
-        text = text.replace("port: 5432", f"port: {self.pg_port}")
+        text = text.replace("port: 5432", f"port: {self.pg_port}").replace("uid: 1000", f"uid: {os.getuid()}")
         manifest.write_text(text)
 
     def _write_config(self) -> None:
@@ -130,6 +133,8 @@ class Stage(Sight):
             f"  tls_cert: {self.home}/certificates/server.pem",
             f"  tls_key: {self.home}/certificates/server.key",
             f"  client_ca: {self.home}/certificates/ca.pem",
+            "postgresql_gateway:",
+            f"  listen: 127.0.0.1:{self._gateway_port}",
         ]
         (self.home / "flyball.yaml").write_text("\n".join(lines) + "\n")
 
@@ -231,12 +236,8 @@ class Stage(Sight):
 
     def agent(self, name: str) -> AgentProcess:
         """Start an agent with an identity of its own, issued by the dev trust domain."""
-        svid = self.home / f"{name}-{len(self._agents)}.svid"
-        text = self._flyball("dev", "svid", f"spiffe://flyball.dev/agent/{name}", "--audience", ISSUER)
-        svid.touch(mode=0o600)
-        svid.write_text(text.strip())
         environment = self._environment()
-        environment |= {"FLYBALL_ADDR": self.control_url, "FLYBALL_SVID_FILE": str(svid)}
+        environment |= {"FLYBALL_ADDR": self.control_url, "FLYBALL_SVID_FILE": str(self._identity(name))}
         environment |= {"FLYBALL_CA_FILE": f"{self.home}/certificates/ca.pem", "SHOP_PORT": str(self._tools_port)}
         with (self.home / "agents.log").open("ab") as log:
             process = subprocess.Popen(
@@ -251,6 +252,33 @@ class Stage(Sight):
         agent = AgentProcess(process)
         self._agents.append(agent)
         return agent
+
+    def _identity(self, name: str) -> Path:
+        self._identities += 1
+        svid = self.home / f"{name}-{self._identities}.svid"
+        text = self._flyball("dev", "svid", f"spiffe://flyball.dev/agent/{name}", "--audience", ISSUER)
+        svid.touch(mode=0o600)
+        svid.write_text(text.strip())
+        return svid
+
+    def psql_through(self, profile: str) -> Psql:
+        """PostgreSQL's own psql in a task of a profile, at the gateway."""
+        environment = self._environment() | {"FLYBALL_SVID_FILE": str(self._identity("clerk"))}
+        psql = Psql(self.psql, profile, environment)
+        self._unmodified.append(psql)
+        return psql
+
+    def mcp_client(self, profile: str) -> McpClient:
+        """An MCP client with the desk's server behind Flyball, whose tools were approved."""
+        server = [sys.executable, "-m", "flyball.demo.desk"]
+        self._flyball("mcp", "approve", "--yes", "--name", "desk", "--", *server)
+        environment = self._environment()
+        environment |= {"FLYBALL_SVID_FILE": str(self._identity("clerk")), "DESK_OUTBOX": str(self.outbox)}
+        decisions = f"unix:{self.home}/state/decision.sock"
+        line = [*FLYBALL, "mcp", "--profile", profile, "--name", "desk", "--prefix", "desk.", "--decisions", decisions]
+        client = McpClient([*line, "--", *server], environment, self.home / "mcp.log")
+        self._unmodified.append(client)
+        return client
 
     def seen_secret(self, agent: AgentProcess) -> str:
         """The agent's password, as the agent tells it: the story shows it once it is worth nothing."""
@@ -366,8 +394,8 @@ class Stage(Sight):
 
     def tear_down(self) -> None:
         """Stop every process. The store stays where it is."""
-        for agent in self._agents:
-            agent.stop()
+        for program in (*self._agents, *self._unmodified):
+            program.stop()
         if self._tools is not None and self._tools.poll() is None:
             self._tools.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -382,7 +410,9 @@ class Stage(Sight):
             self._postgres.stop()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]

@@ -1,7 +1,7 @@
-"""The story, in six steps. Everything said to be seen was seen at the database, or is signed.
+"""The story, in seven steps. Everything said to be seen was seen at the database, or is signed.
 
-1 a task gets privilege    2 the grants hold    3 the work deviates    4 four ends, and our own death
-5 the record is checked    6 the figures
+1 a task gets privilege    2 the grants hold    3 the work deviates    4 nothing of theirs is changed: the gateways
+5 four ends, and our own death    6 the record is checked    7 the figures
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from flyball.demo import through
 from flyball.demo.ledger_copy import cut_tail, flip_byte
 from flyball.demo.narrator import Narrator
 from flyball.demo.sight import StageFault
 from flyball.demo.stage import AgentProcess, Stage
+from flyball.demo.through import ATTACKER
 from flyball.kernel.json import Json
 
 PROFILE = "settle-refund"
@@ -24,7 +26,6 @@ LONG_READ = (
     "SELECT a.id, a.amount, b.note FROM public.orders a CROSS JOIN public.orders b "
     "CROSS JOIN generate_series(1, 200) ORDER BY a.id"
 )
-ATTACKER = "archive@outside.example"
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -64,10 +65,13 @@ class Story:
         self._began = time.monotonic()
 
     def play(self) -> None:
-        """All six steps. Raises `StageFault` when something was not as it must be."""
+        """All seven steps. Raises `StageFault` when something was not as it must be."""
         first, opened_at, held = self._one_task_gets_privilege()
         self._the_grants_hold(first)
         self._the_work_deviates(first, opened_at, held)
+        tell, stage = self._tell, self._stage
+        tell.step(4, "Nothing of theirs is changed: psql and an MCP client go through Flyball")
+        self._tally.denied += through.play(stage, tell, self._must, self._gone)
         self._four_ends()
         self._the_record()
         self._figures()
@@ -188,7 +192,7 @@ class Story:
 
     def _four_ends(self) -> None:
         stage, tell = self._stage, self._tell
-        tell.step(4, "Four ways to end, and Flyball's own death")
+        tell.step(5, "Four ways to end, and Flyball's own death")
         second, since, role = self._working("T-1050")
         tell.did("a second agent is killed with kill -9, mid-task")
         second.kill()
@@ -247,7 +251,7 @@ class Story:
 
     def _the_record(self) -> None:
         stage, tell = self._stage, self._tell
-        tell.step(5, "The record is evidence: is it whole?")
+        tell.step(6, "The record is evidence: is it whole?")
         report = stage.verify_audit(stage.store)
         self._must(f"flyball audit verify: {report['records']} records, chain and checkpoints hold", bool(report["ok"]))
         for name, spoil in (("one byte flipped", flip_byte), ("the tail cut", cut_tail)):
@@ -258,7 +262,7 @@ class Story:
 
     def _figures(self) -> None:
         stage, tell, tally = self._stage, self._tell, self._tally
-        tell.step(6, "What it came to")
+        tell.step(7, "What it came to")
         tally.count_decisions(stage.status())
         tally.survivors = sum(stage.sessions(role) for role in stage.all_lease_roles())
         lasted = time.monotonic() - self._began
@@ -281,7 +285,7 @@ class Story:
         tell.note("not enforced here but cooperative, since only the agent's own process is asked:")
         for line in cooperative:
             tell.note(f"  {line}")
-        tell.note("leases here are `released`: the agent held its password for minutes. Receipts say so.")
+        tell.note("leases of settle-refund are `released`: the agent held its password for minutes. Receipts say so.")
         for line in stage.look_around():
             tell.note(line)
 

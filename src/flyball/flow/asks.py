@@ -62,6 +62,7 @@ class Opened:
     state: str
     credentials: tuple[str, ...]
     check_endpoints: tuple[str, ...]
+    brokered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,8 @@ class Renewed:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """A credential handed out. The agent holds the secret: delivery is `released`."""
+    """A credential handed out. Where `delivery` is `released` the agent holds the target's secret; where it is
+    `brokered` this is a ticket, for the gateway alone, and `lease` is what the gateway holds."""
 
     lease: str
     target: str

@@ -52,6 +52,8 @@ def put_in_force(house: House, compiled: Compiled, folder: Path, *, by: str) -> 
     profiles: dict[str, Json] = {name: profile.digest for name, profile in compiled.bundle.profiles.items()}
     members: dict[str, Json] = {"digest": compiled.digest, "name": compiled.bundle.name, "profiles": profiles, "by": by}
     document = _with_pinned(house, compiled)
+    for tell in house.bundle_watchers:
+        tell(compiled.bundle)
     unit = house.store.unit()
     unit.save_row("bundle", compiled.digest, {"name": compiled.bundle.name, "at_ms": now, "by": by})
     for profile in _profiles(compiled.json):

@@ -6,6 +6,7 @@ out, the work deviated, the agent's state changed), it is this path:
 1. fence      in memory at once: from here on no check of the task is allowed, on any thread;
 2. journal    the fence is on reserved disk before anybody is told of it;
 3. store      the task's row and its record, when the store can; the journal replays them when it could not;
+              what neither takes stands in memory, and whoever asked is told so once the leases are on their way;
 4. leases     every live lease of the task goes to the revoker: deny logins, kill, drop, probe, receipt;
 5. close      once every lease is settled, the task is closed and the plane forgets it.
 
@@ -54,6 +55,10 @@ def finish(
     Returns once the fences are journalled; waits up to `wait_ms` for the receipts. A task that was
     fenced before keeps its first cause; its receipts are answered all the same. Children end with their
     parents.
+
+    Raises:
+        Unavailable: neither journal nor store could write a fence down. All are fenced in memory, and their
+            leases are being taken back; a restart would not know of it, so ask again.
     """
     # 1 fence: all of them before anything else; the plane fences a parent's children in the same moment
     for task in tasks:
@@ -65,21 +70,29 @@ def finish(
             house.core.fence(task.id, cause.value)
     now = house.clock.wall_ms()
     # 2 journal
+    unwritten: dict[str, Unavailable] = {}
     for task in tasks:
-        house.journal.fence(task.id, cause=cause.value, by=by, at_ms=now)
+        try:
+            house.journal.fence(task.id, cause=cause.value, by=by, at_ms=now)
+        except Unavailable as fault:
+            house.faults.add("fence_unjournalled")
+            unwritten[task.id] = fault
     fault_point("end.after_fence")
     # 3 store
     unmet: list[str] = []
     for task in tasks:
         left = _missing(house, task) if task.state in LIVE else ()
         told = _End(cause, by, detail if task.id in named else f"with its parent {task.parent}", left)
-        _save_fence(house, task, told, now_ms=now)
+        if _save_fence(house, task, told, now_ms=now):
+            unwritten.pop(task.id, None)
         unmet.extend(left)
     fault_point("end.after_store")
     # 4 leases
     lane = Lane.EXPIRY if cause in (Cause.EXPIRED, Cause.ENDED) else Lane.KILL
     for task in tasks:
         take_back_all(house, task.id, cause.value, lane)
+    for first in unwritten.values():
+        raise first
     # 5 close
     deadline = house.clock.mono_ms() + wait_ms
     receipts: list[Mapping[str, Json]] = []
@@ -323,9 +336,10 @@ def move(house: House, task: Task, to: TaskState, *, cause: str, by: str) -> Non
     unit.commit()
 
 
-def _save_fence(house: House, task: Task, end: _End, *, now_ms: int) -> None:
+def _save_fence(house: House, task: Task, end: _End, *, now_ms: int) -> bool:
+    """Whether the store has the fence now."""
     if task.state not in LIVE:
-        return
+        return True
     unit = house.store.unit()
     unit.save_task(replace(task, state=TaskState.FENCED, cause=end.cause.value), expect=LIVE)
     with suppress(FlyballError):  # what cannot be read now is carried when the task is closed
@@ -338,6 +352,8 @@ def _save_fence(house: House, task: Task, end: _End, *, now_ms: int) -> None:
     try:
         unit.commit()
     except Conflict:
-        return  # fenced by another cause a moment ago: the first one stands
+        return True  # fenced by another cause a moment ago: the first one stands
     except Unavailable:
         house.faults.add("fence_unstored")  # the journal holds it, and is replayed
+        return False
+    return True

@@ -7,7 +7,7 @@ first argument. It holds no behaviour of its own.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from flyball.audit.ports import RecordLog, Store
 from flyball.credential.backend import Backend
 from flyball.credential.ports import LeaseStore
 from flyball.credential.seal import Sealer
+from flyball.enforcement.gateway import Gateway
 from flyball.identity.admin import AdminTokens
 from flyball.identity.replay import ReplayCache
 from flyball.identity.resolve import Resolver
@@ -109,6 +110,27 @@ class Issuing:
             return self._condition.wait_for(lambda: lease not in self._held, timeout_s)
 
 
+class Brokering:
+    """One task at a time asks a gateway for a session: two at once would issue two leases for it."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._busy: set[str] = set()
+
+    @contextmanager
+    def one(self, task: str) -> Iterator[None]:
+        """Alone for that task, for the length of the block."""
+        with self._condition:
+            self._condition.wait_for(lambda: task not in self._busy)
+            self._busy.add(task)
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._busy.discard(task)
+                self._condition.notify_all()
+
+
 class FaultCounts:
     """Counts of refusals for faults of our own, for `status` and the gap record."""
 
@@ -153,6 +175,10 @@ class House:
     receiving: ReceivingClock
     writer: Writer
     public_keys: Mapping[str, Json]
+    gateways: dict[str, Gateway] = field(default_factory=dict)
+    bundle_watchers: list[Callable[[Bundle], None]] = field(default_factory=list)
+    """Told a bundle before it comes into force; one that cannot use it refuses it (`ConfigError`)."""
+    brokering: Brokering = field(default_factory=Brokering)
     issuing: Issuing = field(default_factory=Issuing)
     hearing: threading.Lock = field(default_factory=threading.Lock)
     faults: FaultCounts = field(default_factory=FaultCounts)

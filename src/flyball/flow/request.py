@@ -21,7 +21,7 @@ from dataclasses import replace
 
 from flyball.audit.record import Kind, Record
 from flyball.credential import issue
-from flyball.credential.backend import TargetRefused, TargetUnavailable
+from flyball.credential.backend import Issued, TargetRefused, TargetUnavailable
 from flyball.credential.lease import Delivery, Lease, LeaseState
 from flyball.flow import agents, delegate, end, labels, refusals, spec, vouch
 from flyball.flow.asks import Ended, OpenAsk, Opened, Proof, Released, Renewed
@@ -31,9 +31,10 @@ from flyball.kernel import ids
 from flyball.kernel.errors import Conflict, Denied, Gone, NotFound, Unavailable
 from flyball.kernel.faults import fault_point
 from flyball.kernel.json import Json, canonical, parse_object
+from flyball.kernel.secret import Secret
 from flyball.policy.engine import CoreError, Verdict
 from flyball.task import lifecycle
-from flyball.task.profile import Profile, validate_inputs
+from flyball.task.profile import CredentialSpec, Profile, validate_inputs
 from flyball.task.spec import LABELS, task_spec
 from flyball.task.task import LIVE, Cause, Task, TaskState
 
@@ -129,6 +130,7 @@ def open_task(house: House, proof: Proof, ask: OpenAsk) -> Opened:
         hard_end_ms=task.hard_end_ms,
         state=task.state.value,
         credentials=tuple(profile.credentials),
+        brokered=tuple(name for name, grant in profile.credentials.items() if is_brokered(house, grant)),
         check_endpoints=house.settings.check_endpoints,
     )
 
@@ -176,15 +178,57 @@ def credential(house: House, proof: Proof, task: str, name: str) -> Released:
         Unavailable: the target or the store could not; what may have been made is being taken back.
     """
     # 1 identity, 2 task
-    holder = task_holder(house, proof, task)
-    row = _live(house, holder)
-    agents.require_active(house, row.agent)
-    profile = _profile(house, row)
+    row, profile = holder_of(house, proof, task)
+    grant = profile.credentials.get(name)
+    if grant is not None and is_brokered(house, grant):
+        raise Denied(
+            f"credential {name!r} is brokered: nobody but the gateway holds it",
+            code="brokered",
+            hint="connect through the gateway: POST /v1/tasks/{task}/connect",
+        )
+    lease, issued, secret = issued_lease(house, row, name, Delivery.RELEASED)
+    return Released(lease.id, lease.target, issued.connection, secret, lease.expires_ms, Delivery.RELEASED.value)
 
-    # 3 policy: decided, charged and recorded, like any other privileged action
+
+def holder_of(house: House, proof: Proof, task: str) -> tuple[Task, Profile]:
+    """The live task whose holder shows this proof, and the profile that it pinned.
+
+    Raises:
+        Unauthenticated, NotFound, Gone, Denied: it is not his, not there, over, or its agent or profile has changed.
+    """
+    row = _live(house, task_holder(house, proof, task))
+    agents.require_active(house, row.agent)
+    return row, _profile(house, row)
+
+
+def is_brokered(house: House, grant: CredentialSpec) -> bool:
+    """Whether a gateway holds the credential's secret, and the agent never does."""
+    target = house.active.bundle.targets.get(grant.target)
+    access = None if target is None else target.accesses.get(grant.access)
+    return access is not None and access.delivery == Delivery.BROKERED.value
+
+
+def allowed_credential(house: House, row: Task, name: str) -> Verdict:
+    """The decision that a task may have a credential.
+
+    Raises:
+        Denied: the profile or the policy says no; the reason's code and the decision's id are in it.
+    """
     verdict = _check(house, row.id, "credential.issue", "credential", name)
     if verdict.effect != "allow":
         raise refusals.of_verdict(verdict, f"this task may not have a credential {name!r}")
+    return verdict
+
+
+def issued_lease(house: House, row: Task, name: str, delivery: Delivery) -> tuple[Lease, Issued, Secret]:
+    """Issue a lease of a task, from the decision to ACTIVE on record. Whoever gets it hands it on, or takes it back.
+
+    Raises:
+        Denied, Gone, Unavailable: as for `credential`.
+    """
+    profile = _profile(house, row)
+    # 3 policy: decided, charged and recorded, like any other privileged action
+    verdict = allowed_credential(house, row, name)
 
     # 4 credential: intent first
     grant = profile.credentials[name]
@@ -203,6 +247,7 @@ def credential(house: House, proof: Proof, task: str, name: str) -> Released:
         issuer=house.settings.issuer,
         now_ms=now,
         epoch=house.settings.epoch,
+        delivery=delivery,
     )
     fault_point("issue.before_intent")
     try:
@@ -213,13 +258,13 @@ def credential(house: House, proof: Proof, task: str, name: str) -> Released:
             unit.record(Record(Kind.LEASE_INTENT, now, row.id, _intent_members(lease, verdict.decision)))
             unit.commit()
             fault_point("issue.after_intent")
-            issued = issue.at_target(backend, lease, secret) if _may_go_on(house, lease) else None
+            issued = issue.at_target(backend, lease, secret) if may_go_on(house, lease) else None
     except (TargetUnavailable, TargetRefused):
         end.take_back(house, [lease], Cause.UNDELIVERED)
         raise
     fault_point("issue.after_target")
     if issued is None:
-        raise _ended_meanwhile(house, lease)
+        raise ended_meanwhile(house, lease)
 
     # 5 enforcement: no longer than the task; 6 audit: active is on record before it is handed out
     active = issue.activated(lease, issued)
@@ -236,9 +281,9 @@ def credential(house: House, proof: Proof, task: str, name: str) -> Released:
         raise
     fault_point("issue.after_active")
     # 7 revocation: a fence that came between is answered by taking back, never by handing out
-    if not _may_go_on(house, active):
-        raise _ended_meanwhile(house, active)
-    return Released(active.id, active.target, issued.connection, secret, active.expires_ms, Delivery.RELEASED.value)
+    if not may_go_on(house, active):
+        raise ended_meanwhile(house, active)
+    return active, issued, secret
 
 
 def delivered(house: House, proof: Proof, lease: str, handover: str = "") -> None:
@@ -316,7 +361,7 @@ def _check(house: House, task: str, action: str, resource_type: str, resource: s
     return house.core.check(task, PEP, action, resource_type, resource, b"{}")
 
 
-def _may_go_on(house: House, lease: Lease) -> bool:
+def may_go_on(house: House, lease: Lease) -> bool:
     """Whether the lease's task is still live, by its row and by the decision plane, which knows a fence first."""
     row = house.tasks.get(lease.task)
     live = house.core.state_json(lease.task)
@@ -324,7 +369,8 @@ def _may_go_on(house: House, lease: Lease) -> bool:
     return row is not None and row.state in (TaskState.OPEN, TaskState.FROZEN) and state in ("open", "frozen")
 
 
-def _ended_meanwhile(house: House, lease: Lease) -> Gone:
+def ended_meanwhile(house: House, lease: Lease) -> Gone:
+    """Take a lease back whose task ended while it was being made; the error to raise."""
     end.take_back(house, [lease], Cause.REVOKED)
     return Gone("the task ended while its credential was being made", code="task_fenced")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flyball.policy.bundle import ARG_TYPES, Action
 from flyball.policy.cedar_text import is_identifier
 from flyball.policy.diagnostics import Mark, Problems
+from flyball.policy.http_routes import read_routes
 from flyball.policy.reader import Fields, describe
 from flyball.policy.returns import LABEL, MapOf, Template, read_returns
 from flyball.policy.yaml import Node, Scalar
@@ -78,6 +79,7 @@ def read_actions(
         effect = fields.choice("effect", ("read", "write"), "write")
         taskless = fields.flag("taskless")
         args = _args(name, fields)
+        http = read_routes(name, fields, places)
         resource, access_class = sheet or (
             fields.text("resource", required=True),
             fields.text("class", default="default"),
@@ -90,7 +92,7 @@ def read_actions(
             problems.doubt("argument", name)
             problems.doubt("field", name)
         if name not in actions:
-            actions[name] = Action(name, resource, effect, access_class, args, taskless, returns)
+            actions[name] = Action(name, resource, effect, access_class, args, taskless, returns, http)
 
 
 def _args(name: str, fields: Fields) -> dict[str, str]:

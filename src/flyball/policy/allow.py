@@ -6,8 +6,10 @@ import dataclasses
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
-from flyball.policy.diagnostics import Mark, Problems
+from flyball.policy import wordings
+from flyball.policy.diagnostics import Mark, Problems, did_you_mean
 from flyball.policy.flow_rules import read_ladder
 from flyball.policy.reader import Fields, describe, text
 from flyball.policy.where import read_value, read_where
@@ -94,10 +96,11 @@ def _rule(fields: Fields, rule_id: str, places: dict[str, Mark]) -> _Written:
     budget, across = _budget(fields, rule_id, places)
     where = read_where(fields, rule_id, places)
     effect = fields.choice("effect", ("allow", "require_approval", "step_up"), "", later=("modify", "defer"))
-    named = {key: fields.texts(key) for key in ("after", "before", "unless")}
+    after, after_any = _after(fields)
+    named = {"after": after, "after_any": after_any, **{key: fields.texts(key) for key in ("before", "unless")}}
     for key, entries in named.items():
         for value, mark in entries:
-            places[f"rule:{rule_id}/{key}:{value}"] = mark
+            places[f"rule:{rule_id}/{key.removesuffix('_any')}:{value}"] = mark
     on_breach = read_ladder(fields, "on_breach")
     rule = Rule(
         id=rule_id,
@@ -110,6 +113,7 @@ def _rule(fields: Fields, rule_id: str, places: dict[str, Mark]) -> _Written:
         effect=effect,
         asked=_asked(fields, rule_id, places),
         after=tuple(value for value, _ in named["after"]),
+        after_any=tuple(value for value, _ in named["after_any"]),
         before=tuple(value for value, _ in named["before"]),
         unless=tuple(value for value, _ in named["unless"]),
         on_breach=on_breach or None,
@@ -120,6 +124,23 @@ def _rule(fields: Fields, rule_id: str, places: dict[str, Mark]) -> _Written:
     for key in ("cooperative", "budget", "effect", "asked", "where"):
         places[f"rule:{rule_id}/{key}"] = fields.place(key)
     return _Written(rule)
+
+
+_Names: TypeAlias = tuple[tuple[str, Mark], ...]
+
+
+def _after(fields: Fields) -> tuple[_Names, _Names]:
+    """Actions that must all have been allowed before, and those of which one must (`after: {any: […]}`)."""
+    node = fields.node("after")
+    if not isinstance(node, Table):
+        return fields.texts("after"), ()
+    inner = Fields(f"`after` of {fields.what}", node, fields.problems)
+    listed = inner.texts("any")
+    if "any" not in inner:
+        inner.missing("any")
+    every = inner.texts("all")
+    inner.done()
+    return every, listed
 
 
 def _asked(fields: Fields, rule_id: str, places: dict[str, Mark]) -> tuple[tuple[str, ...], ...]:
@@ -165,6 +186,13 @@ def _asked(fields: Fields, rule_id: str, places: dict[str, Mark]) -> tuple[tuple
 def _phrases(entries: Iterable[tuple[str, Mark]], problems: Problems) -> tuple[str, ...]:
     found: list[str] = []
     for value, mark in entries:
+        if listed := wordings.listed(value):
+            name, known = listed
+            if known is None:
+                hint = did_you_mean(name, wordings.NAMES) or f"there are {', '.join(wordings.NAMES)}"
+                problems.error("wrong_phrase", mark, f"there is no list of words `{name}`", hint, len(value))
+            found.extend(known or ())
+            continue
         phrase = " ".join(unicodedata.normalize("NFC", value).split())
         stems = [word.removesuffix("*") for word in phrase.split(" ")]
         if len(phrase) > MAX_PHRASE or any("*" in stem or not re.search(r"\w", stem) for stem in stems):
@@ -201,22 +229,24 @@ def _budget(rule: Fields, rule_id: str, places: dict[str, Mark]) -> tuple[Budget
             limits = Fields(f"`{key}` of {fields.what}", inner, rule.problems)
             window, most = limits.duration("window"), limits.whole("calls", least=1)
             across.append(Across(per, window, most, _sums(limits, rule_id, places)))
-    distinct = _distinct(fields, rule_id, places)
+    distinct = _distinct(fields, "distinct", 10_000, rule_id, places)
+    each = _distinct(fields, "each", 100, rule_id, places)
     reported = [(key, fields.whole(key, least=1)) for key in _REPORTED]
     limits_of_results = tuple((key, most) for key, most in reported if most is not None)
-    budget = Budget(at_most if calls is None else calls, _sums(fields, rule_id, places), distinct, limits_of_results)
+    most = at_most if calls is None else calls
+    budget = Budget(most, _sums(fields, rule_id, places), distinct, limits_of_results, each)
     return budget, tuple(across)
 
 
-def _distinct(fields: Fields, rule_id: str, places: dict[str, Mark]) -> tuple[Distinct, ...]:
-    node = fields.node("distinct")
+def _distinct(fields: Fields, key: str, limit: int, rule_id: str, places: dict[str, Mark]) -> tuple[Distinct, ...]:
+    node = fields.node(key)
     if node is None:
         return ()
-    inner = Fields(f"`distinct` of {fields.what}", node, fields.problems)
+    inner = Fields(f"`{key}` of {fields.what}", node, fields.problems)
     found: list[Distinct] = []
     for arg, mark, _ in list(inner.rest()):
         places[f"rule:{rule_id}/distinct:{arg}"] = mark
-        most = inner.whole(arg, least=1, most=10_000)
+        most = inner.whole(arg, least=1, most=limit)
         if most is not None:
             found.append(Distinct(arg, most))
     return tuple(found)

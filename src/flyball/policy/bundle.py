@@ -8,6 +8,7 @@
     entities.json          facts about entities, in Cedar's JSON (optional)
     tests/*.yaml           cases for `flyball test`
     trust/*.json           trust bundles of SPIFFE trust domains (optional)
+    openapi/*.yaml         OpenAPI documents that name the operations of HTTP targets (optional)
 
 Every field is described in docs/bundle.md. `read_bundle` reads it all and reports every problem at
 once; `flyball.policy.compile` makes of it what the decision plane loads.
@@ -24,6 +25,7 @@ from flyball.identity.agents import AgentDecl
 from flyball.kernel.errors import ConfigError
 from flyball.kernel.json import Json, canonical
 from flyball.policy.diagnostics import Mark, Problems
+from flyball.policy.http_routes import HttpRoute
 from flyball.policy.returns import FieldSpec, Template, fields_of
 from flyball.task.profile import Profile
 from flyball.task.rules import WRITERS, Resource
@@ -31,7 +33,14 @@ from flyball.task.rules import WRITERS, Resource
 MAX_FILES = 20_000
 MAX_TOTAL_BYTES = 128 * 1024 * 1024
 PLACES = ("bundle.yaml", "schema.cedarschema", "entities.json", "README.md", "LICENSE")
-FOLDERS = {"profiles": ".yaml", "tools": ".yaml", "policies": ".cedar", "tests": ".yaml", "trust": ".json"}
+FOLDERS = {
+    "profiles": ".yaml",
+    "tools": ".yaml",
+    "policies": ".cedar",
+    "tests": ".yaml",
+    "trust": ".json",
+    "openapi": ".yaml",
+}
 
 #: Types of an action's arguments. `strings` is a set of texts; `any` is sealed and shown to no policy.
 ARG_TYPES = ("string", "long", "decimal", "bool", "strings", "any")
@@ -41,7 +50,8 @@ ARG_TYPES = ("string", "long", "decimal", "bool", "strings", "any")
 class Action:
     """One privileged action that an enforcement point may ask about.
 
-    Without `returns`, whatever comes back could have been written by anybody outside.
+    Without `returns`, whatever comes back could have been written by anybody outside. `http` says which HTTP
+    requests are this action, for enforcement points that see those.
     """
 
     name: str
@@ -51,6 +61,7 @@ class Action:
     args: Mapping[str, str] = field(default_factory=dict)
     taskless: bool = False
     returns: Template | None = None
+    http: tuple[HttpRoute, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,8 @@ class Pep:
     """An enforcement point: how it proves itself, what it may ask for and what of its word counts.
 
     `cooperative`: the agent could go around it, so what it alone asks about rests on the agent's cooperation.
+    `max_stream_ms`: it asks once for each request, and what was allowed may stream on for so long; None where it
+    ends what is open when a task is fenced, or lets nothing stream.
     """
 
     name: str
@@ -77,6 +90,7 @@ class Pep:
     may_assert_subject: tuple[str, ...] = ()
     trust_properties: tuple[str, ...] = ()
     cooperative: bool = False
+    max_stream_ms: int | None = None
 
     @property
     def is_agent(self) -> bool:
@@ -108,12 +122,14 @@ class Access:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A target. `config` is the connector's own, as written, with `accesses` in it; Flyball reads only the grants."""
+    """A target. `config` is the connector's own, as written, with `accesses` in it; Flyball reads only the grants.
+    `gateway` is what the gateway before it must know of it."""
 
     name: str
     kind: str
     config: Mapping[str, Json]
     accesses: Mapping[str, Access]
+    gateway: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from flyball.policy.actions import BUILT_IN_ACTIONS
 from flyball.policy.bundle import Bundle, Pep
 from flyball.policy.check_intent import check_flow, check_rule
 from flyball.policy.diagnostics import Mark, Problems, did_you_mean
+from flyball.policy.gateways import check_gateways
 from flyball.task.profile import InputType, Profile, canonical_value
 from flyball.task.rules import Bound, FromInput, Op, Rule, Sum
 
@@ -37,6 +38,7 @@ def check_bundle(bundle: Bundle, problems: Problems) -> None:
     check.actions()
     check.targets()
     check.peps()
+    check_gateways(bundle, problems)
     for profile in bundle.profiles.values():
         check.profile(profile)
     check.input_types()
@@ -218,7 +220,7 @@ class _Check:
                 self.problems.error(
                     "wrong_bound",
                     mark,
-                    "a path into an argument takes `from` and `free`, and no other bound",
+                    "a path into an argument takes `from`, `free`, and numbers as `max`, `min`, `eq`; no other bound",
                     'write a constant as a source: `from: ["=value"]`',
                     len(bound.arg),
                 )
@@ -253,7 +255,8 @@ class _Check:
     def bound(self, profile: Profile, bound: Bound, kind: str, mark: Mark) -> None:
         value = bound.value
         if bound.op not in _OPS[kind]:
-            fits = ", ".join(sorted("max_length" if op is Op.LENGTH else op.value for op in _OPS[kind])) or "nothing"
+            fits = ", ".join(sorted("max_length" if op is Op.LENGTH else op.value for op in _OPS[kind]))
+            fits = fits or "`max`, `min` and `eq` with a number written here; `from` with constants for the rest"
             name = "max_length" if bound.op is Op.LENGTH else bound.op.value
             self.problems.error("wrong_bound", mark, f"`{name}` cannot bound a {kind}", f"what can: {fits}")
         elif isinstance(value, FromInput):

@@ -9,10 +9,10 @@ from flyball.policy.diagnostics import Mark, Problems, did_you_mean
 from flyball.policy.provenance import root_of
 from flyball.policy.returns import fields_of
 from flyball.task.profile import REQUEST, InputType, Profile
-from flyball.task.rules import VALUE_TYPES, Condition, FromInput, Op, Rule, Source
+from flyball.task.rules import COMPARED_TYPES, IN_INPUT, VALUE_TYPES, Condition, FromInput, Op, Rule, Source
 
 MAX_LABELS = 64
-_EVERY = frozenset(VALUE_TYPES)
+_EVERY = frozenset(COMPARED_TYPES)
 #: As what an argument of each type may be compared.
 ARG_KINDS = {
     "string": _EVERY,
@@ -57,7 +57,7 @@ _DAYS = ("date", "datetime", "text", "any")
 
 def gives(field: str, kind: str) -> bool:
     """Whether a field of type `field` can ever give a value of `kind`."""
-    return kind in (field, "text") or kind in FIELD_KINDS.get(field, ())
+    return kind in (field, "text", "words") or kind in FIELD_KINDS.get(field, ())
 
 
 def check_flow(bundle: Bundle, profile: Profile, problems: Problems) -> None:
@@ -101,7 +101,7 @@ def check_rule(bundle: Bundle, profile: Profile, rule: Rule, problems: Problems)
             f"add `{REQUEST}: {{type: text, vouched_by: […]}}` to `inputs`",
             len("asked"),
         )
-    for key, actions in (("after", rule.after), ("before", rule.before)):
+    for key, actions in (("after", (*rule.after, *rule.after_any)), ("before", rule.before)):
         for action in actions:
             problems.known("action", action, bundle.actions, bundle.place(f"{place}/{key}:{action}"), "unknown_action")
     for label in rule.unless:
@@ -130,6 +130,15 @@ def check_rule(bundle: Bundle, profile: Profile, rule: Rule, problems: Problems)
                 f"only dates and times move: `{origin.arg}` is compared as {origin.kind}",
                 "take `plus`, `within` and `same_day` away",
             )
+        for key, said, fits in (("below", origin.below, "path"), ("new_words", origin.new_words, "words")):
+            if said and origin.kind not in (fits, ""):
+                problems.error(
+                    "wrong_origin",
+                    bundle.place(f"{place}/where:{origin.arg}/{key}"),
+                    f"`{key}` is said of `as: {fits}`, and `{origin.arg}` is compared as {origin.kind}",
+                    f"write `as: {fits}`, or take `{key}` away",
+                    len(key),
+                )
     for free in rule.free:
         kind = args.get(root_of(free.arg))
         if kind in ("long", "decimal", "bool"):
@@ -144,7 +153,7 @@ def check_rule(bundle: Bundle, profile: Profile, rule: Rule, problems: Problems)
             problems.error("wrong_bound", at, f"`{one.aggregate}(…)` is a number or money, not {one.kind}")
         else:
             sources.check(one.source, one.arg, one.kind)
-    for distinct in rule.budget.distinct:
+    for distinct in (*rule.budget.distinct, *rule.budget.each):
         mark = bundle.place(f"{place}/distinct:{distinct.arg}")
         problems.known("argument", distinct.arg, args, mark, "unknown_argument", rule.action)
 
@@ -178,7 +187,7 @@ def _compares(arg: str, kind: str, known: Mapping[str, str], mark: Mark, problem
             "wrong_origin",
             mark,
             f"nothing says as what `{arg}` is compared",
-            "add `as`: " + ", ".join(VALUE_TYPES),
+            "add `as`: " + ", ".join(COMPARED_TYPES),
         )
         return False
     if kind not in ARG_KINDS[declared]:
@@ -206,6 +215,13 @@ class _Sources:
     def check(self, source: Source, arg: str, kind: str) -> None:
         """Note a source that names nothing, or never gives a value of `kind`."""
         mark = self.bundle.place(f"rule:{self.rule.id}/where:{arg}/source:{source}" if self.rule else "")
+        if source.at:
+            if kind != "email":
+                hint = "compare it `as: email`; `as: host` takes hosts as they are"
+                self.problems.error("wrong_source", mark, f"`{source}` gives e-mail addresses, not {kind}", hint)
+                return
+            kind = "host"
+            mark = _shift(mark, len("anyone at "))
         if source.kind == "input":
             self.input(source.name, kind, source, mark)
         elif source.kind == "arg":
@@ -222,7 +238,7 @@ class _Sources:
         at = mark if name == REQUEST else _shift(mark, len("inputs."))
         if self.problems.known("input", name, self.profile.inputs, at, "unknown_input"):
             declared = self.profile.inputs[name].type
-            if kind not in INPUT_KINDS[declared]:
+            if kind != "words" and kind not in INPUT_KINDS[declared]:
                 self.mismatch(mark, f"input `{name}` holds {declared.value} and never gives {kind}", source)
 
     def arg(self, path: str, mark: Mark) -> None:
@@ -270,7 +286,7 @@ class _Sources:
             self.unknown(source, row.field, at)
             return
         said = _shift(mark, max(0, str(source).find(f".{row.value}", str(source).find(str(row)))) + 1)
-        if row.test == "in_input":
+        if row.test in IN_INPUT:
             self.problems.known("input", row.value, self.profile.inputs, said, "unknown_input")
         elif row.test == "is_arg":
             self.arg(row.value, said)
@@ -285,7 +301,7 @@ class _Sources:
         if row.kind:
             _compares(row.field, row.kind, args, _shift(at, len(f"{row.field} as ")), self.problems)
         said = _shift(mark, max(0, str(source).find(f".{row.value}", str(source).find(str(row)))) + 1)
-        if row.test == "in_input":
+        if row.test in IN_INPUT:
             self.problems.known("input", row.value, self.profile.inputs, said, "unknown_input")
         elif row.test == "is_arg":
             self.arg(row.value, said)

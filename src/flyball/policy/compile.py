@@ -97,6 +97,7 @@ def compile_bundle(bundle: Bundle, problems: Problems) -> Compiled:
                 "args": dict(action.args),
                 "taskless": action.taskless,
                 **({} if action.returns is None else {"returns": template_json(action.returns)}),
+                **({"http": [route.as_json() for route in action.http]} if action.http else {}),
             }
             for name, action in bundle.actions.items()
         },
@@ -109,6 +110,7 @@ def compile_bundle(bundle: Bundle, problems: Problems) -> Compiled:
                 "may_report": pep.may_report,
                 "may_assert_subject": list(pep.may_assert_subject),
                 "trust_properties": list(pep.trust_properties),
+                **({} if pep.max_stream_ms is None else {"max_stream_ms": pep.max_stream_ms}),
             }
             for pep in bundle.peps.values()
         ],

@@ -202,8 +202,7 @@ def _asked(tool: Tool) -> tuple[list[str], list[str]]:
     verbs += [bases[word] for word in described[:60] if word in bases]
     own = list(dict.fromkeys(stem(word) for word in verbs))
     likes = [verb for verb, like in LIKE.items() if any(word == verb or word in like.split() for word in verbs)]
-    more = [word for verb in likes for word in re.findall(r'"[^"]+"|\S+', ASKED[verb])]
-    return own, [word for word in dict.fromkeys(more) if word not in own]
+    return own, list(dict.fromkeys(one for verb in likes for one in ASKED[verb].split()))
 
 
 def _argument(tool: Tool, arg: str, schema: Json) -> list[str]:

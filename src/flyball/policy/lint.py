@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from flyball.kernel.json import Json
-from flyball.policy.bundle import Bundle, Grant
+from flyball.policy.bundle import Bundle, Grant, Pep
 from flyball.policy.diagnostics import Problems
 from flyball.policy.lint_intent import lint_intent
 from flyball.policy.words import limits_of
@@ -60,12 +60,15 @@ def lint(bundle: Bundle, problems: Problems) -> Mapping[str, tuple[Cooperative, 
     return found
 
 
-def grants_of(bundle: Bundle, profile: Profile) -> Iterator[tuple[str, Grant]]:
-    """Each grant that a task of the profile can come to hold, with the credential's name."""
+def grants_of(bundle: Bundle, profile: Profile, *, released: bool = False) -> Iterator[tuple[str, Grant]]:
+    """Each grant that a task of the profile can come to use, with the credential's name. With `released` only those
+    that the agent holds itself, with no gateway before them."""
     for credential in profile.credentials.values():
         target = bundle.targets.get(credential.target)
         access = target.accesses.get(credential.access) if target else None
-        for grant in access.grants if access else ():
+        if access is None or (released and access.delivery != "released"):
+            continue
+        for grant in access.grants:
             yield credential.name, grant
 
 
@@ -114,7 +117,7 @@ def _meets(grant: Grant, rule: Rule) -> bool:
 
 
 def _cooperative_rules(bundle: Bundle, profile: Profile, problems: Problems) -> Iterator[Cooperative]:
-    grants = tuple(grants_of(bundle, profile))
+    grants = tuple(grants_of(bundle, profile, released=True))
     for rule in profile.allow:
         released = next((name for name, grant in grants if _meets(grant, rule)), None)
         asking = [pep for pep in bundle.peps.values() if pep.may_ask(rule.action)]
@@ -143,6 +146,8 @@ def _cooperative_rules(bundle: Bundle, profile: Profile, problems: Problems) -> 
                 because = f"only {names} asks, which the agent could go around"
             limit = limits_of(rule) or "that it is asked about at all"
             yield Cooperative(profile.name, rule.id, rule.action, limit, because)
+        elif (once := _longest_stream(asking)) is not None:
+            yield Cooperative(profile.name, rule.id, rule.action, "that a fence ends what is already open", once)
         elif rule.cooperative:
             problems.warning(
                 "cooperative_without_need",
@@ -159,8 +164,17 @@ def _cooperative_rules(bundle: Bundle, profile: Profile, problems: Problems) -> 
             )
 
 
+def _longest_stream(asking: list[Pep]) -> str | None:
+    """What is said of an action that some enforcement point asks about once a request, and lets stream on."""
+    streams = [(pep.max_stream_ms, pep.name) for pep in asking if pep.max_stream_ms is not None]
+    if not streams:
+        return None
+    longest, name = max(streams)
+    return f"`{name}` asks once a request; a stream that is open at the fence may go on for {longest} ms"
+
+
 def _cooperative_profile(bundle: Bundle, profile: Profile) -> Iterator[Cooperative]:
-    names = sorted({name for name, _ in grants_of(bundle, profile)})
+    names = sorted({name for name, _ in grants_of(bundle, profile, released=True)})
     if not names:
         return
     because = f"what the agent does with credential `{names[0]}` at the target is not counted here"

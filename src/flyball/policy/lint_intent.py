@@ -14,7 +14,7 @@ from flyball.policy.bundle import Bundle
 from flyball.policy.diagnostics import Problems
 from flyball.policy.provenance import documents, root_of
 from flyball.task.profile import REQUEST, Profile
-from flyball.task.rules import FromInput, Rule, Source
+from flyball.task.rules import IN_INPUT, FromInput, Rule, Source
 
 
 def lint_intent(bundle: Bundle, profile: Profile, problems: Problems) -> None:
@@ -75,7 +75,7 @@ def _declared(bundle: Bundle, profile: Profile, rule: Rule, problems: Problems) 
             if source.kind == "input":
                 cited.setdefault(source.name, place)
             for row in source.rows:
-                if row.test == "in_input":
+                if row.test in IN_INPUT:
                     cited.setdefault(row.value, place)
     if rule.asked:
         cited.setdefault(REQUEST, f"rule:{rule.id}/asked")
@@ -133,7 +133,7 @@ def _unbounded(bundle: Bundle, rule: Rule, problems: Problems) -> None:
     held |= {root_of(one.arg) for one in rule.free}
     held |= {root_of(one.arg) for one in rule.aggregates}
     held |= {one.arg for one in rule.budget.sums}
-    held |= {one.arg for one in rule.budget.distinct}
+    held |= {one.arg for one in (*rule.budget.distinct, *rule.budget.each)}
     if any(resource.columns for resource in rule.on):
         held.add("columns")
     loose = [arg for arg in action.args if arg not in held]
@@ -188,7 +188,9 @@ def _meets(one: str, other: str) -> bool:
 
 def _out_of_reach(bundle: Bundle, profile: Profile, rule: Rule, problems: Problems) -> None:
     allowed = {one.action for one in profile.allow}
-    for action in rule.after:
+    some = [action for action in rule.after_any if action in bundle.actions]
+    never = some if some and not allowed & set(some) else []
+    for action in (*rule.after, *never):
         if action in bundle.actions and action not in allowed:
             problems.warning(
                 "unreachable_rule",

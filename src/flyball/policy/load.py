@@ -13,11 +13,12 @@ from flyball.policy.bundle import Bundle, Policy, digest_of, read_files
 from flyball.policy.cedar_text import split_policies
 from flyball.policy.check import check_bundle
 from flyball.policy.diagnostics import BundleRefused, Mark, Problems
+from flyball.policy.http_gateway import with_openapi
 from flyball.policy.intent import read_profile
 from flyball.policy.manifest import Manifest, read_manifest
 from flyball.policy.provenance import resolve
 from flyball.policy.reader import NAMED_UNDER
-from flyball.policy.yaml import parse
+from flyball.policy.yaml import parse, plain
 from flyball.task.profile import Profile
 
 
@@ -41,6 +42,7 @@ def read_bundle(folder: Path) -> tuple[Bundle, Problems]:
     labels = list(manifest.labels)
     profiles: dict[str, Profile] = {}
     policies: list[Policy] = []
+    documents: dict[str, Json] = {}
     for name, data in files.items():
         if name.startswith("profiles/"):
             node = parse(name, data, problems)
@@ -55,6 +57,9 @@ def read_bundle(folder: Path) -> tuple[Bundle, Problems]:
                 problems.doubt("action")
             else:
                 labels += read_sheet(name, node, problems, manifest.actions, manifest.places)
+        elif name.startswith("openapi/"):
+            node = parse(name, data, problems)
+            documents[name] = None if node is None else plain(node)
         elif name.startswith("policies/"):
             policies += split_policies(name, _text(name, data, problems), problems)
     places.update(manifest.places)
@@ -72,7 +77,7 @@ def read_bundle(folder: Path) -> tuple[Bundle, Problems]:
         actions=manifest.actions,
         classes=manifest.classes,
         peps=manifest.peps,
-        targets=manifest.targets,
+        targets=with_openapi(manifest.targets, documents, problems, manifest.places),
         identity=manifest.identity,
         profiles=profiles,
         policies=tuple(policies),

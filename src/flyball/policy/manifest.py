@@ -13,6 +13,7 @@ from flyball.policy.allow import read_resources
 from flyball.policy.bundle import Access, AccessClass, Action, Grant, Pep, Target
 from flyball.policy.cedar_text import entity_type, is_identifier
 from flyball.policy.diagnostics import Mark, Problems
+from flyball.policy.gateways import read_gateway
 from flyball.policy.reader import Fields, describe
 from flyball.policy.yaml import Kind, Node, Scalar, plain
 
@@ -145,6 +146,7 @@ def _peps(top: Fields, out: Manifest, problems: Problems) -> None:
             actions=tuple(value for value, _ in fields.texts("actions")),
             may_report=fields.flag("may_report"),
             cooperative=fields.flag("cooperative"),
+            max_stream_ms=fields.duration("max_stream"),
             may_assert_subject=tuple(value for value, _ in fields.texts("may_assert_subject")),
             trust_properties=tuple(
                 value
@@ -166,7 +168,7 @@ def _pep_identity(name: str, fields: Fields, problems: Problems) -> dict[str, Js
     found: dict[str, Json] = {}
     if inner.flag("self"):
         found["self"] = True
-    for key in ("spiffe", "x5t"):
+    for key in ("spiffe", "x5t", "gateway"):
         if value := inner.text(key):
             found[key] = value
     if (uid := inner.whole("uid", most=2**32 - 2)) is not None:
@@ -177,7 +179,7 @@ def _pep_identity(name: str, fields: Fields, problems: Problems) -> dict[str, Js
             "pep_identity",
             node.mark,
             f"enforcement point `{name}` needs one identity, not {len(found)}",
-            "one of `self: true` (the agent itself), `spiffe`, `x5t` (SHA-256 of its certificate) or `uid`",
+            "one of `self: true` (the agent itself), `spiffe`, `x5t` (SHA-256 of its certificate), `uid` or `gateway`",
         )
     return found
 
@@ -203,16 +205,17 @@ def _targets(top: Fields, out: Manifest, problems: Problems) -> None:
                 grants += [Grant(action, resource, at) for resource, at in read_resources(grant)]
                 out.places[f"grant:{name}/{access}/{action}"] = grant.at("action")
                 grant.done()
-            delivery = inner.choice("delivery", ("released",), "released", later=("brokered",))
+            delivery = inner.choice("delivery", ("released", "brokered"), "released")
             accesses[access] = Access(access, delivery, tuple(grants))
             for _ in inner.rest():
                 """The connector's own fields, which it checks itself."""
+        gateway = read_gateway(name, kind, fields)
         config: dict[str, Json] = {key: plain(node) for key, _, node in fields.rest()}
         if (node := fields.node("accesses")) is not None:
             config["accesses"] = plain(node)
         else:
             fields.missing("accesses")
-        out.targets[name] = Target(name, kind, config, accesses)
+        out.targets[name] = Target(name, kind, config, accesses, gateway)
 
 
 def _identity(top: Fields, out: Manifest) -> None:

@@ -6,13 +6,14 @@ stand once each in a table of the profile, and rules name them by number.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 from flyball.kernel.json import Json
 from flyball.policy.bundle import Bundle
 from flyball.policy.provenance import effect_of, root_of
 from flyball.task.profile import Profile
-from flyball.task.rules import Across, Bound, Condition, Free, FromInput, Never, Op, Origin, Rule, Source, Sum
+from flyball.task.rules import Across, Bound, Condition, Distinct, Free, FromInput, Never, Op, Origin, Rule, Source, Sum
 
 
 def flow_json(bundle: Bundle, profile: Profile) -> dict[str, Json]:
@@ -42,11 +43,16 @@ class Sources:
 
     def number(self, source: Source) -> int:
         """The source's place in the table; it is added where it is new."""
+        if source.at:
+            self.number(dataclasses.replace(source, at=False))
         return self._numbers.setdefault(source, len(self._numbers))
 
     def json(self) -> list[Json]:
         """The table."""
-        return [_source(source) for source in self._numbers]
+        return [
+            {"at": self._numbers[dataclasses.replace(one, at=False)]} if one.at else _source(one)
+            for one in self._numbers
+        ]
 
 
 def rule_json(bundle: Bundle, profile: Profile, rule: Rule, sources: Sources) -> dict[str, Json]:
@@ -59,8 +65,18 @@ def rule_json(bundle: Bundle, profile: Profile, rule: Rule, sources: Sources) ->
     budget: dict[str, Json] = {"sums": [_sum(total) for total in rule.budget.sums]}
     if rule.budget.calls is not None:
         budget["calls"] = rule.budget.calls
-    kinds = {origin.arg: origin.kind for origin in rule.origins}
+    # Different texts are told apart by all of their words in order.
+    kinds = {origin.arg: "text" if origin.kind == "words" else origin.kind for origin in rule.origins}
+
+    def counted(one: Distinct) -> Json:
+        kind = kinds.get(one.arg) or kinds.get(root_of(one.arg)) or "id"
+        return {"arg": one.arg, "as": kind, "max": one.maximum}
+
+    some: dict[str, Json] = {"after_any": list(rule.after_any)} if rule.after_any else {}
+    if rule.budget.each:
+        some["each"] = [counted(one) for one in rule.budget.each]
     return {
+        **some,
         "id": rule.id,
         "action": rule.action,
         "on": list(dict.fromkeys(resource.id for resource in rule.on)),
@@ -85,10 +101,7 @@ def rule_json(bundle: Bundle, profile: Profile, rule: Rule, sources: Sources) ->
             }
             for one in rule.aggregates
         ],
-        "distinct": [
-            {"arg": one.arg, "as": kinds.get(one.arg) or kinds.get(root_of(one.arg)) or "id", "max": one.maximum}
-            for one in rule.budget.distinct
-        ],
+        "distinct": [counted(one) for one in rule.budget.distinct],
         "reported": dict(rule.budget.reported),
     }
 
@@ -97,7 +110,7 @@ def _origin(origin: Origin, sources: Sources) -> Json:
     plus: list[Json] = [
         {"source": sources.number(one)} if isinstance(one, Source) else {"ms": one} for one in origin.plus
     ]
-    return {
+    written: dict[str, Json] = {
         "arg": origin.arg,
         "as": origin.kind,
         "sources": [sources.number(source) for source in origin.sources],
@@ -107,6 +120,9 @@ def _origin(origin: Origin, sources: Sources) -> Json:
         "same_day": origin.same_day,
         "not_by": list(origin.not_by),
     }
+    if origin.below:
+        written["below"] = True
+    return {**written, "new_words": origin.new_words} if origin.new_words else written
 
 
 def _free(free: Free) -> Json:

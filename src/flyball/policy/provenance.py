@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from flyball.policy.bundle import Bundle
-from flyball.task.profile import Profile
-from flyball.task.rules import Aggregate, Never, Op, Origin, Rule, Source
+from flyball.task.profile import InputType, Profile, canonical_value
+from flyball.task.rules import IN_INPUT, Aggregate, Bound, Never, Op, Origin, Rule, Source
 
 #: How an argument is compared whose rule does not say it.
 _KINDS = {"long": "number", "decimal": "number", "bool": "bool"}
@@ -62,11 +62,24 @@ def _resolved(bundle: Bundle, rule: Rule) -> Rule:
         inferred = "money" if field is not None and field.kind == "money" else "number"
         return one if one.kind else dataclasses.replace(one, kind=inferred)
 
+    loose = [one for one in rule.where if args.get(root_of(one.arg)) == "any" and one.op in (Op.MAX, Op.MIN, Op.EQ)]
+    loose = [one for one in loose if _number(one.value)]
     return dataclasses.replace(
         rule,
+        where=tuple(one for one in rule.where if one not in loose),
         origins=tuple(origin(one) for one in rule.origins),
-        aggregates=tuple(aggregate(one) for one in rule.aggregates),
+        aggregates=(*(aggregate(one) for one in rule.aggregates), *(_fixed(one) for one in loose)),
     )
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, str) and canonical_value(InputType.DECIMAL, value) is not None
+
+
+def _fixed(bound: Bound) -> Aggregate:
+    """A number as the bound of what has no type: every value there, however it is written, is held against it."""
+    number = canonical_value(InputType.DECIMAL, str(bound.value))
+    return Aggregate(bound.arg, bound.op, "max", Source("const", number or ""), "number")
 
 
 def _split(bundle: Bundle, never: Never) -> Never:
@@ -101,7 +114,7 @@ def effect_of(bundle: Bundle, profile: Profile, rule: Rule) -> str:
 def _named(bundle: Bundle, profile: Profile, rule: Rule, source: Source, seen: frozenset[str]) -> bool:
     """Whether the user, or the profile itself, says which row of which document it is."""
     for condition in source.rows:
-        if condition.test == "in_input":
+        if condition.test in IN_INPUT:
             return True
         if condition.test == "is_arg" and condition.value not in seen:
             inner = [one for one in rule.origins if one.arg == condition.value]

@@ -1,8 +1,8 @@
 """The little language of sources: where an argument may come from.
 
-    source    = "request" | "inputs." NAME | "args." NAME | "trusted" | "=" TEXT | result
+    source    = "trusted" | [ "anyone at " ] ( "request" | "inputs." NAME | "args." NAME | "=" TEXT | result )
     result    = "result(" ACTION ")" [ "." FIELD ] [ " where " condition { " and " condition } ]
-    condition = WHAT " in request" | WHAT " in inputs." NAME
+    condition = WHAT [ " partly" | " named" ] ( " in request" | " in inputs." NAME )
               | WHAT " is args." NAME | WHAT " is " STRING | FIELD " is max" | FIELD " is min"
     WHAT      = FIELD | "call." NAME [ " as " TYPE ]
     aggregate = ( "sum" | "min" | "max" ) "(" result ")"
@@ -28,8 +28,9 @@ _INPUT = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _ARG = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}(?:\[\]|\.[A-Za-z_][A-Za-z0-9_]*)*")
 _ACTION = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 _AGGREGATE = re.compile(r"\s*([A-Za-z]+)\s*\((.*)\)\s*", re.DOTALL)
+_ANYONE = re.compile(r"\s*anyone\s+at\s+")
 _PART = re.compile(r"[A-Za-z0-9_-]+|\$key|\*")
-_FORMS = '`request`, `inputs.NAME`, `args.NAME`, `result(ACTION).FIELD`, `trusted` or `"=constant"`'
+_FORMS = '`request`, `inputs.NAME`, `args.NAME`, `result(ACTION).FIELD`, `trusted`, `"=constant"` or `anyone at …`'
 
 
 class SourceError(Exception):
@@ -48,6 +49,15 @@ def parse_source(text: str) -> Source:
     """
     if len(text) > MAX_SOURCE_CHARS:
         raise SourceError(f"a source has at most {MAX_SOURCE_CHARS} characters", 0)
+    if match := _ANYONE.match(text):
+        try:
+            inner = parse_source(text[match.end() :])
+        except SourceError as error:
+            raise SourceError(error.message, match.end() + error.offset, error.hint, error.width) from None
+        if inner.kind == "trusted" or inner.at:
+            hint = "for example `anyone at request`, or `anyone at result(account_get).domain`"
+            raise SourceError(f"`{inner}` names no host", match.end(), hint, len(text) - match.end())
+        return dataclasses.replace(inner, at=True)
     if text.startswith("="):
         if not text[1:].strip():
             raise SourceError("the constant is empty", 0, "an argument that is left out needs no source")
@@ -129,7 +139,7 @@ class _Parser:
             name = self.argument()
             self.end()
             return Source("arg", name)
-        hint = did_you_mean(word, ("request", "trusted", "inputs", "args", "result"))
+        hint = did_you_mean(word, ("request", "trusted", "inputs", "args", "result", "anyone"))
         if not hint.startswith("did"):
             hint = f"a source is {_FORMS}"
         raise self.fail(f"`{word or self.text}` is no source", hint, start, max(1, len(word)))
@@ -223,9 +233,12 @@ class _Parser:
         verb, start = self.take()
         if verb == "in":
             return Condition(field, "in_input", self.input())
+        if verb in ("partly", "named"):
+            self.expect("in", f"write `{verb} in request`")
+            return Condition(field, verb, self.input())
         if verb == "is":
             return self.value(field)
-        hint = did_you_mean(verb, ("in", "is")) if verb else "write `in request`, or `is args.NAME`"
+        hint = did_you_mean(verb, ("in", "is", "partly", "named")) if verb else "write `in request`, or `is args.NAME`"
         raise self.fail(
             f"`{verb}` compares nothing" if verb else "the condition ends early", hint, start, len(verb) or 1
         )

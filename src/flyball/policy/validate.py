@@ -49,15 +49,16 @@ def _place(one: dict[str, Json], bundle: Bundle, own_schema_line: int) -> Mark:
     policy, file = str(one.get("policy", "")), str(one.get("file", ""))
     places = [one.get("line"), one.get("column")]
     line, column = (at if isinstance(at, int) and at > 0 else 1 for at in places)
-    if (rule := bundle.places.get(f"rule:{policy}")) is not None:
-        return rule
+    for known in (f"rule:{policy}", policy):
+        if (place := bundle.places.get(known)) is not None:
+            return place
     if file == "schema":
         if line >= own_schema_line:
             return Mark("schema.cedarschema", line - own_schema_line + 1, column)
         return Mark("bundle.yaml")
     if file == "entities":
         return Mark("entities.json")
-    written = next((known for known in bundle.policies if known.id == policy), None)
+    written = next((one for one in bundle.policies if one.id == policy), None)
     if written is not None and line == written.mark.line:
         # The plane counts from where the policy begins, which need not be the line's start.
         return Mark(written.mark.file, line, column + written.mark.column - 1)

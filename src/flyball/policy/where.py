@@ -10,7 +10,7 @@ from flyball.policy.reader import Fields, describe, text
 from flyball.policy.regex import refused_pattern
 from flyball.policy.sources import SourceError, parse_aggregate, parse_source
 from flyball.policy.yaml import Kind, Listing, Node, Scalar, Table
-from flyball.task.rules import VALUE_TYPES, Aggregate, Bound, BoundValue, Free, FromInput, Op, Origin, Source
+from flyball.task.rules import COMPARED_TYPES, Aggregate, Bound, BoundValue, Free, FromInput, Op, Origin, Source
 
 #: An argument, or a path into it: `attachments[].file_id`, `filter.owner`.
 PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}(?:\[\])?(?:\.[A-Za-z_][A-Za-z0-9_-]{0,62}(?:\[\])?){0,7}")
@@ -19,6 +19,8 @@ _FROM_INPUT = re.compile(r"\$inputs\.([a-z][a-z0-9_]{0,62})")
 _SPAN = re.compile(r"(-?)(0|[1-9][0-9]{0,8})(ms|s|m|h|d|w)")
 _SPANS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 7 * 86_400_000}
 _OPS = (*((op.value, op) for op in Op if op is not Op.LENGTH), ("max_length", Op.LENGTH))
+#: What says how `from` is meant.
+_MODIFIERS = ("required", "plus", "within", "same_day", "not_by", "below", "new_words")
 _COMPUTED = (Op.MAX, Op.MIN, Op.EQ)
 
 
@@ -45,7 +47,7 @@ def read_where(rule: Fields, rule_id: str, places: dict[str, Mark]) -> Where:
         fields = Fields(f"`where` of {rule.what} on `{arg}`", node, rule.problems)
         if not node.entries:
             rule.problems.error("empty_bounds", mark, f"`where` bounds `{arg}` by nothing")
-        kind = fields.choice("as", VALUE_TYPES, "")
+        kind = fields.choice("as", COMPARED_TYPES, "")
         if not kind and "as" in fields:
             fields.problems.doubt("as", place)
         places[f"{place}/as"] = fields.at("as")
@@ -81,13 +83,13 @@ def _bounds(fields: Fields, arg: str, kind: str, place: str, places: dict[str, M
 
 def _origin(fields: Fields, arg: str, kind: str, place: str, places: dict[str, Mark], found: Where) -> None:
     sources = _sources(fields, "from", place, places)
-    modifiers = {
-        key: fields.place(key) for key in ("required", "plus", "within", "same_day", "not_by") if key in fields
-    }
+    modifiers = {key: fields.place(key) for key in _MODIFIERS if key in fields}
     required = fields.flag("required")
     plus = _plus(fields, place, places)
     within = fields.duration("within")
     same_day = fields.flag("same_day")
+    below = fields.flag("below")
+    new_words = fields.whole("new_words", least=1, most=100) or 0
     not_by = fields.texts("not_by")
     for label, mark in not_by:
         places[f"{place}/label:{label}"] = mark
@@ -128,8 +130,12 @@ def _origin(fields: Fields, arg: str, kind: str, place: str, places: dict[str, M
             len(ways[1]),
         )
         return
+    for key in ("below", "new_words"):
+        places[f"{place}/{key}"] = fields.at(key)
     found.origins.append(
-        Origin(arg, kind, sources, required, plus, within, same_day, tuple(label for label, _ in not_by))
+        Origin(
+            arg, kind, sources, required, plus, within, same_day, tuple(label for label, _ in not_by), below, new_words
+        )
     )
 
 

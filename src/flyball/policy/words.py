@@ -19,6 +19,7 @@ def _conditions(rule: Rule) -> Iterator[str]:
         yield f"asked for {' with '.join(', '.join(group) for group in rule.asked)}"
     for said, names in (
         ("after", rule.after),
+        ("after one of", rule.after_any),
         ("before", rule.before),
         ("unless labelled", rule.unless),
     ):
@@ -31,7 +32,8 @@ def _arguments(rule: Rule) -> Iterator[str]:
         op = {Op.ONE_OF: "one of", Op.EQ: "is", Op.LENGTH: "length"}.get(bound.op, bound.op.value)
         yield f"{bound.arg} {op} {_shown(bound.value)}"
     for one in rule.aggregates:
-        yield f"{one.arg} {'is' if one.op is Op.EQ else one.op.value} {one.aggregate}({one.source})"
+        limit = one.source.name if one.source.kind == "const" else f"{one.aggregate}({one.source})"
+        yield f"{one.arg} {'is' if one.op is Op.EQ else one.op.value} {limit}"
     for origin in rule.origins:
         yield origin_of(origin)
     for free in rule.free:
@@ -49,6 +51,8 @@ def origin_of(origin: Origin) -> str:
             f" plus {plus}" if plus else "",
             f" within {span(origin.within_ms)}" if origin.within_ms is not None else "",
             " on the same day" if origin.same_day else "",
+            " or below" if origin.below else "",
+            f" and {origin.new_words} new words" if origin.new_words else "",
             f" not by {', '.join(origin.not_by)}" if origin.not_by else "",
         )
     )
@@ -67,6 +71,7 @@ def _budget(rule: Rule) -> Iterator[str]:
         yield f"calls {rule.budget.calls}"
     yield from (f"total {total.arg} {_shown(total.maximum)}" for total in rule.budget.sums)
     yield from (f"{one.maximum} different {one.arg}" for one in rule.budget.distinct)
+    yield from (f"{one.maximum} calls for each {one.arg}" for one in rule.budget.each)
     yield from (f"{key} {most}" for key, most in rule.budget.reported)
     yield from (_across(across) for across in rule.across)
 

@@ -69,6 +69,7 @@ class Revoker:
         unseal: Callable[[Lease, bytes], Secret],
         cooperative: Callable[[Lease], Sequence[str]] = lambda _: (),
         on_settled: Callable[[Lease], None] = lambda _: None,
+        let_go: Callable[[Lease], None] = lambda _: None,
         pace: Pace | None = None,
         patience_s: float = 0.25,
     ) -> None:
@@ -79,6 +80,7 @@ class Revoker:
         self._clock = clock
         self._epoch = epoch
         self._on_settled = on_settled
+        self._let_go = let_go
         self._pace = pace or Pace()
         self._marker = MarkWriter(store, leases, records, tasks, journal, clock, patience_s=patience_s)
         self._journal = journal
@@ -102,6 +104,7 @@ class Revoker:
         """
         if lease.state is LeaseState.VERIFIED:
             return
+        self._let_go(lease)  # a gateway's sessions end before the target is asked for anything
         with self._lock:
             if self._stopping:
                 return  # it stands in the store, and the next start goes on with it

@@ -30,6 +30,10 @@ VALUE_TYPES = (
     "money",
     "bool",
 )
+#: As what arguments are compared: also by their words, each for itself.
+COMPARED_TYPES = (*VALUE_TYPES, "words")
+#: Tests of a row that hold it against an input.
+IN_INPUT = ("in_input", "partly", "named")
 #: Who can write a field; these are also the first three labels of every profile.
 WRITERS = ("user", "org", "outside")
 
@@ -100,7 +104,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What a row of a result must be like. `test` is `in_input`, `is_arg`, `is` or `extreme`.
+    """What a row of a result must be like. `test` is `in_input`, `is_arg`, `is`, `extreme`, `partly` or `named`.
 
     `field` names a field of the row or, where `call` is set, an argument of the call that made the result;
     `kind` is then as what that is read (empty: text).
@@ -114,8 +118,11 @@ class Condition:
 
     def __str__(self) -> str:
         quoted = self.value.replace("\\", "\\\\").replace('"', '\\"')
+        there = "request" if self.value == "request" else f"inputs.{self.value}"
         shown = {
-            "in_input": f"in {'request' if self.value == 'request' else f'inputs.{self.value}'}",
+            "in_input": f"in {there}",
+            "partly": f"partly in {there}",
+            "named": f"named in {there}",
             "is_arg": f"is args.{self.value}",
             "is": f'is "{quoted}"',
         }
@@ -128,15 +135,18 @@ class Source:
     """Where an argument may come from.
 
     `kind` is `input`, `arg`, `const`, `trusted` or `result`; `name` the input, the argument, the
-    constant's text or the action; `field` and `rows` belong to a result.
+    constant's text or the action; `field` and `rows` belong to a result. `at`: anybody at a host that it names.
     """
 
     kind: str
     name: str = ""
     field: str = ""
     rows: tuple[Condition, ...] = ()
+    at: bool = False
 
     def __str__(self) -> str:
+        if self.at:
+            return f"anyone at {dataclasses.replace(self, at=False)}"
         if self.kind == "result":
             rows = " where " + " and ".join(str(one) for one in self.rows) if self.rows else ""
             return f"result({self.name}){f'.{self.field}' if self.field else ''}{rows}"
@@ -150,7 +160,8 @@ class Origin:
     """Every element of an argument, read as `kind`, must come from one of the sources.
 
     `plus` holds milliseconds, and sources whose durations count: the value is then a source plus one
-    of these. At most one of `plus`, `within_ms` and `same_day` is given.
+    of these. At most one of `plus`, `within_ms` and `same_day` is given. `below`: a path may lie in a folder that a
+    source names. `new_words`: so many words need stand in no source.
     """
 
     arg: str
@@ -161,6 +172,8 @@ class Origin:
     within_ms: int | None = None
     same_day: bool = False
     not_by: tuple[str, ...] = ()
+    below: bool = False
+    new_words: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +218,7 @@ class Sum:
 
 @dataclass(frozen=True, slots=True)
 class Distinct:
-    """How many different values an argument may take in one task."""
+    """How many different values an argument may take in one task; in `each`, how many calls with each of them."""
 
     arg: str
     maximum: int
@@ -232,11 +245,12 @@ class Budget:
     sums: tuple[Sum, ...] = ()
     distinct: tuple[Distinct, ...] = ()
     reported: tuple[tuple[str, int], ...] = ()
+    each: tuple[Distinct, ...] = ()
 
     @property
     def empty(self) -> bool:
         """Whether it limits nothing."""
-        return self.calls is None and not self.sums and not self.distinct and not self.reported
+        return self.calls is None and not self.sums and not self.distinct and not self.reported and not self.each
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,8 +287,8 @@ class Rule:
     """One entry of `allow`. `id` is `<profile>/allow/<n>`, n from 1, and `<n>.<m>` where it lists actions.
 
     An empty `on` means any resource. Of each group of phrases in `asked` one must stand in the request.
-    `effect` is as written, empty where it was left out. `on_breach`
-    replaces the profile's ladder for breaches of this action; None where it was left out.
+    Each of `after` was allowed before, and one of `after_any`. `effect` is as written, empty where it was left out.
+    `on_breach` replaces the profile's ladder for breaches of this action; None where it was left out.
     """
 
     id: str
@@ -287,6 +301,7 @@ class Rule:
     effect: str = ""
     asked: tuple[tuple[str, ...], ...] = ()
     after: tuple[str, ...] = ()
+    after_any: tuple[str, ...] = ()
     before: tuple[str, ...] = ()
     unless: tuple[str, ...] = ()
     on_breach: tuple[Reaction, ...] | None = None
@@ -300,6 +315,7 @@ class Rule:
         return bool(
             self.asked
             or self.after
+            or self.after_any
             or self.before
             or self.unless
             or self.origins

@@ -33,6 +33,8 @@ pub(crate) enum Source {
     Arg(String),
     Const(String),
     Trusted(bool),
+    /// Anybody at a host that another source names, by its place among the sources before this one.
+    At(usize),
     Result(ResultSource),
 }
 
@@ -47,7 +49,7 @@ pub(crate) struct ResultSource {
     pub(crate) rows: Vec<RowTest>,
 }
 
-/// A test of one field of a row, or of an argument of the call that made the result: exactly one of the four
+/// A test of one field of a row, or of an argument of the call that made the result: exactly one of the six
 /// members beside `field`, `call` and `as`.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
@@ -68,6 +70,12 @@ pub(crate) struct RowTest {
     pub(crate) is: Option<String>,
     #[serde(default)]
     pub(crate) extreme: Option<String>,
+    /// An input in which a word of it stands.
+    #[serde(default)]
+    pub(crate) partly: Option<String>,
+    /// The same, and in no other row is another value of which that is true.
+    #[serde(default)]
+    pub(crate) named: Option<String>,
 }
 
 /// What must stand in the request: one of some words, or one of each of several groups of them.
@@ -165,6 +173,12 @@ pub(crate) struct Origin {
     pub(crate) within_ms: Option<i64>,
     #[serde(default)]
     pub(crate) same_day: bool,
+    /// A path may lie in a folder that a source names.
+    #[serde(default)]
+    pub(crate) below: bool,
+    /// Words that no source need have.
+    #[serde(default)]
+    pub(crate) new_words: usize,
     #[serde(default)]
     pub(crate) not_by: Vec<String>,
 }
@@ -245,6 +259,13 @@ impl std::fmt::Display for ResultSource {
                 (_, _, _, Some(word)) => write!(f, " is {word}"),
                 _ => Ok(()),
             }?;
+            for (how, input) in [("partly", &row.partly), ("named", &row.named)] {
+                match input.as_deref() {
+                    Some("request") => write!(f, " {how} in request")?,
+                    Some(input) => write!(f, " {how} in inputs.{input}")?,
+                    None => {}
+                }
+            }
         }
         Ok(())
     }

@@ -32,6 +32,10 @@ pub(super) struct Origin {
     /// The same, whatever the rule says.
     pub(super) never: LabelSet,
     pub(super) span: Span,
+    /// A path may lie in a folder that a source names.
+    pub(super) below: bool,
+    /// Words that no source need have.
+    pub(super) new_words: usize,
 }
 
 /// How far a day or time may be from its source.
@@ -63,6 +67,8 @@ pub(super) struct Aggregate {
     pub(super) op: Op,
     pub(super) fold: Fold,
     pub(super) source: usize,
+    /// The number itself, where no result gives it: in ten-thousandths.
+    pub(super) fixed: Option<i64>,
     pub(super) kind: Kind,
 }
 
@@ -108,7 +114,12 @@ pub(super) fn sought(from: &document::Profile) -> Result<Vec<KindSet>, String> {
     for rule in &from.rules {
         for origin in &rule.origins {
             let kinds = KindSet::sought(kind(&origin.kind)?);
-            origin.sources.iter().try_for_each(|source| add(*source, kinds))?;
+            for source in &origin.sources {
+                match from.sources.get(*source) {
+                    Some(document::Source::At(named)) => add(*named, KindSet::one(Kind::Host))?,
+                    _ => add(*source, kinds)?,
+                }
+            }
             for plus in &origin.plus {
                 if let PlusText::Source(source) = plus {
                     add(*source, KindSet::one(Kind::Duration))?;
@@ -197,6 +208,16 @@ impl Origin {
         if from.within_ms.is_some_and(|within| within < 0) {
             return wrong("a span is not below nothing");
         }
+        if from.below && kind != Kind::Path {
+            return wrong("only a path lies below another");
+        }
+        if from.new_words > 0 && kind != Kind::Words {
+            return wrong("only words may be new");
+        }
+        let at = |source: &usize| matches!(program.source(*source), Some(Source::At(_)));
+        if kind != Kind::Email && from.sources.iter().any(at) {
+            return wrong("only an e-mail address is anyone's at a host");
+        }
         let (mut plus, mut plus_from) = (Vec::new(), Vec::new());
         for one in &from.plus {
             match one {
@@ -218,6 +239,8 @@ impl Origin {
                 within: from.within_ms,
                 same_day: from.same_day,
             },
+            below: from.below,
+            new_words: from.new_words,
             path,
         })
     }
@@ -229,9 +252,14 @@ impl Aggregate {
         if !matches!(kind, Kind::Number | Kind::Money) {
             return Err(format!("`{}`: only numbers and amounts are added up", from.arg));
         }
-        if !matches!(program.source(from.source), Some(Source::Result { .. })) {
-            return Err(format!("`{}`: only results are added up", from.arg));
-        }
+        let fixed = match program.source(from.source) {
+            Some(Source::Result { .. }) => None,
+            Some(Source::Const(text)) => {
+                let number = flyball_typed::numeral(text).filter(|_| kind == Kind::Number);
+                Some(number.ok_or_else(|| format!("`{}`: `{text}` bounds no number", from.arg))?)
+            }
+            _ => return Err(format!("`{}`: only results are added up", from.arg)),
+        };
         Ok(Self {
             path: path(&from.arg)?,
             op: match from.op.as_str() {
@@ -247,6 +275,7 @@ impl Aggregate {
                 other => return Err(format!("there is no aggregate `{other}`")),
             },
             source: from.source,
+            fixed,
             kind,
         })
     }
@@ -256,14 +285,20 @@ impl Aggregate {
 fn in_order(mut left: Vec<Origin>, program: &Program) -> Result<Box<[Origin]>, String> {
     let mut out = Vec::with_capacity(left.len());
     while !left.is_empty() {
-        let waits = |origin: &Origin| {
+        let waits = |(at, origin): (usize, &Origin)| {
             let mut of = origin.sources.iter().chain(origin.span.plus_from.iter());
-            of.any(|source| match program.source(*source) {
-                Some(Source::Arg(path)) => left.iter().any(|other| other.path.head() == path.head()),
-                _ => false,
+            of.any(|source| {
+                let source = match program.source(*source) {
+                    Some(Source::At(named)) => program.source(*named),
+                    source => source,
+                };
+                let Some(Source::Arg(path)) = source else { return false };
+                // Two paths into one argument do not wait for each other: `items[].name` comes from `items[].id`.
+                let before = |other: &Origin| other.path.leads_to(path) || path.leads_to(&other.path);
+                left.iter().enumerate().any(|(place, other)| place != at && before(other))
             })
         };
-        let Some(next) = left.iter().position(|origin| !waits(origin)) else {
+        let Some(next) = left.iter().enumerate().position(|one| !waits(one)) else {
             return Err("two arguments are compared with each other".to_owned());
         };
         out.push(left.remove(next));

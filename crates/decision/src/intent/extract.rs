@@ -9,7 +9,7 @@ use super::kinds::{KindSet, readings, values};
 use super::phrase::Phrase;
 use super::place::{Cited, Role, Take};
 use super::program::Act;
-use super::rows::{Extremes, holds};
+use super::rows::{Extremes, holds, named};
 use super::store::{MAX_BYTES, Store};
 use super::walk::{Found, Walk, uses};
 use super::{Given, Kept, LabelSet, Leaf, Memory, MemoryKey, Program};
@@ -142,6 +142,12 @@ impl Taker<'_> {
                 }
             } else if !take.tests.iter().all(|test| holds(self.report, act, test, row, extremes, self.today)) {
                 continue;
+            }
+            let names = take.named.iter().map(|one| Some((one.place, named(self.report, act, one, row, self.today)?)));
+            let Some(names) = names.collect::<Option<Vec<_>>>() else { continue };
+            for (place, (value, rank)) in names {
+                let number = row.first().map_or(0, |found| found.row);
+                self.store.add(Fact { extra: rank, ..Fact::new(Code::NAMED, value) }, place, number);
             }
             for found in leaves {
                 self.value(take, sought, found);

@@ -17,7 +17,9 @@ impl Code {
     pub(crate) const SPAN: Self = Self(2);
     /// A day told from another day.
     pub(crate) const DAY_WORD: Self = Self(3);
-    const LAST: u8 = 18;
+    /// A row that an input names: the value that it is named by, and how well.
+    pub(crate) const NAMED: Self = Self(20);
+    const LAST: u8 = 20;
 
     /// The code of a kind.
     pub(crate) const fn of(kind: Kind) -> Self {
@@ -37,6 +39,7 @@ impl Code {
             Kind::Number => 16,
             Kind::Money => 17,
             Kind::Bool => 18,
+            Kind::Words => 19,
         })
     }
 

@@ -61,6 +61,18 @@ impl Form {
         Ok(Self { root, fields, labels })
     }
 
+    /// Whether it is rows of single values, as a query gives them.
+    pub(crate) fn is_rows(&self) -> bool {
+        let single = |node: &Node| matches!(node, Node::Leaf(_));
+        match &self.root {
+            Node::List(inner) => match &**inner {
+                Node::Map { named, star, key: None } => named.values().chain(star.as_deref()).all(single),
+                _ => false,
+            },
+            _ => false,
+        }
+    }
+
     /// The number of a field.
     pub(crate) fn field(&self, name: &str) -> Option<u16> {
         self.fields.iter().position(|field| *field.name == *name).and_then(|place| u16::try_from(place).ok())

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use flyball_typed::{Date, Kind};
+use flyball_typed::{Date, Datum, Kind, path_parent};
 
 use super::demand::{Aggregate, Fold, Never, Op, Origin};
 use super::explain::{seen, wanted};
@@ -18,6 +18,9 @@ use crate::profile::{Rule, Test};
 
 /// Values of one argument that are looked at, at most.
 const MAX_LEAVES: usize = 4096;
+
+/// Folders that a path lies in, one in the other, that are looked for.
+const MAX_FOLDERS: usize = 64;
 
 /// A call and a rule that it is held against.
 #[derive(Clone, Copy)]
@@ -99,7 +102,7 @@ fn origin_of(
     origin.path.scoped(ask.args, &mut |leaf, scope| {
         count += 1;
         seeker.within(scope);
-        let found = if count > MAX_LEAVES { None } else { leaf_labels(&mut seeker, origin.kind, leaf, work) };
+        let found = if count > MAX_LEAVES { None } else { leaf_labels(&mut seeker, leaf, work) };
         match found {
             Some(found) => labels = labels.and(found),
             None => failed = Some((leaf, scope.to_vec())),
@@ -123,7 +126,7 @@ fn origin_of(
         // The rule itself would have had it; what holds whatever a rule says does not.
         let mut seeker = Seeker::new(ask, origin, origin.not_by, known, today);
         seeker.within(&scope);
-        match leaf_labels(&mut seeker, origin.kind, leaf, work) {
+        match leaf_labels(&mut seeker, leaf, work) {
             Some(_) => BreachKind::Flow,
             None => BreachKind::Origin,
         }
@@ -135,8 +138,8 @@ fn origin_of(
 }
 
 /// The labels of where one value was found: every reading of it must be found.
-fn leaf_labels(seeker: &mut Seeker<'_>, kind: Kind, leaf: Leaf<'_>, work: &mut Work) -> Option<LabelSet> {
-    let ask = seeker.ask;
+fn leaf_labels(seeker: &mut Seeker<'_>, leaf: Leaf<'_>, work: &mut Work) -> Option<LabelSet> {
+    let (ask, kind) = (seeker.ask, seeker.origin.kind);
     if kind == Kind::Text {
         let phrase = Phrase::read(leaf.text()?, ask.key);
         return if phrase.words.is_empty() { None } else { seeker.find(&Sought::Words(&phrase), work) };
@@ -145,9 +148,32 @@ fn leaf_labels(seeker: &mut Seeker<'_>, kind: Kind, leaf: Leaf<'_>, work: &mut W
     if readings.is_empty() {
         return None;
     }
+    // Who decides a new word is not known, so none may where it matters.
+    let mut new = if seeker.not_by.is_empty() { seeker.origin.new_words } else { 0 };
     readings.iter().try_fold(LabelSet::default(), |labels, datum| {
         let fact = settled(datum, ask.key, seeker.today)?;
-        Some(labels.and(seeker.find(&Sought::Fact(datum, fact), work)?))
+        let found = match datum {
+            Datum::Str { kind: Kind::Path, normal } if seeker.origin.below => below(seeker, normal, work),
+            _ => seeker.find(&Sought::Fact(datum, fact), work),
+        };
+        match found {
+            None if new > 0 && !work.spent() => {
+                new -= 1;
+                Some(labels)
+            }
+            found => Some(labels.and(found?)),
+        }
+    })
+}
+
+/// The labels of where a path was found, or a folder that it lies in. The root is no folder that anybody names.
+fn below(seeker: &mut Seeker<'_>, path: &str, work: &mut Work) -> Option<LabelSet> {
+    let key = seeker.ask.key;
+    let folders = std::iter::successors(Some(path), |path| path_parent(path).filter(|parent| *parent != "/"));
+    folders.take(MAX_FOLDERS).find_map(|folder| {
+        let datum = Datum::Str { kind: Kind::Path, normal: folder.into() };
+        let fact = Fact::of(&datum, key);
+        seeker.find(&Sought::Fact(&datum, fact), work)
     })
 }
 
@@ -159,13 +185,21 @@ fn added_up(ask: &Ask<'_>, aggregate: &Aggregate, today: Option<Date>, work: &mu
     let mut breach = Breach::of(BreachKind::Bounds, &aggregate.path);
     breach.as_ = Some(aggregate.kind);
     breach.wanted = wanted(ask.program, &[aggregate.source]);
+    if let Some(fixed) = aggregate.fixed {
+        let (mut count, total) = (0, (0, i128::from(fixed)));
+        let holds = aggregate.path.leaves(ask.args, &mut |leaf| {
+            count += 1;
+            count <= MAX_LEAVES && bounds(ask, aggregate, leaf, total)
+        });
+        return if holds { Ok(()) } else { Err(breach) };
+    }
     if ask.full() {
         breach.kind = BreachKind::MemoryFull;
         return Err(breach);
     }
-    let Some((_, joins)) = ask.program.sum(aggregate.source) else { return Err(breach) };
+    let Some((_, chosen)) = ask.program.sum(aggregate.source) else { return Err(breach) };
     // What another argument of the same element chooses is not the same for all of them.
-    let tied = joins.iter().any(|join| aggregate.path.shared(&join.path) > 0);
+    let tied = chosen.joins.iter().any(|join| aggregate.path.shared(&join.path) > 0);
     let (mut count, mut holds, mut known) = (0, true, None);
     aggregate.path.scoped(ask.args, &mut |leaf, scope| {
         count += 1;
@@ -205,9 +239,9 @@ fn total(
     today: Option<Date>,
     work: &mut Work,
 ) -> Option<(u16, i128)> {
-    let (place, joins) = ask.program.sum(aggregate.source)?;
+    let (place, chosen) = ask.program.sum(aggregate.source)?;
     let memory = ask.memory?;
-    let rows = Rows::new(ask, joins, element, today);
+    let rows = Rows::new(ask, chosen, element, today);
     let entries = memory.store.of(Code::of(aggregate.kind));
     work.spend(entries.len())?;
     // What is read twice, and was another in between, is not there twice.

@@ -63,6 +63,15 @@ impl MemoryKey {
         siphash((self.words.0.rotate_left(32), self.words.1), bytes)
     }
 
+    /// 64 bits that stand for a value's n-th use.
+    pub(crate) fn nth(&self, value: u64, nth: u32) -> u64 {
+        let mut bytes = [0; 12];
+        let (one, other) = bytes.split_at_mut(8);
+        one.copy_from_slice(&value.to_le_bytes());
+        other.copy_from_slice(&nth.to_le_bytes());
+        self.digest(&bytes)
+    }
+
     /// 64 bits that stand for a whole result.
     pub(crate) fn result(&self, canonical: &[u8]) -> u64 {
         let mut context = hmac::Context::with_key(&self.mac);

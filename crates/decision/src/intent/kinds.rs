@@ -1,6 +1,6 @@
 //! Sets of types, and reading values as them.
 
-use flyball_typed::{Datum, Kind, Readings, email_host, find, numeral, read, url_host};
+use flyball_typed::{Datum, Kind, Readings, email_host, find, numeral, read, url_host, without_www};
 use smol_str::SmolStr;
 
 use super::Leaf;
@@ -69,14 +69,14 @@ pub(crate) fn readings(kind: Kind, leaf: Leaf<'_>) -> Readings {
 }
 
 /// The host of a URL or of an address.
-fn hosts(text: &str) -> Readings {
+pub(super) fn hosts(text: &str) -> Readings {
     let from = |kind: Kind, part: fn(&str) -> Option<&str>| {
         let readings = read(kind, text);
         let hosts = readings.iter().filter_map(|datum| match datum {
             Datum::Str { normal, .. } => part(normal),
             _ => None,
         });
-        hosts.map(|host| Datum::Str { kind: Kind::Host, normal: SmolStr::new(host) }).collect::<Readings>()
+        hosts.map(|host| Datum::Str { kind: Kind::Host, normal: SmolStr::new(without_www(host)) }).collect::<Readings>()
     };
     let host = from(Kind::Url, url_host);
     if host.is_empty() { from(Kind::Email, email_host) } else { host }

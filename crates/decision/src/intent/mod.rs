@@ -32,6 +32,7 @@ mod temporal;
 mod values;
 mod walk;
 mod work;
+mod written;
 
 pub(crate) use breach::{Breach, BreachKind, Seen};
 pub(crate) use demand::Demands;

@@ -4,7 +4,7 @@ use flyball_typed::Kind;
 
 use super::form::Form;
 use super::kinds::KindSet;
-use super::program::{InputSpec, Join, input};
+use super::program::{Chosen, InputSpec, Join, input};
 use super::{LabelSet, Path};
 use crate::document::{ResultSource, RowTest};
 
@@ -49,6 +49,8 @@ pub(super) struct Take {
     pub(super) joins: Box<[(u16, u16)]>,
     /// The same of the call's own arguments.
     pub(super) calls: Box<[Cited]>,
+    /// By what the rows are named.
+    pub(super) named: Box<[Named]>,
 }
 
 /// An argument of the call that made the result, which a call that is checked is compared with.
@@ -57,6 +59,14 @@ pub(super) struct Cited {
     pub(super) path: Path,
     /// Its type; none: text.
     pub(super) kind: Option<Kind>,
+    pub(super) place: u16,
+}
+
+/// A field, or an argument of the call, of which the row is named in an input; and the place of that name.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) of: Of,
+    pub(super) input: usize,
     pub(super) place: u16,
 }
 
@@ -81,6 +91,8 @@ pub(super) enum Of {
 pub(super) enum What {
     /// It stands in that input.
     In(usize),
+    /// A word of it does.
+    Partly(usize),
     /// It is that constant.
     Is(Box<str>),
     /// It is the greatest of its result.
@@ -110,7 +122,7 @@ impl Places {
         form: &Form,
         (sought, adds): (KindSet, bool),
         inputs: &mut [InputSpec],
-    ) -> Result<(Take, u16, Box<[Join]>), String> {
+    ) -> Result<(Take, u16, Chosen), String> {
         let place_of = |name: &str| {
             let number = form.field(name);
             let number = number.ok_or_else(|| format!("`{}`: there is no field `{name}`", from.action))?;
@@ -119,6 +131,7 @@ impl Places {
         };
         let (field, declared) = place_of(&from.field)?;
         let (mut tests, mut joins, mut pairs, mut calls) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut named, mut unique) = (Vec::new(), Vec::new());
         for (nth, row) in from.rows.iter().enumerate() {
             let (of, kind, labels) = if let Some(path) = &row.call {
                 (Of::Call(argument(path)?, called(row)?), called(row)?, LabelSet::default())
@@ -127,7 +140,17 @@ impl Places {
                 (Of::Field(number), tested.kind, tested.labels)
             };
             match (test(row)?, of) {
-                (Chosen::Arg(path), of) => {
+                (Way::Partly(name), of) => {
+                    tests.push(Test { of, what: What::Partly(worded(inputs, name)?) });
+                }
+                (Way::Named(name), of) => {
+                    let number = if let Of::Field(number) = of { number } else { field };
+                    let role = Role::Join(at, nth);
+                    let place = self.put(Place { role, action, field: number, labels, once: false, adds })?;
+                    named.push(Named { of, input: worded(inputs, name)?, place });
+                    unique.push(place);
+                }
+                (Way::Arg(path), of) => {
                     let number = if let Of::Field(number) = of { number } else { field };
                     let role = Role::Join(at, nth);
                     let place = self.put(Place { role, action, field: number, labels, once: false, adds })?;
@@ -137,26 +160,26 @@ impl Places {
                     }
                     joins.push(Join { place, kind, path: argument(path)? });
                 }
-                (Chosen::In(name), of) => {
+                (Way::In(name), of) => {
                     let place = input(inputs, name)?;
                     if let Some(input) = inputs.get_mut(place) {
                         input.sought = input.sought.and(KindSet::sought(kind.unwrap_or(Kind::Text)));
                     }
                     tests.push(Test { of, what: What::In(place) });
                 }
-                (Chosen::Is(text), of) => tests.push(Test { of, what: What::Is(Box::from(text)) }),
-                (Chosen::Extreme(_), Of::Call(..)) => {
+                (Way::Is(text), of) => tests.push(Test { of, what: What::Is(Box::from(text)) }),
+                (Way::Extreme(_), Of::Call(..)) => {
                     return Err("an argument of a call is neither the greatest nor the least".to_owned());
                 }
-                (Chosen::Extreme(what), of) => tests.push(Test { of, what }),
+                (Way::Extreme(what), of) => tests.push(Test { of, what }),
             }
         }
         let labels = declared.labels;
-        let once = joins.is_empty() && !adds;
+        let once = joins.is_empty() && unique.is_empty() && !adds;
         let place = self.put(Place { role: Role::Source(at), action, field, labels, once, adds })?;
         let (role, joined, calls) = (Role::Source(at), pairs.into(), calls.into());
-        let take = Take { field, place, role, sought, tests: tests.into(), joins: joined, calls };
-        Ok((take, place, joins.into()))
+        let take = Take { field, place, role, sought, tests: tests.into(), joins: joined, calls, named: named.into() };
+        Ok((take, place, Chosen { joins: joins.into(), named: unique.into() }))
     }
 
     /// What is taken from an action's fields beside its sources: what is trusted, what must not leave,
@@ -180,6 +203,7 @@ impl Places {
                 tests: Box::default(),
                 joins: Box::default(),
                 calls: Box::default(),
+                named: Box::default(),
             });
             Ok::<_, String>(())
         };
@@ -216,20 +240,40 @@ fn called(row: &RowTest) -> Result<Option<Kind>, String> {
     Ok(Some(kind).filter(|kind| *kind != Kind::Text))
 }
 
-enum Chosen<'a> {
+/// An input in which words are looked for.
+fn worded(inputs: &mut [InputSpec], name: &str) -> Result<usize, String> {
+    let place = input(inputs, name)?;
+    if let Some(input) = inputs.get_mut(place) {
+        input.sought = input.sought.and(KindSet::one(Kind::Words));
+    }
+    Ok(place)
+}
+
+enum Way<'a> {
+    Partly(&'a str),
+    Named(&'a str),
     In(&'a str),
     Arg(&'a str),
     Is(&'a str),
     Extreme(What),
 }
 
-fn test(row: &RowTest) -> Result<Chosen<'_>, String> {
-    Ok(match (&row.in_input, &row.is_arg, &row.is, row.extreme.as_deref()) {
-        (Some(input), None, None, None) => Chosen::In(input),
-        (None, Some(arg), None, None) => Chosen::Arg(arg),
-        (None, None, Some(text), None) => Chosen::Is(text),
-        (None, None, None, Some("max")) => Chosen::Extreme(What::Max),
-        (None, None, None, Some("min")) => Chosen::Extreme(What::Min),
+fn test(row: &RowTest) -> Result<Way<'_>, String> {
+    let plain = (&row.in_input, &row.is_arg, &row.is, row.extreme.as_deref());
+    Ok(match plain {
+        (None, None, None, None) => match (&row.partly, &row.named) {
+            (Some(input), None) => Way::Partly(input),
+            (None, Some(input)) => Way::Named(input),
+            _ => return Err(format!("`{}`: a row is chosen by one test at a time", row.field)),
+        },
+        _ if row.partly.is_some() || row.named.is_some() => {
+            return Err(format!("`{}`: a row is chosen by one test at a time", row.field));
+        }
+        (Some(input), None, None, None) => Way::In(input),
+        (None, Some(arg), None, None) => Way::Arg(arg),
+        (None, None, Some(text), None) => Way::Is(text),
+        (None, None, None, Some("max")) => Way::Extreme(What::Max),
+        (None, None, None, Some("min")) => Way::Extreme(What::Min),
         _ => return Err(format!("`{}`: a row is chosen by one test at a time", row.field)),
     })
 }

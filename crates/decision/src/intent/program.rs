@@ -9,9 +9,9 @@ use super::asked::Wording;
 use super::demand::sought;
 use super::form::{Field, Form};
 use super::kinds::KindSet;
-use super::labels::MAX_LABELS;
 use super::place::{Of, Place, Places, Role, Take};
 use super::siphash::siphash;
+use super::written::{actions, drawn, label_of, text};
 use super::{Demands, LabelSet, Path};
 use crate::document::{self, Source as SourceText, Today as TodayText};
 use crate::profile::Returns;
@@ -22,7 +22,7 @@ pub(crate) struct Program {
     pub(super) inputs: Vec<InputSpec>,
     sources: Vec<Source>,
     /// What is added up of a source, by its place.
-    sums: Vec<Option<(u16, Box<[Join]>)>>,
+    sums: Vec<Option<(u16, Chosen)>>,
     texts: Vec<Box<str>>,
     numbers: AHashMap<Arc<str>, u16>,
     pub(super) actions: Vec<Act>,
@@ -56,8 +56,19 @@ pub(super) enum Source {
     Const(Box<str>),
     /// Anything in a field that no outsider can write.
     Trusted,
-    /// A field of an action's results: its place, and what must stand in the same row.
-    Result { place: u16, joins: Box<[Join]> },
+    /// Anybody at a host that another source names, by its place.
+    At(usize),
+    /// A field of an action's results: its place, and which rows count.
+    Result { place: u16, chosen: Chosen },
+}
+
+/// Which rows count, as it is decided when a call is checked.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chosen {
+    /// What must stand in the same row.
+    pub(super) joins: Box<[Join]>,
+    /// Places of names of which only one may be meant.
+    pub(super) named: Box<[u16]>,
 }
 
 /// A field that must equal an argument, in the row that a value stands in.
@@ -107,7 +118,7 @@ impl Program {
             inputs: Vec::new(),
             sources: Vec::new(),
             sums: Vec::new(),
-            texts: from.sources.iter().map(text).collect(),
+            texts: from.sources.iter().map(|source| text(source, &from.sources)).collect(),
             numbers,
             actions,
             places: Vec::new(),
@@ -130,6 +141,8 @@ impl Program {
         let without = demands.iter().flat_map(|demands| demands.free.iter());
         let without = without.fold(LabelSet::default(), |all, free| all.and(free.without));
         let kinds = demands.iter().flat_map(|demands| demands.origins.iter());
+        // Single words explain nothing.
+        let kinds = kinds.filter(|origin| origin.kind != Kind::Words);
         let kinds = kinds.fold(KindSet::default(), |all, origin| all.and(KindSet::one(origin.kind)));
         let trusted = program.sources.iter().zip(&sought).filter(|(source, _)| matches!(source, Source::Trusted));
         let trusted = trusted.fold(KindSet::default(), |all, (_, kinds)| all.and(*kinds));
@@ -166,6 +179,16 @@ impl Program {
                 }
                 SourceText::Const(text) => Source::Const(Box::from(text.as_str())),
                 SourceText::Trusted(true) => Source::Trusted,
+                SourceText::At(named) => {
+                    let inner = from.sources.get(*named).filter(|_| *named < at);
+                    if !matches!(
+                        inner,
+                        Some(SourceText::Input(_) | SourceText::Result(_) | SourceText::Arg(_) | SourceText::Const(_))
+                    ) {
+                        return Err("a host is named by an input, an argument, a constant or a result".to_owned());
+                    }
+                    Source::At(*named)
+                }
                 SourceText::Trusted(false) => return Err("a source is `trusted` or it is not one".to_owned()),
                 SourceText::Result(source) => {
                     let number = *self
@@ -177,14 +200,14 @@ impl Program {
                     let adds = from.rules.iter().flat_map(|rule| &rule.aggregates).any(|sum| sum.source == at);
                     let mut take = |adds: bool| {
                         let found = places.source((at, number), source, &act.form, (*kinds, adds), inputs)?;
-                        let (take, place, joins) = found;
+                        let (take, place, chosen) = found;
                         act.takes.push(take);
-                        Ok::<_, String>((place, joins))
+                        Ok::<_, String>((place, chosen))
                     };
-                    let (place, joins) =
-                        if !adds || drawn(from, at) { take(false)? } else { (u16::MAX, Box::default()) };
+                    let (place, chosen) =
+                        if !adds || drawn(from, at) { take(false)? } else { (u16::MAX, Chosen::default()) };
                     sum = if adds { Some(take(true)?) } else { None };
-                    Source::Result { place, joins }
+                    Source::Result { place, chosen }
                 }
             };
             self.sources.push(read);
@@ -195,7 +218,11 @@ impl Program {
                 Of::Call(path, _) => Some(path),
                 Of::Field(_) => None,
             });
-            let all = tests.chain(act.takes.iter().flat_map(|take| &take.calls).map(|cited| &cited.path));
+            let named = act.takes.iter().flat_map(|take| &take.named).filter_map(|named| match &named.of {
+                Of::Call(path, _) => Some(path),
+                Of::Field(_) => None,
+            });
+            let all = tests.chain(named).chain(act.takes.iter().flat_map(|take| &take.calls).map(|cited| &cited.path));
             let mut heads: Vec<Box<str>> = all.map(|path| Box::from(path.head())).collect();
             heads.sort_unstable();
             heads.dedup();
@@ -272,6 +299,18 @@ impl Program {
         self.act(action).map_or(LabelSet::OUTSIDE, |(_, act)| act.form.labels)
     }
 
+    /// The same where it is known which of the fields of its rows come back: those of these names. One that no field
+    /// declares is anybody's text.
+    pub(crate) fn column_labels(&self, action: &str, columns: &[&str]) -> LabelSet {
+        let Some((_, act)) = self.act(action) else { return LabelSet::OUTSIDE };
+        if !act.form.is_rows() {
+            return act.form.labels;
+        }
+        let of = |name: &str| act.form.field(name).and_then(|place| act.form.fields.get(usize::from(place)));
+        let labels = |column: &&str| of(column).or_else(|| of("*")).map_or(LabelSet::OUTSIDE, |field| field.labels);
+        columns.iter().map(labels).fold(LabelSet::default(), LabelSet::and)
+    }
+
     /// Whether anything is compared: without that a task needs no key and no memory.
     pub(crate) const fn keyed(&self) -> bool {
         self.keyed
@@ -295,7 +334,7 @@ impl Program {
     }
 
     /// What is added up of a source: a place, and what must stand in the same row.
-    pub(super) fn sum(&self, at: usize) -> Option<&(u16, Box<[Join]>)> {
+    pub(super) fn sum(&self, at: usize) -> Option<&(u16, Chosen)> {
         self.sums.get(at)?.as_ref()
     }
 
@@ -336,60 +375,4 @@ impl InputSpec {
 /// The place of an input.
 pub(super) fn input(inputs: &[InputSpec], name: &str) -> Result<usize, String> {
     inputs.iter().position(|input| *input.name == *name).ok_or_else(|| format!("there is no input `{name}`"))
-}
-
-/// Whether arguments come from a source, by its place.
-fn drawn(from: &document::Profile, at: usize) -> bool {
-    let spans = |plus: &document::Plus| matches!(plus, document::Plus::Source(source) if *source == at);
-    let mut origins = from.rules.iter().flat_map(|rule| &rule.origins);
-    origins.any(|origin| origin.sources.contains(&at) || origin.plus.iter().any(spans))
-}
-
-/// A label, taken on where it is new.
-fn label_of(labels: &mut Vec<Box<str>>, name: &str) -> Result<LabelSet, String> {
-    let place = labels.iter().position(|label| **label == *name).unwrap_or(labels.len());
-    if place >= MAX_LABELS {
-        return Err("a profile has 64 labels at most".to_owned());
-    }
-    if place == labels.len() {
-        labels.push(Box::from(name));
-    }
-    Ok(LabelSet::bit(place))
-}
-
-/// The actions that rules, sources and `today` name, in order of their names.
-fn actions(from: &document::Profile, returns: Returns<'_>, labels: &mut Vec<Box<str>>) -> Result<Vec<Act>, String> {
-    let rules = from.rules.iter().map(|rule| rule.action.as_str());
-    let sources = from.sources.iter().filter_map(|source| match source {
-        SourceText::Result(source) => Some(source.action.as_str()),
-        _ => None,
-    });
-    let today = match &from.today {
-        TodayText::Result(result) => Some(result.action.as_str()),
-        _ => None,
-    };
-    let mut names: Vec<&str> = rules.chain(sources).chain(today).collect();
-    names.sort_unstable();
-    names.dedup();
-    let mut out = Vec::new();
-    for name in names {
-        // What the bundle does not have is refused where something hangs on it.
-        let Some(template) = returns(name) else { continue };
-        let form = Form::read(template, &mut |label| label_of(labels, label));
-        let form = form.map_err(|what| format!("action `{name}`: {what}"))?;
-        out.push(Act { name: Arc::from(name), form, takes: Vec::new(), today: None, cites: Box::default() });
-    }
-    Ok(out)
-}
-
-/// A source as an author writes it.
-fn text(source: &SourceText) -> Box<str> {
-    Box::from(match source {
-        SourceText::Input(name) if name == "request" => "request".to_owned(),
-        SourceText::Input(name) => format!("inputs.{name}"),
-        SourceText::Arg(path) => format!("args.{path}"),
-        SourceText::Const(text) => format!("={text}"),
-        SourceText::Trusted(_) => "trusted".to_owned(),
-        SourceText::Result(source) => source.to_string(),
-    })
 }

@@ -2,15 +2,18 @@
 
 use flyball_typed::{Date, Datum, Kind, words};
 
-use super::extract::Report;
+use smol_str::SmolStr;
+
+use super::extract::{Report, whole};
 use super::fact::Fact;
-use super::kinds::readings;
+use super::form::Field;
+use super::kinds::{hosts, readings};
 use super::phrase::Phrase;
-use super::place::{Of, Test, What};
+use super::place::{Named, Of, Test, What};
 use super::program::Act;
 use super::walk::Found;
 use super::work::Work;
-use super::{Leaf, MemoryKey, Path};
+use super::{LabelSet, Leaf, MemoryKey, Path};
 
 /// The greatest and the least of each field of a result that a test asks for.
 pub(super) struct Extremes {
@@ -95,6 +98,7 @@ pub(super) fn holds(
         some = true;
         match &test.what {
             What::In(input) => report.given.mentions(*input, kind, found.leaf, report.key, today),
+            What::Partly(input) => worded(report, *input, kind, found.leaf) > 0,
             What::Is(constant) => is(kind, found.leaf, constant),
             What::Max => extremes.get(field).is_some_and(|(_, high)| size(act, found, report.key) == Some(high)),
             What::Min => extremes.get(field).is_some_and(|(low, _)| size(act, found, report.key) == Some(low)),
@@ -115,11 +119,85 @@ fn called(report: &Report<'_>, path: &Path, kind: Option<Kind>, what: &What, tod
                 .text()
                 .is_some_and(|text| report.given.holds_phrase(*input, &Phrase::read(text, report.key), &mut work)),
             (What::In(input), kind) => report.given.mentions(*input, kind, leaf, report.key, today),
+            (What::Partly(input), kind) => worded(report, *input, kind, leaf) > 0,
             (What::Is(constant), kind) => is(kind, leaf, constant),
             (What::Max | What::Min, _) => false,
         }
     });
     some && all
+}
+
+/// How many different words of a value stand in an input. An address is meant by its local part, a host by all but
+/// its last label.
+fn worded(report: &Report<'_>, input: usize, kind: Option<Kind>, leaf: Leaf<'_>) -> usize {
+    let text = match kind {
+        None | Some(Kind::Text) => leaf.text().map(SmolStr::new),
+        Some(kind) => match readings(kind, leaf).first() {
+            Some(Datum::Str { kind: Kind::Email, normal }) => {
+                normal.rsplit_once('@').map(|(local, _)| SmolStr::new(local))
+            }
+            Some(Datum::Str { kind: Kind::Url | Kind::Host, normal }) => {
+                let read = hosts(normal);
+                let host = match read.first() {
+                    Some(Datum::Str { normal, .. }) => normal.as_str(),
+                    _ => normal.as_str(),
+                };
+                Some(SmolStr::new(host.rsplit_once('.').map_or(host, |(labels, _)| labels)))
+            }
+            Some(_) => leaf.text().map(SmolStr::new),
+            None => None,
+        },
+    };
+    let words = text.map(|text| flyball_typed::read(Kind::Words, &text)).unwrap_or_default();
+    words.iter().filter(|word| report.given.holds(input, word, report.key)).count()
+}
+
+/// The value by which an input names a row, as bits that stand for it, and how many of its words are there. A value
+/// that a stranger can choose, an address, or the agent's own word is not named the better for more of them.
+pub(super) fn named(
+    report: &Report<'_>,
+    act: &Act,
+    named: &Named,
+    row: &[Found<'_>],
+    today: Option<Date>,
+) -> Option<(u64, u16)> {
+    let (mut bits, mut least) = (Vec::new(), None);
+    let mut value = |kind: Option<Kind>, leaf: Leaf<'_>| {
+        let count = worded(report, named.input, kind, leaf);
+        least = Some(least.map_or(count, |least: usize| least.min(count)));
+        bits.extend(
+            whole(kind, leaf, report.key, today).iter().map(|fact| (fact.code.number(), fact.payload, fact.extra)),
+        );
+    };
+    match &named.of {
+        Of::Field(field) => {
+            let kind = act.form.fields.get(usize::from(*field)).and_then(|field| field.kind);
+            row.iter().filter(|found| found.field == *field).for_each(|found| value(kind, found.leaf));
+        }
+        Of::Call(path, kind) => {
+            path.leaves(report.call?, &mut |leaf| {
+                value(*kind, leaf);
+                true
+            });
+        }
+    }
+    let count = least.filter(|count| *count > 0)?;
+    bits.sort_unstable();
+    bits.dedup();
+    let mut bytes = Vec::with_capacity(bits.len() * 11);
+    for (code, payload, extra) in bits {
+        bytes.push(code);
+        bytes.extend_from_slice(&payload.to_le_bytes());
+        bytes.extend_from_slice(&extra.to_le_bytes());
+    }
+    // Whoever holds an address chose its name, whoever vouches for it.
+    let own = |field: &Field| matches!(field.kind, None | Some(Kind::Text)) && !field.labels.meets(LabelSet::OUTSIDE);
+    let ranks = match named.of {
+        Of::Field(field) => act.form.fields.get(usize::from(field)).is_some_and(own),
+        Of::Call(..) => false,
+    };
+    let rank = if ranks { u16::try_from(count).unwrap_or(u16::MAX).min(1 << 12) } else { 1 };
+    Some((report.key.digest(&bytes), rank))
 }
 
 /// Whether a value is that constant: word by word for text, else in every reading.

@@ -1,6 +1,6 @@
 //! Looking for a value in the sources of an origin.
 
-use flyball_typed::{Date, Datum, Kind};
+use flyball_typed::{Date, Datum, Kind, email_host, without_www};
 
 use super::demand::Origin;
 use super::extract::whole;
@@ -10,12 +10,15 @@ use super::judge::Ask;
 use super::kinds::{KindSet, readings, values};
 use super::phrase::Phrase;
 use super::place::Role;
-use super::program::{Join, Source};
+use super::program::{Chosen, Join, Source};
 use super::rows::alike;
 use super::temporal::{CODES, Temporal};
 use super::work::Work;
 use super::{LabelSet, Leaf, Memory, Path};
 use crate::json::Json;
+
+/// Named rows that are told apart, at most: with more of them no name is one person's.
+const MAX_NAMED: usize = 4096;
 
 /// What is looked for.
 pub(super) enum Sought<'a> {
@@ -29,9 +32,9 @@ pub(super) enum Sought<'a> {
 pub(super) struct Seeker<'a> {
     pub(super) ask: &'a Ask<'a>,
     pub(super) today: Option<Date>,
-    origin: &'a Origin,
+    pub(super) origin: &'a Origin,
     /// Fields with one of these labels do not count.
-    not_by: LabelSet,
+    pub(super) not_by: LabelSet,
     /// Where the arguments before this one were found.
     known: &'a [(&'a Path, LabelSet)],
     /// What the sources offer in days and times, and the spans, once that was asked for.
@@ -65,11 +68,13 @@ impl<'a> Element<'a, '_> {
 pub(super) struct Rows {
     /// For each join: its place, and for each of the argument's values the facts of its readings.
     joins: Vec<(u16, Vec<Vec<Fact>>)>,
+    /// For each name: its place, and the one value that is meant.
+    named: Vec<(u16, Option<u64>)>,
 }
 
 impl Rows {
     /// Read the arguments that choose rows.
-    pub(super) fn new(ask: &Ask<'_>, joins: &[Join], element: &Element<'_, '_>, today: Option<Date>) -> Self {
+    pub(super) fn new(ask: &Ask<'_>, chosen: &Chosen, element: &Element<'_, '_>, today: Option<Date>) -> Self {
         let facts = |join: &Join| {
             let mut all = Vec::new();
             element.leaves(&join.path, &mut |leaf| {
@@ -81,15 +86,41 @@ impl Rows {
             });
             (join.place, all)
         };
-        Self { joins: joins.iter().map(facts).collect() }
+        let named = chosen.named.iter().map(|place| (*place, ask.memory.and_then(|memory| meant(memory, *place))));
+        Self { joins: chosen.joins.iter().map(facts).collect(), named: named.collect() }
     }
 
     /// Whether in that row every field equals one of its argument's values.
     pub(super) fn hold(&self, memory: &Memory, row: u32) -> bool {
-        self.joins.iter().all(|(place, values)| {
-            values.iter().any(|facts| facts.iter().all(|fact| memory.store.in_row(*fact, *place, row)))
-        })
+        let names = self.named.iter().all(|(place, value)| {
+            value.is_some_and(|value| memory.store.in_row(Fact::new(Code::NAMED, value), *place, row))
+        });
+        names
+            && self.joins.iter().all(|(place, values)| {
+                values.iter().any(|facts| facts.iter().all(|fact| memory.store.in_row(*fact, *place, row)))
+            })
     }
+}
+
+/// A source; of anybody at a host, what names the host.
+fn base<'a>(ask: &Ask<'a>, at: usize) -> Option<&'a Source> {
+    match ask.program.source(at)? {
+        Source::At(named) => ask.program.source(*named),
+        source => Some(source),
+    }
+}
+
+/// The one value by which rows are named at a place; nothing, where several are named as well as each other.
+fn meant(memory: &Memory, place: u16) -> Option<u64> {
+    let all = memory.store.of(Code::NAMED);
+    if all.len() > MAX_NAMED {
+        return None;
+    }
+    let here = || all.iter().filter(|entry| entry.place() == place).map(|entry| entry.fact());
+    let best = here().map(|fact| fact.extra).max()?;
+    let mut values = here().filter(|fact| fact.extra == best).map(|fact| fact.payload);
+    let value = values.next()?;
+    values.all(|other| other == value).then_some(value)
 }
 
 impl<'a> Seeker<'a> {
@@ -101,9 +132,9 @@ impl<'a> Seeker<'a> {
         today: Option<Date>,
     ) -> Self {
         let mut sources = origin.sources.iter().chain(origin.span.plus_from.iter());
-        let tied = sources.any(|at| match ask.program.source(*at) {
+        let tied = sources.any(|at| match base(ask, *at) {
             Some(Source::Arg(path)) => origin.path.shared(path) > 0,
-            Some(Source::Result { joins, .. }) => joins.iter().any(|join| origin.path.shared(&join.path) > 0),
+            Some(Source::Result { chosen, .. }) => chosen.joins.iter().any(|join| origin.path.shared(&join.path) > 0),
             _ => false,
         });
         Self { ask, today, origin, not_by, known, temporal: None, tied, scope: Vec::new() }
@@ -125,7 +156,7 @@ impl<'a> Seeker<'a> {
     /// Whether some source is a result.
     pub(super) fn results(&self) -> bool {
         let mut sources = self.origin.sources.iter().chain(self.origin.span.plus_from.iter());
-        sources.any(|at| matches!(self.ask.program.source(*at), Some(Source::Result { .. } | Source::Trusted)))
+        sources.any(|at| matches!(base(self.ask, *at), Some(Source::Result { .. } | Source::Trusted)))
     }
 
     /// The labels of the first source that has it.
@@ -136,25 +167,40 @@ impl<'a> Seeker<'a> {
             self.temporal = Some((temporal, plus));
             return found;
         }
-        let (ask, origin) = (self.ask, self.origin);
-        origin.sources.iter().find_map(|at| match ask.program.source(*at)? {
+        let origin = self.origin;
+        origin.sources.iter().find_map(|at| self.find_in(*at, origin.kind, sought, work))
+    }
+
+    /// The same in one source, of a value of that type.
+    fn find_in(&self, at: usize, kind: Kind, sought: &Sought<'_>, work: &mut Work) -> Option<LabelSet> {
+        let ask = self.ask;
+        match ask.program.source(at)? {
             Source::Input(input) => self.counts(LabelSet::USER).filter(|_| match sought {
                 Sought::Fact(datum, _) => ask.given.holds(*input, datum, ask.key),
                 Sought::Words(phrase) => ask.given.holds_phrase(*input, phrase, work),
             }),
-            Source::Const(text) => self.same(Leaf::Text(text), sought, work).then(LabelSet::default),
+            Source::Const(text) => self.same(kind, Leaf::Text(text), sought, work).then(LabelSet::default),
             Source::Arg(path) => {
                 let labels = self.of_arg(path)?;
                 let mut found = false;
                 self.element().leaves(path, &mut |leaf| {
-                    found = work.spend(1).is_some() && self.same(leaf, sought, work);
+                    found = work.spend(1).is_some() && self.same(kind, leaf, sought, work);
                     !found && !work.spent()
                 });
                 found.then_some(labels)
             }
             Source::Trusted => self.trusted(sought, work),
-            Source::Result { place, joins } => self.result(*place, joins, sought, work),
-        })
+            Source::At(named) => {
+                let Sought::Fact(Datum::Str { kind: Kind::Email, normal }, _) = sought else { return None };
+                let host = Datum::Str { kind: Kind::Host, normal: without_www(email_host(normal)?).into() };
+                let fact = Fact::of(&host, ask.key);
+                match ask.program.source(*named)? {
+                    Source::At(_) => None,
+                    _ => self.find_in(*named, Kind::Host, &Sought::Fact(&host, fact), work),
+                }
+            }
+            Source::Result { place, chosen } => self.result(*place, chosen, sought, work),
+        }
     }
 
     fn counts(&self, labels: LabelSet) -> Option<LabelSet> {
@@ -172,9 +218,9 @@ impl<'a> Seeker<'a> {
     }
 
     /// Whether a constant or another argument is the same value, or has the same words in it.
-    fn same(&self, leaf: Leaf<'_>, sought: &Sought<'_>, work: &mut Work) -> bool {
+    fn same(&self, kind: Kind, leaf: Leaf<'_>, sought: &Sought<'_>, work: &mut Work) -> bool {
         match sought {
-            Sought::Fact(datum, _) => readings(self.origin.kind, leaf).iter().any(|other| alike(datum, other)),
+            Sought::Fact(datum, _) => readings(kind, leaf).iter().any(|other| alike(datum, other)),
             Sought::Words(phrase) => leaf.text().is_some_and(|text| phrase.stands_in_text(text, self.ask.key, work)),
         }
     }
@@ -199,7 +245,7 @@ impl<'a> Seeker<'a> {
         }
     }
 
-    fn result(&self, place: u16, joins: &[Join], sought: &Sought<'_>, work: &mut Work) -> Option<LabelSet> {
+    fn result(&self, place: u16, chosen: &Chosen, sought: &Sought<'_>, work: &mut Work) -> Option<LabelSet> {
         let memory = self.ask.memory?;
         let labels = self.counts(self.ask.program.place(place)?.labels)?;
         let found = match sought {
@@ -208,7 +254,7 @@ impl<'a> Seeker<'a> {
                 if entries.is_empty() {
                     return None;
                 }
-                let rows = Rows::new(self.ask, joins, &self.element(), self.today);
+                let rows = Rows::new(self.ask, chosen, &self.element(), self.today);
                 entries.iter().any(|entry| {
                     work.spend(1).is_some()
                         && fits(*fact, std::iter::once(entry.fact().extra))
@@ -216,7 +262,7 @@ impl<'a> Seeker<'a> {
                 })
             }
             Sought::Words(phrase) => {
-                let rows = Rows::new(self.ask, joins, &self.element(), self.today);
+                let rows = Rows::new(self.ask, chosen, &self.element(), self.today);
                 memory.store.of(Code::SPAN).iter().filter(|span| span.place() == place).any(|span| {
                     let text = memory.store.text(*span);
                     work.spend(1 + text.len()).is_some()
@@ -259,7 +305,7 @@ impl<'a> Seeker<'a> {
             });
         };
         match ask.program.source(at) {
-            None => {}
+            None | Some(Source::At(_)) => {}
             Some(Source::Const(text)) => read(Leaf::Text(text), LabelSet::default()),
             Some(Source::Arg(path)) => {
                 if let Some(labels) = self.of_arg(path) {
@@ -287,10 +333,10 @@ impl<'a> Seeker<'a> {
                     }
                 }
             }
-            Some(Source::Result { place, joins }) => {
+            Some(Source::Result { place, chosen }) => {
                 let labels = ask.program.place(*place).and_then(|place| self.counts(place.labels));
                 let Some((labels, memory)) = labels.zip(ask.memory) else { return };
-                let rows = Rows::new(ask, joins, &self.element(), self.today);
+                let rows = Rows::new(ask, chosen, &self.element(), self.today);
                 let entries = codes.iter().flat_map(|code| memory.store.of(*code));
                 let here = entries.filter(|entry| entry.place() == *place && rows.hold(memory, entry.row()));
                 here.for_each(|entry| each(entry.fact(), labels));

@@ -8,6 +8,7 @@ mod labels;
 mod limits;
 mod measure;
 mod rows;
+mod said;
 mod sources;
 
 use std::sync::Arc;

@@ -147,6 +147,11 @@ pub(super) fn uses(program: &Program, action: u16) -> Vec<Use> {
             }
         }
         take.joins.iter().for_each(|(field, _)| set(*field, Use::Needed));
+        for named in &take.named {
+            if let Of::Field(field) = named.of {
+                set(field, Use::Needed);
+            }
+        }
     }
     if let Some(field) = act.today {
         set(field, Use::Needed);

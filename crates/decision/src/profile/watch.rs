@@ -8,7 +8,7 @@ use crate::needs::Needs;
 
 /// Actions whose having been allowed some rule, or the end, asks for.
 pub(super) fn watched(from: &document::Profile) -> Box<[Arc<str>]> {
-    let rules = from.rules.iter().flat_map(|rule| rule.after.iter().chain(&rule.before));
+    let rules = from.rules.iter().flat_map(|rule| rule.after.iter().chain(&rule.after_any).chain(&rule.before));
     let mut all: Vec<Arc<str>> = rules.chain(&from.must).map(|action| Arc::from(action.as_str())).collect();
     all.sort_unstable();
     all.dedup();
@@ -38,7 +38,7 @@ impl Profile {
 
     /// Whether it demands anything of arguments beyond bounds: a task then needs what it is held against.
     pub(crate) fn minded(&self) -> bool {
-        self.program.keyed() || self.any(|rule| !rule.conduct.distinct.is_empty())
+        self.program.keyed() || self.any(|rule| !rule.conduct.distinct.is_empty() || !rule.conduct.each.is_empty())
     }
 
     /// Whether it goes by what a task has touched.

@@ -20,6 +20,17 @@ from typing import Self
 import flyball_sdk
 from flyball.edges.cli.errors import CliError
 
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+AUTHORITIES = (
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+    "GIT_SSL_CAINFO",
+    "PIP_CERT",
+    "AWS_CA_BUNDLE",
+)
+"""Where programs look for the authorities that they trust (OpenSSL and httpx, requests, curl, Node, git, pip, AWS)."""
 _NOT_WORD = re.compile(r"[^A-Z0-9]")
 
 
@@ -33,15 +44,17 @@ class Handover:
         self._in_env = in_env
         self._how = "environment" if in_env else "file"
         self._folder = Path()
-        self._leases: dict[str, str] = {}
+        self._ends: dict[str, int] = {}
+        self._token = ""
         self.environment: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         root = os.environ.get("XDG_RUNTIME_DIR", "")
         self._folder = Path(tempfile.mkdtemp(prefix="flyball-run-", dir=root if root and Path(root).is_dir() else None))
         try:
+            self._show_token()
             for name in self._names:
-                self._write(name, self._task.credential(name, handover=self._how))
+                self._write(name, self._get(name))
         except BaseException:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise
@@ -52,21 +65,40 @@ class Handover:
     ) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    @property
+    def folder(self) -> Path:
+        """Where the files are."""
+        return self._folder
+
     def refresh(self) -> None:
         """Fetch what is past two thirds of its life, and replace its files. A refusal is left to the task's end."""
+        self._show_token()
         for name in self._names:
             try:
-                held = self._task.credential(name, handover=self._how)
+                held = self._get(name)
             except flyball_sdk.FlyballError:
                 continue
-            if held.lease != self._leases[name]:
+            if held.expires_ms != self._ends[name]:
                 self._write(name, held)
 
-    def _write(self, name: str, held: flyball_sdk.Credential) -> None:
+    def _show_token(self) -> None:
+        """The task's token, for requests through a proxy that asks about them (`flyball-task`)."""
+        token = self._task.token.reveal()
+        if token != self._token:
+            self.environment["FLYBALL_TASK_TOKEN_FILE"] = str(self._replace("task.token", token))
+            self._token = token
+
+    def _get(self, name: str) -> flyball_sdk.Credential | flyball_sdk.Ticket:
+        """The credential, or the ticket for the gateway that holds it."""
+        if name in self._task.brokered:
+            return self._task.connect(name)
+        return self._task.credential(name, handover=self._how)
+
+    def _write(self, name: str, held: flyball_sdk.Credential | flyball_sdk.Ticket) -> None:
         word = _NOT_WORD.sub("_", name.upper())
         members = {"lease": held.lease, "connection": dict(held.connection), "secret": held.secret.reveal()}
         document = json.dumps({"name": name, "expires_ms": held.expires_ms, **members})
-        self._leases[name] = held.lease
+        self._ends[name] = held.expires_ms
         self.environment[f"FLYBALL_CREDENTIAL_{word}"] = str(self._replace(f"{name}.json", document))
         if self._in_env:
             self.environment[f"FLYBALL_CREDENTIAL_{word}_SECRET"] = held.secret.reveal()
@@ -75,8 +107,24 @@ class Handover:
             str(self._folder / f"{name}.pgpass"),
         ):
             self._postgresql(name, held)
+        if isinstance(held, flyball_sdk.Ticket) and held.base_url:
+            self.environment[f"FLYBALL_HTTP_{word}_URL"] = held.base_url
+            self.environment[f"FLYBALL_HTTP_{word}_TICKET"] = held.secret.reveal()
+            self._proxy(held)
 
-    def _postgresql(self, name: str, held: flyball_sdk.Credential) -> None:
+    def _proxy(self, held: flyball_sdk.Ticket) -> None:
+        """The gateway as the proxy of everything that the command calls; one ticket opens all APIs of its task."""
+        self.environment |= {name: held.proxy_url for word in PROXIES for name in (word, word.lower())}
+        # An inherited exception would lead around the gateway.
+        self.environment |= {"NO_PROXY": "", "no_proxy": "", "NODE_USE_ENV_PROXY": "1"}
+        trusted = _text(held, "ca_pem")
+        if file := _text(held, "proxy_ca_file"):
+            trusted += Path(file).read_text("ascii")
+        if trusted:
+            place = str(self._replace("http-authorities.pem", trusted))
+            self.environment |= dict.fromkeys(AUTHORITIES, place)
+
+    def _postgresql(self, name: str, held: flyball_sdk.Credential | flyball_sdk.Ticket) -> None:
         aside = self._folder / f".{name}.pgpass"
         aside.unlink(missing_ok=True)
         held.pgpass(aside)
@@ -102,10 +150,10 @@ class Handover:
         return place
 
 
-def _speaks_postgresql(held: flyball_sdk.Credential) -> bool:
+def _speaks_postgresql(held: flyball_sdk.Credential | flyball_sdk.Ticket) -> bool:
     return all(held.connection.get(member) for member in ("host", "user", "database"))
 
 
-def _text(held: flyball_sdk.Credential, member: str) -> str:
+def _text(held: flyball_sdk.Credential | flyball_sdk.Ticket, member: str) -> str:
     value = held.connection.get(member)
     return "" if value is None else str(value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ import typer
 import flyball_sdk
 from flyball.assembly import config as configuration
 from flyball.edges.cli.child import Child
+from flyball.edges.cli.confine import Confinement, Grants
 from flyball.edges.cli.context import AddrOption, Cli, ConfigOption, InputsOption, VouchersOption
 from flyball.edges.cli.errors import FAILED, MISUSED, CliError
 from flyball.edges.cli.handover import Handover
@@ -40,6 +42,27 @@ def run(
             "--env-secrets", help="Put secrets into the environment too, where more can read them; receipts say so."
         ),
     ] = False,
+    confine: Annotated[
+        bool,
+        typer.Option(
+            "--confine",
+            help="Leave the command no way out but the gateways (Linux, as root): another user, a network of its own, "
+            "Landlock, seccomp.",
+        ),
+    ] = False,
+    read: Annotated[
+        list[Path] | None, typer.Option("--read", metavar="PATH", help="With --confine: what it may read as well.")
+    ] = None,
+    write: Annotated[
+        list[Path] | None, typer.Option("--write", metavar="PATH", help="With --confine: what it may write as well.")
+    ] = None,
+    reach: Annotated[
+        list[str] | None,
+        typer.Option("--reach", metavar="HOST:PORT", help="With --confine: a gateway or proxy that it may connect to."),
+    ] = None,
+    keep_env: Annotated[
+        list[str] | None, typer.Option("--keep-env", metavar="NAME", help="With --confine: a variable handed on.")
+    ] = None,
     config: ConfigOption = None,
     addr: AddrOption = "",
 ) -> int:
@@ -47,8 +70,12 @@ def run(
 
     Credentials go into files of mode 0600 in a private folder, which is removed at the end:
     PGPASSFILE with PGHOST, PGPORT, PGUSER and PGDATABASE for the first PostgreSQL credential, and
-    FLYBALL_CREDENTIAL_<NAME> with the path of a JSON file for each. Signals are passed on, and so
-    is the command's exit code (128+n when a signal ended it). If the task is revoked meanwhile,
+    FLYBALL_CREDENTIAL_<NAME> with the path of a JSON file for each. For an HTTP API the gateway is set as
+    the proxy (HTTP_PROXY, HTTPS_PROXY, and the authorities to trust), and FLYBALL_HTTP_<NAME>_URL and
+    _TICKET say where the API is and with which key. A credential that a gateway holds is handed over as a
+    ticket for the gateway, by the same files and variables. FLYBALL_TASK_TOKEN_FILE holds the task's
+    token, for requests through a proxy that asks Flyball. Signals are passed on,
+    and so is the command's exit code (128+n when a signal ended it). If the task is revoked meanwhile,
     the command is stopped. Who we are comes from FLYBALL_SVID_FILE or FLYBALL_SVID.
 
     \b
@@ -56,8 +83,10 @@ def run(
       flyball run settle-refund -i ticket=T-1042 -i limit=120 -- psql -c 'SELECT 1'
       flyball run settle-refund -i ticket=T-1042 -i limit=120 --voucher ticket.voucher -- ./settle
       flyball run nightly-report --credential warehouse -- python report.py
+      flyball run refunds --confine --reach 127.0.0.1:10000 --read ./agent -- python3 ./agent/agent.py
     """
     inputs = inputs_of(given or [])
+    grants = _grants(confine, read, write, reach, keep_env)
     if addr or os.environ.get("FLYBALL_ADDR"):
         where = addr or os.environ["FLYBALL_ADDR"]
         configuration.find(config, os.environ)
@@ -73,20 +102,72 @@ def run(
     child = Child()
     try:
         task.open()
-        with child.signals_held(), Handover(task, credential or list(task.credentials), in_env=env_secrets) as handed:
-            child.start(command, {**_clean(), **handed.environment, "FLYBALL_TASK": task.id})
+        names = credential or list(task.credentials)
+        if grants is not None:
+            _ready_to_confine(grants, task, names, config, local=not addr)
+        with ExitStack() as stack:
+            stack.enter_context(child.signals_held())
+            handed = stack.enter_context(Handover(task, names, in_env=env_secrets))
+            place: Confinement | None = None
+            if grants is None:
+                child.start(command, {**_clean(), **handed.environment, "FLYBALL_TASK": task.id})
+            else:
+                place = stack.enter_context(Confinement(grants, handed.environment, handed.folder))
+                _say(place.start(child, command, {"FLYBALL_TASK": task.id}))
             while not child.ended(0.5):
                 if task.lost:
                     complain(f"task {task.id} is over; the command is stopped", "see `flyball task show`")
                     child.stop()
                     break
                 handed.refresh()
+                if place is not None:
+                    place.refreshed()
             return child.exit_code
     except flyball_sdk.FlyballError as fault:
         raise CliError(f"{fault.detail} [{fault.code}]", fault.hint, exit_code=FAILED) from fault
     finally:
         child.kill()
         _end(task)
+
+
+def _grants(
+    confine: bool, read: list[Path] | None, write: list[Path] | None, reach: list[str] | None, env: list[str] | None
+) -> Grants | None:
+    if not confine:
+        if read or write or reach or env:
+            raise CliError("--read, --write, --reach and --keep-env are for --confine", exit_code=MISUSED)
+        return None
+    return Grants(read or (), write or (), reach or (), env or ())
+
+
+def _ready_to_confine(
+    grants: Grants, task: flyball_sdk.Task, names: list[str], config: Path | None, *, local: bool
+) -> None:
+    """Refuse what could not work or would undo it."""
+    released = [name for name in names if name not in task.brokered]
+    if released:
+        raise CliError(
+            f"credential {released[0]!r} is handed out, and its target would be out of reach",
+            "make its access `brokered`, or leave it out with --credential",
+            exit_code=MISUSED,
+        )
+    private = [Path(file) for file in (os.environ.get("FLYBALL_SVID_FILE"),) if file]
+    if local:
+        ours = configuration.load(config, os.environ)
+        private += [
+            ours.state_dir,
+            ours.keys_dir,
+            ours.seal_key,
+            ours.admin_token_file,
+            ours.journal.path,
+            ours.dev.dir,
+        ]
+    grants.refuse(private)
+
+
+def _say(missing: tuple[str, ...]) -> None:
+    if missing:
+        complain(f"cooperative: the command is not confined ({'; '.join(missing)})", "see docs/guides/confine.md")
 
 
 def _end(task: flyball_sdk.Task) -> None:

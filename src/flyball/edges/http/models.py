@@ -104,6 +104,13 @@ class Delivered(Asked):
     )
 
 
+class Connect(Asked):
+    """Which of the profile's brokered credentials a ticket is wanted for."""
+
+    credential: Annotated[str, Field(pattern=NAME)]
+    renew: str = Field(default="", max_length=64, description="The user of a ticket in hand: it gets a new secret.")
+
+
 class Meta(Asked):
     """What else is known of a result. Labels are only added; counts are held against the plane's own."""
 
@@ -171,6 +178,7 @@ class Opened(Answered):
     hard_end_ms: int
     state: str
     credentials: list[str]
+    brokered: list[str] = Field(description="those of the credentials that a gateway holds: ask to connect")
     check_endpoints: list[str]
 
 
@@ -185,7 +193,8 @@ class Renewed(Answered):
 
 
 class Credential(Answered):
-    """A credential at a target. `delivery` is `released`: the caller holds the secret now."""
+    """A credential at a target. Where `delivery` is `released` the caller holds the target's secret now; where it is
+    `brokered` it is a ticket for the gateway that `connection` names, until `expires_ms`."""
 
     lease: str
     target: str

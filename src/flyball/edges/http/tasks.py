@@ -28,7 +28,8 @@ from flyball.edges.http.deps import (
     nothing,
 )
 from flyball.flow import approvals, holder, request
-from flyball.flow.asks import OpenAsk
+from flyball.flow import connect as connecting
+from flyball.flow.asks import OpenAsk, Released
 from flyball.kernel.errors import InvalidInput
 from flyball.kernel.json import Json
 
@@ -66,6 +67,7 @@ def open_task(house: HouseDep, proof: ProofDep, ask: models.OpenTask) -> Respons
             "hard_end_ms": opened.hard_end_ms,
             "state": opened.state,
             "credentials": list(opened.credentials),
+            "brokered": list(opened.brokered),
             "check_endpoints": list(opened.check_endpoints),
         },
         201,
@@ -115,17 +117,18 @@ def credential(
     """One of the profile's credentials. Acknowledge it with `delivered`, else it is taken back."""
     with places.one():
         released = request.credential(house, proof, task, name)
-    return answer(
-        {
-            "lease": released.lease,
-            "target": released.target,
-            "connection": dict(released.connection),
-            "secret": released.secret.reveal(),
-            "expires_ms": released.expires_ms,
-            "delivery": released.delivery,
-        },
-        201,
-    )
+    return answer(handed(released), 201)
+
+
+@router.post(
+    "/tasks/{task}/connect", status_code=201, response_model=models.Credential, summary="Get a ticket for a gateway"
+)
+def connect(house: HouseDep, proof: ProofDep, places: AgentPlaces, task: TaskId, ask: models.Connect) -> Response:
+    """For a brokered credential: where the gateway is, and a name and secret of minutes for it. The target's own secret
+    stays with the gateway, which decides each statement. Nothing is to be acknowledged."""
+    with places.one():
+        ticket = connecting.connect(house, proof, task, ask.credential, ask.renew)
+    return answer(handed(ticket), 201)
 
 
 @router.post("/leases/{lease}/delivered", status_code=204, summary="Acknowledge a credential")
@@ -183,6 +186,18 @@ def park(house: HouseDep, proof: ProofDep, task: TaskId, _: Empty = None) -> Res
 def unpark(house: HouseDep, proof: ProofDep, task: TaskId, _: Empty = None) -> Response:
     """If it could be opened now: agent, profile and policy are looked at again. Credentials are asked for anew."""
     return answer({"state": holder.unpark(house, proof, task)})
+
+
+def handed(released: Released) -> dict[str, Json]:
+    """A credential or a ticket, as its holder gets it."""
+    return {
+        "lease": released.lease,
+        "target": released.target,
+        "connection": dict(released.connection),
+        "secret": released.secret.reveal(),
+        "expires_ms": released.expires_ms,
+        "delivery": released.delivery,
+    }
 
 
 def plan_json(entries: Sequence[models.PlanEntry]) -> list[Json]:

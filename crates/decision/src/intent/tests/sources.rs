@@ -195,10 +195,17 @@ fn signs_of_a_results_words_are_remembered() {
 fn hosts_may_have_a_low_line() {
     let world =
         World::origin(json!({"as": "host"}), json!([{"input": "request"}]), "see www.my_company.com, and b.example/x");
-    for good in ["https://www.my_company.com/a?b", "WWW.my_company.com", "ann@www.my_company.com", "b.example"] {
+    for good in [
+        "https://my_company.com",
+        "https://www.my_company.com/a?b",
+        "WWW.my_company.com",
+        "ann@www.my_company.com",
+        "b.example",
+    ] {
         assert!(world.to(good), "{good}");
     }
-    for bad in ["https://my_company.com", "www.mycompany.com", "www.my_company.com.evil.example", "www.my_company_.com"]
+    for bad in
+        ["https://ww.my_company.com", "www.mycompany.com", "www.my_company.com.evil.example", "www.my_company_.com"]
     {
         assert!(!world.to(bad), "{bad}");
     }

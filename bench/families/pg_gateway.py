@@ -1,0 +1,322 @@
+"""PostgreSQL through the gateway: pgbench's select-only beside PgBouncer, what one statement costs more, and a fence.
+
+PostgreSQL and pgbench have one core, and what stands between them the other: Flyball with the gateway, or PgBouncer.
+pgbench speaks the simple protocol, with another literal in each statement, so that each is parsed and
+judged anew.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import httpx
+import psycopg
+from psycopg import sql
+
+import flyball_sdk
+from bench import machine, setting
+from bench.measure import GENERATOR_CORE, SERVER_CORE, BenchError, Context, median, percentile, row
+from flyball.connectors.postgresql import setup
+from flyball.demo.postgres import EmbeddedPostgres, free_port
+
+SCALE = 10
+CLIENTS = 16
+ROLE = "bench_plain"
+BUNDLE = """
+name: pg-gateway
+version: "1"
+owners: {{shop: {{contact: shop@example.com}}}}
+agents: {{bench-agent: {{ids: ["{agent}"], owner: shop}}}}
+identity: {{trust_domains: {{{domain}: {{dev: true}}}}}}
+resource_types: {{table: }}
+access_classes:
+  default: {{risk: high, record: durable}}
+  reading: {{risk: low, record: {record}}}
+actions: {{sql.select: {{resource: table, effect: read, class: reading, args: {{columns: strings}}}}}}
+peps: {{gateway: {{identity: {{gateway: postgresql}}, actions: [sql.*]}}}}
+targets:
+  bank:
+    kind: postgresql
+    database: bank
+    admin: {{user: {admin}, password_file: {password}}}
+    doors: {{primary: {{host: 127.0.0.1, port: {port}}}}}
+    accesses:
+      reader:
+        group: {group}
+        delivery: brokered
+        connection_limit: 100
+        grants: [{{action: sql.select, on: [bank.public.pgbench_accounts]}}]
+"""
+PROFILE = """
+profile: read
+purpose: Read accounts
+agents: [bench-agent]
+time: {ttl: 1h, heartbeat: 5m}
+credentials: {bank: {access: reader}}
+allow: [{action: sql.select, on: [bank.public.pgbench_accounts]}]
+on_deviation: deny
+"""
+_TPS = re.compile(rb"tps = ([0-9.]+) \(without initial")
+
+
+def run(context: Context) -> None:
+    """Throughput, added latency, fence."""
+    seconds, repetitions = (2, 1) if context.quick else (8, 5)
+    admin, plain = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
+    with setting.fresh("pg-gateway") as home, setting.postgres(home) as postgres:
+        machine.pin(postgres.pid, GENERATOR_CORE)
+        _prepare(postgres, admin, plain)
+        with (
+            _bouncer(home, postgres, plain) as pooled,
+            _flyball(home / "durable", postgres, admin, "durable") as durable,
+        ):
+            with durable.task() as task:
+                if context.wants("pg-gateway-throughput"):
+                    _throughput(context, task, pooled, seconds, repetitions)
+                if context.wants("pg-gateway-latency"):
+                    direct = {**pooled, "PGPORT": str(postgres.port)}
+                    with _flyball(home / "buffered", postgres, admin, "buffered") as other, other.task() as buffered:
+                        _latency(context, direct, buffered, task, seconds, repetitions)
+            if context.wants("pg-gateway-fence"):
+                _fence(context, durable)
+
+
+def _throughput(
+    context: Context, task: flyball_sdk.Task, pooled: Mapping[str, str], seconds: int, repetitions: int
+) -> None:
+    ours, theirs = [], []
+    for at in range(repetitions):
+        ours.append(_tps(_ticket(task), seconds))
+        theirs.append(_tps(pooled, seconds))
+        context.say(f"pgbench {at + 1}/{repetitions}: gateway {ours[-1]:.0f}/s, PgBouncer {theirs[-1]:.0f}/s")
+    note = f"{CLIENTS} clients, simple protocol; every statement's decision is durable before it goes upstream."
+    context.add(row("pg-gateway-throughput", ours, "statements/s", peer="PgBouncer", peers=theirs, note=note))
+
+
+def _latency(
+    context: Context,
+    direct: Mapping[str, str],
+    buffered: flyball_sdk.Task,
+    durable: flyball_sdk.Task,
+    seconds: int,
+    repetitions: int,
+) -> None:
+    plain, early, late = [], [], []
+    for at in range(repetitions):
+        plain.append(_p50_us(direct, seconds))
+        early.append(_p50_us(_ticket(buffered), seconds))
+        late.append(_p50_us(_ticket(durable), seconds))
+        context.say(f"latency {at + 1}/{repetitions}: {plain[-1]:.0f}, {early[-1]:.0f}, {late[-1]:.0f} µs")
+    added = [one - other for one, other in zip(early, plain, strict=True)]
+    durably = median([one - other for one, other in zip(late, plain, strict=True)])
+    told = (
+        f"direct {median(plain):.0f} µs, with a buffered record {median(early):.0f}, durable first {median(late):.0f}"
+    )
+    note = f"One client; p50 {told}."
+    context.add(row("pg-gateway-latency", added, "µs", note=note, durable_us=round(durably, 1)))
+
+
+def _fence(context: Context, place: Place) -> None:
+    """From the request that revokes to the end of the client's connection, in the middle of a result."""
+    count = context.count(100, 5)
+    took = [_ended_ms(place) for _ in range(count)]
+    note = f"{count} tasks revoked while a result was under way; the request on its way to Flyball is in it."
+    context.add(row("pg-gateway-fence", took, "ms", of=percentile(took, 0.99), note=note))
+
+
+def _ended_ms(place: Place) -> float:
+    task = place.task()
+    task.open()
+    connection = psycopg.connect(**task.connect("bank").kwargs(), autocommit=True)  # type: ignore[arg-type]
+    started = threading.Event()
+    ended: list[float] = []
+
+    def read() -> None:
+        try:
+            with connection.cursor() as cursor:
+                query = "SELECT a.aid FROM pgbench_accounts a CROSS JOIN pgbench_accounts b"
+                for number, _ in enumerate(cursor.stream(query, size=100)):
+                    if number == 1000:
+                        started.set()
+        except psycopg.Error:
+            ended.append(time.monotonic())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    if not started.wait(30):
+        raise BenchError("no result came")
+    began = time.monotonic()
+    with place.operator() as operator:
+        operator.post(f"/v1/tasks/{task.id}/revoke", json={"reason": "bench"}).raise_for_status()
+    reader.join(10)
+    task.end()
+    if not ended:
+        raise BenchError("the result went on after the fence")
+    return (ended[0] - began) * 1000
+
+
+class Place:
+    """One Flyball with the gateway, its task of a whole run, and its operator."""
+
+    def __init__(self, home: Path, control: str, svid: str) -> None:
+        self._home, self._control, self._svid = home, control, svid
+
+    def task(self) -> flyball_sdk.Task:
+        """A task, not yet open."""
+        return flyball_sdk.task("read", addr=f"http://{self._control}", identity=lambda: self._svid)
+
+    def operator(self) -> httpx.Client:
+        """Its operator."""
+        token = (self._home / "state" / "admin.token").read_text().strip()
+        return httpx.Client(base_url=f"http://{self._control}", headers={"Authorization": f"Bearer {token}"})
+
+
+@contextmanager
+def _flyball(home: Path, postgres: EmbeddedPostgres, admin: str, record: str) -> Iterator[Place]:
+    """A `flyball serve` on a core of its own, whose reads are recorded `durable` first or `buffered`."""
+    (home / "bundle" / "profiles").mkdir(parents=True)
+    password = home / "admin.password"
+    password.touch(mode=0o600)
+    password.write_text(admin)
+    manifest = BUNDLE.format(
+        agent=setting.AGENT, domain=setting.TRUST_DOMAIN, record=record, admin=setting.ADMIN, password=password,
+        port=postgres.port, group=setting.GROUP,
+    )  # fmt: skip
+    (home / "bundle" / "bundle.yaml").write_text(manifest)
+    (home / "bundle" / "profiles" / "read.yaml").write_text(PROFILE)
+    (home / "state").mkdir(mode=0o700)
+    control = f"127.0.0.1:{free_port()}"
+    (home / "flyball.yaml").write_text(
+        f"mode: dev\nissuer: {setting.ISSUER}\nstate_dir: {home}/state\nbundle: {home}/bundle\n"
+        f'control:\n  listen: {control}\n  unix: ""\ndecision:\n  listen: 127.0.0.1:0\n  unix: ""\n'
+        f"dev:\n  dir: {home}/dev\n  trust_domain: {setting.TRUST_DOMAIN}\nlog: {{level: warning}}\n"
+        f"postgresql_gateway: {{listen: 127.0.0.1:0, ticket: 1h}}\n"
+    )
+    svid = setting.dev_domain(home).issue(setting.AGENT, setting.ISSUER, ttl_s=6 * 3600)
+    env = {**os.environ, "FLYBALL_CONFIG": str(home / "flyball.yaml")}
+    words = [sys.executable, "-m", "flyball", "serve"]
+    process = machine.start(words, core=SERVER_CORE, log=home / "log", env=env)
+    try:
+        for _ in range(600):
+            with suppress(httpx.HTTPError):
+                if httpx.get(f"http://{control}/v1/health", timeout=1).status_code == 200:
+                    break
+            time.sleep(0.05)
+        else:
+            raise BenchError(f"Flyball did not start: {(home / 'log').read_text()[-400:]}")
+        yield Place(home, control, svid)
+    finally:
+        machine.end(process)
+
+
+@contextmanager
+def _bouncer(home: Path, postgres: EmbeddedPostgres, secret: str) -> Iterator[dict[str, str]]:
+    """PgBouncer, pooling by transaction, with as many sessions at the server as there are clients."""
+    program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+    if not Path(program).is_file():
+        raise BenchError("PgBouncer is not here: make parts")
+    folder = home / "bouncer"
+    folder.mkdir()
+    port = free_port()
+    (folder / "users.txt").write_text(f'"{ROLE}" "{secret}"\n')
+    (folder / "bouncer.ini").write_text(
+        f"[databases]\nbank = host=127.0.0.1 port={postgres.port} dbname=bank\n[pgbouncer]\n"
+        f"listen_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = scram-sha-256\nauth_file = {folder}/users.txt\n"
+        f"pool_mode = transaction\ndefault_pool_size = {CLIENTS}\nunix_socket_dir =\nlogfile = {folder}/log\n"
+    )
+    words = [program, str(folder / "bouncer.ini")]
+    if os.geteuid() == 0:  # it refuses to run as root
+        for path in (folder, *folder.iterdir()):
+            shutil.chown(path, "nobody")
+        for above in (home, home.parent):
+            above.chmod(above.stat().st_mode | 0o011)
+        words = [program, "-u", "nobody", str(folder / "bouncer.ini")]
+    process = machine.start(words, core=SERVER_CORE, log=home / "bouncer.out")
+    there = {"PGHOST": "127.0.0.1", "PGPORT": str(port), "PGUSER": ROLE, "PGPASSWORD": secret, "PGDATABASE": "bank"}
+    try:
+        for _ in range(100):
+            with suppress(psycopg.Error):
+                psycopg.connect(f"host=127.0.0.1 port={port} dbname=bank user={ROLE} password={secret}").close()
+                break
+            time.sleep(0.05)
+        else:
+            raise BenchError(f"PgBouncer did not start: {(home / 'bouncer.out').read_text()[-400:]}")
+        yield there
+    finally:
+        machine.end(process)
+
+
+def _prepare(postgres: EmbeddedPostgres, admin: str, plain: str) -> None:
+    """pgbench's tables, the group that reads them, Flyball's own role, and a role for whoever goes another way."""
+    with psycopg.connect(postgres.dsn(), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE bank")
+    env = {**os.environ, "PGPASSWORD": postgres.password}
+    words = [
+        "pgbench",
+        "-i",
+        "-q",
+        "-s",
+        str(SCALE),
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(postgres.port),
+        "-U",
+        "postgres",
+        "bank",
+    ]
+    done = subprocess.run(words, env=env, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BenchError(f"pgbench could not make its tables: {done.stderr[-400:]}")
+    with psycopg.connect(postgres.dsn(dbname="bank"), autocommit=True) as connection:
+        group, role = sql.Identifier(setting.GROUP), sql.Identifier(ROLE)
+        connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(group))
+        connection.execute(sql.SQL("GRANT SELECT ON pgbench_accounts TO {}").format(group))
+        statement = "CREATE ROLE {} LOGIN PASSWORD {} IN ROLE {}"
+        connection.execute(sql.SQL(statement).format(role, sql.Literal(plain), group))
+        connection.execute("VACUUM ANALYZE")
+        setup.apply(connection, admin=setting.ADMIN, password=admin, groups=[setting.GROUP])
+
+
+def _ticket(task: flyball_sdk.Task) -> dict[str, str]:
+    """The gateway, as pgbench knows it."""
+    given = task.connect("bank").kwargs()
+    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
+    return {variable: str(given[name]) for name, variable in names.items()}
+
+
+def _pgbench(where: Mapping[str, str], words: list[str], folder: Path | None = None) -> bytes:
+    # With -n it looks at no table but the one that it reads; the number of accounts is told.
+    script = f"\\set aid random(1, {100_000 * SCALE})\nSELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n"
+    command = machine.on_core(GENERATOR_CORE, ["pgbench", "-n", "-f", "-", *words])
+    done = subprocess.run(
+        command, input=script.encode(), env={**os.environ, **where}, capture_output=True, check=False, cwd=folder
+    )
+    if done.returncode != 0 or b"number of failed transactions: 0 " not in done.stdout:
+        raise BenchError(f"pgbench failed: {(done.stderr or done.stdout)[-400:]!r}")
+    return done.stdout
+
+
+def _tps(where: Mapping[str, str], seconds: int) -> float:
+    found = _TPS.search(_pgbench(where, ["-c", str(CLIENTS), "-j", "2", "-T", str(seconds)]))
+    if found is None:
+        raise BenchError("pgbench told no rate")
+    return float(found[1])
+
+
+def _p50_us(where: Mapping[str, str], seconds: int) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        _pgbench(where, ["-c", "1", "-T", str(seconds), "-l"], Path(folder))
+        lines = [line.split() for log in Path(folder).glob("pgbench_log.*") for line in log.read_text().splitlines()]
+    return percentile([float(words[2]) for words in lines], 0.5)

@@ -1,0 +1,194 @@
+//! The catalogs of the databases behind the gateway, kept fresh while any lease leads there.
+//!
+//! One session for each database looks every [`EVERY`] at a sum over the catalogs' rows, and reads the
+//! catalog anew when it changed. A name that the catalog does not have is looked for at once. Where
+//! nobody could look for [`STALE`], statements are refused: `catalog_stale`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ahash::AHashMap;
+use flyball_pgsql::{Judgement, Policy, Reason, Refusal, SNAPSHOT_SQL, Snapshot, judge};
+use flyball_pgwire::{Console, Upstream};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+/// Between two looks at a catalog: a change of definitions is seen after this, and a look, at the latest.
+pub const EVERY: Duration = Duration::from_secs(1);
+/// A catalog that nobody has looked at for so long judges nothing.
+pub const STALE: Duration = Duration::from_secs(5);
+/// Between two looks that are asked for.
+const AT_LEAST: Duration = Duration::from_millis(50);
+/// How long a statement waits for the first look, or for one that it asked for.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long one look may take, and the reading of a catalog.
+const LOOK: Duration = Duration::from_secs(2);
+const READING: Duration = Duration::from_secs(30);
+const VERSION_SQL: &str = include_str!("version.sql");
+/// Judgements remembered for one state of a catalog, and bytes of a statement that is.
+const MOST_JUDGED: usize = 4_096;
+const LONGEST_JUDGED: usize = 8 * 1024;
+
+type Judged = Result<Arc<Judgement>, Refusal>;
+
+/// One state of a catalog.
+struct Known {
+    version: String,
+    snapshot: Snapshot,
+    judged: Mutex<AHashMap<Box<str>, Judged>>,
+}
+
+/// When it was last looked at, and what was seen.
+#[derive(Clone, Default)]
+struct Seen {
+    known: Option<Arc<Known>>,
+    at: Option<Instant>,
+    looks: u64,
+}
+
+/// One database, with the bundle's policy for it.
+pub(crate) struct Database {
+    pub(crate) target: String,
+    policy: Policy,
+    path: Vec<String>,
+    /// Sessions may be opened with these, by lease.
+    logins: RwLock<Vec<(String, Arc<Upstream>)>>,
+    seen: watch::Sender<Seen>,
+    wanted: Notify,
+}
+
+impl Database {
+    pub(crate) fn new(target: &str, policy: Policy, path: &[String]) -> Arc<Self> {
+        Arc::new(Self {
+            target: target.to_owned(),
+            policy,
+            path: path.to_vec(),
+            logins: RwLock::default(),
+            seen: watch::Sender::new(Seen::default()),
+            wanted: Notify::new(),
+        })
+    }
+
+    /// One more lease leads here.
+    pub(crate) fn add(&self, lease: &str, upstream: Arc<Upstream>) {
+        self.logins.write().push((lease.to_owned(), upstream));
+        self.wanted.notify_one();
+    }
+
+    /// A lease leads here no more.
+    pub(crate) fn remove(&self, lease: &str) {
+        self.logins.write().retain(|(known, _)| known != lease);
+        self.wanted.notify_one();
+    }
+
+    /// Look, for as long as any lease leads here; what was seen last is kept for the next.
+    pub(crate) async fn watch(self: Arc<Self>) {
+        loop {
+            let login = self.logins.read().first().cloned();
+            let Some((lease, upstream)) = login else {
+                // Nobody is there who could look; whoever comes first wants it fresh.
+                self.seen.send_modify(|seen| seen.at = None);
+                self.wanted.notified().await;
+                continue;
+            };
+            self.look_with(&lease, &upstream).await;
+            // The session ended: perhaps its lease did. The others first.
+            {
+                let mut logins = self.logins.write();
+                if logins.len() > 1 {
+                    logins.rotate_left(1);
+                }
+            }
+            sleep(AT_LEAST).await;
+        }
+    }
+
+    /// Look with one session until it ends, or its lease leads here no more.
+    async fn look_with(&self, lease: &str, upstream: &Upstream) {
+        let Ok(Ok(mut console)) = timeout(LOOK, Console::connect(upstream)).await else { return };
+        while self.logins.read().iter().any(|(known, _)| known == lease) {
+            let Ok(Ok(version)) = timeout(LOOK, console.text(VERSION_SQL)).await else { return };
+            let same = self.seen.borrow().known.as_ref().is_some_and(|known| known.version == version);
+            if !same {
+                let Ok(Ok(json)) = timeout(READING, console.text(SNAPSHOT_SQL)).await else { return };
+                let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+                let Ok(snapshot) = Snapshot::read(&json, &path) else { return };
+                // What changed while it was read is in neither state: read again.
+                let Ok(Ok(after)) = timeout(LOOK, console.text(VERSION_SQL)).await else { return };
+                if after != version {
+                    continue;
+                }
+                let known = Arc::new(Known { version, snapshot, judged: Mutex::default() });
+                self.seen.send_modify(|seen| seen.known = Some(known));
+            }
+            self.seen.send_modify(|seen| {
+                seen.at = Some(Instant::now());
+                seen.looks += 1;
+            });
+            sleep(AT_LEAST).await;
+            let _ = timeout(EVERY, self.wanted.notified()).await;
+        }
+    }
+
+    /// What a statement does, by the catalog as it is now.
+    pub(crate) async fn judge(&self, sql: &str) -> Judged {
+        let (known, looks) = self.fresh(0).await?;
+        let judged = known.judge(sql, &self.policy);
+        let absent = |no: &Refusal| {
+            matches!(no.reason, Reason::UnknownRelation | Reason::UnknownColumn | Reason::UnknownFunction)
+        };
+        match judged {
+            // It may have been made a moment ago.
+            Err(no) if absent(&no) => {
+                self.wanted.notify_one();
+                // One look may be under way that began before the statement came.
+                let (newer, _) = self.fresh(looks + 2).await?;
+                if newer.version == known.version { Err(no) } else { newer.judge(sql, &self.policy) }
+            }
+            judged => judged,
+        }
+    }
+
+    /// The catalog's state, after at least so many looks.
+    async fn fresh(&self, looks: u64) -> Result<(Arc<Known>, u64), Refusal> {
+        let ready = |seen: &Seen| {
+            let fresh = seen.at.is_some_and(|at| at.elapsed() < STALE);
+            if seen.looks < looks {
+                self.wanted.notify_one();
+            }
+            fresh && seen.looks >= looks && seen.known.is_some()
+        };
+        {
+            let seen = self.seen.borrow();
+            if ready(&seen)
+                && let Some(known) = &seen.known
+            {
+                return Ok((Arc::clone(known), seen.looks));
+            }
+        }
+        self.wanted.notify_one();
+        let mut receiver = self.seen.subscribe();
+        let stale = || Refusal::new(Reason::CatalogStale, "");
+        let seen =
+            timeout(PATIENCE, receiver.wait_for(ready)).await.map_err(|_| stale())?.map_err(|_| stale())?.clone();
+        Ok((seen.known.ok_or_else(stale)?, seen.looks))
+    }
+}
+
+impl Known {
+    fn judge(&self, sql: &str, policy: &Policy) -> Judged {
+        if let Some(judged) = self.judged.lock().get(sql) {
+            return judged.clone();
+        }
+        let judged = judge(sql, &self.snapshot, policy).map(Arc::new);
+        if sql.len() <= LONGEST_JUDGED {
+            let mut all = self.judged.lock();
+            if all.len() >= MOST_JUDGED {
+                all.clear();
+            }
+            all.insert(sql.into(), judged.clone());
+        }
+        judged
+    }
+}

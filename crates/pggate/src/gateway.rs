@@ -1,0 +1,239 @@
+//! The gateway as the control plane holds it: started, stopped, lent leases, asked for tickets.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flyball_decision::{Clock, Plane, Sink};
+use flyball_edge::{Bound, Listen, Place as Listener, StartError};
+use flyball_gateway::{Kit, KitError, Lease, Parts, Ticket};
+use flyball_pgsql::Policy;
+use flyball_pgwire::{Proxy, Settings, Upstream, Verifier};
+use parking_lot::Mutex;
+use serde::Deserialize;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::Runtime;
+use zeroize::Zeroizing;
+
+use crate::catalogs::Database;
+use crate::door::{PgKit, Target, TicketDoor};
+use crate::target::{Place, TargetError};
+
+/// The gateway's kind, as bundles name it.
+const KIND: &str = "postgresql";
+
+/// Where it listens, and how much it takes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The places.
+    pub listen: Vec<Listen>,
+    /// Connections at once, at each place.
+    pub max_connections: usize,
+    /// Threads that serve.
+    pub workers: usize,
+}
+
+/// What the gateway works with.
+pub struct Given {
+    /// Decides.
+    pub plane: Arc<Plane>,
+    /// Makes records durable.
+    pub sink: Arc<dyn Sink>,
+    /// The clocks, those of the plane's other callers.
+    pub clock: Clock,
+    /// How long a decision waits for its record at most.
+    pub max_wait: Duration,
+    /// Called first on each thread of the gateway's, for what its owner wants of them.
+    pub prepare: fn(),
+}
+
+/// What could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// It cannot start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A lease's target cannot be used.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// No ticket.
+    #[error(transparent)]
+    Ticket(#[from] KitError),
+    /// It does not run.
+    #[error("the gateway does not run")]
+    Stopped,
+}
+
+/// The PostgreSQL gateway.
+pub struct Gateway {
+    kit: Arc<PgKit>,
+    config: Config,
+    prepare: fn(),
+    /// By all that their judging depends on.
+    databases: Arc<Mutex<HashMap<String, Arc<Database>>>>,
+    running: Mutex<Option<(Runtime, Vec<PathBuf>)>>,
+}
+
+impl Gateway {
+    /// A gateway that does not listen yet.
+    ///
+    /// # Errors
+    /// The configuration is none.
+    pub fn new(given: Given, config_json: &[u8]) -> Result<Self, Fault> {
+        let bad = |text: String| StartError::Config(text);
+        let config: Config = serde_json::from_slice(config_json).map_err(|error| bad(error.to_string()))?;
+        for listen in &config.listen {
+            if let Listen::Tcp { tcp } = listen
+                && !tcp.ip().is_loopback()
+            {
+                return Err(bad(format!("{tcp} is not loopback; the gateway needs TLS there")).into());
+            }
+        }
+        if config.workers == 0 || config.max_connections == 0 || config.listen.is_empty() {
+            return Err(bad("it has no place, no thread or no connection".to_owned()).into());
+        }
+        let Given { plane, sink, clock, max_wait, prepare } = given;
+        let kit = Kit::new(Parts { plane, sink, clock, max_wait, kind: KIND });
+        Ok(Self { kit, config, prepare, databases: Arc::default(), running: Mutex::default() })
+    }
+
+    /// Listen everywhere, or nowhere. The bound places, in the configuration's order.
+    ///
+    /// # Errors
+    /// A place, a certificate or a thread could not be had.
+    pub fn start(&self) -> Result<Vec<Bound>, Fault> {
+        let mut running = self.running.lock();
+        if running.is_some() {
+            return Err(StartError::Config("the gateway is started already".to_owned()).into());
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(self.config.workers)
+            .thread_name("flyball-pg")
+            .on_thread_start(self.prepare)
+            .enable_all()
+            .build()
+            .map_err(StartError::Threads)?;
+        let mut bound = Vec::new();
+        let mut listeners = Vec::new();
+        for listen in &self.config.listen {
+            let (listener, at) = Listener::open(listen, &[b"postgresql"])?;
+            listeners.push(listener);
+            bound.push(at);
+        }
+        let _inside = runtime.enter();
+        for listener in listeners {
+            self.serve(&runtime, listener).map_err(StartError::Threads)?;
+        }
+        let sockets = bound.iter().filter_map(|at| if let Bound::Unix(path) = at { Some(path.clone()) } else { None });
+        let sockets = sockets.collect();
+        *running = Some((runtime, sockets));
+        Ok(bound)
+    }
+
+    fn serve(&self, runtime: &Runtime, listener: Listener) -> std::io::Result<()> {
+        let mut settings =
+            Settings { require_tls: false, connections: self.config.max_connections, ..Settings::default() };
+        let door = Arc::new(TicketDoor { kit: Arc::clone(&self.kit) });
+        match listener {
+            Listener::Tcp(listener) => {
+                let listener = TcpListener::from_std(listener)?;
+                runtime.spawn(Proxy::new(settings, door).listen(listener, |_| ()));
+            }
+            Listener::Tls(listener, config) => {
+                settings.tls = Some(config);
+                settings.require_tls = true;
+                let listener = TcpListener::from_std(listener)?;
+                runtime.spawn(Proxy::new(settings, door).listen(listener, |_| ()));
+            }
+            Listener::Unix(listener, _) => {
+                let listener = UnixListener::from_std(listener)?;
+                runtime.spawn(Proxy::new(settings, door).listen_unix(listener, |_| ()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Close everything: live sessions end.
+    pub fn stop(&self) {
+        let running = self.running.lock().take();
+        if let Some((runtime, sockets)) = running {
+            for socket in sockets {
+                drop(std::fs::remove_file(socket));
+            }
+            runtime.shutdown_timeout(Duration::from_secs(1));
+        }
+    }
+
+    /// Forget the threads without waiting for them: for a forked child, which has none.
+    pub fn forget(&self) {
+        if let Some(mut running) = self.running.try_lock()
+            && let Some(running) = running.take()
+        {
+            std::mem::forget(running);
+        }
+    }
+
+    /// Take over a lease that is ACTIVE. Looks the target's name up: may block.
+    ///
+    /// # Errors
+    /// The gateway does not run, or cannot reach such a target safely.
+    pub fn lend(&self, task: &str, credential: &str, lease: &str, place: &Place, secret: &str) -> Result<(), Fault> {
+        let (address, tls) = place.way()?;
+        let upstream = Arc::new(Upstream {
+            address,
+            user: place.user.clone(),
+            secret: Zeroizing::new(secret.to_owned()),
+            database: place.database.clone(),
+            tls,
+            search_path: place.path_text(),
+        });
+        let database = self.database(place, address)?;
+        database.add(lease, Arc::clone(&upstream));
+        let (task, credential) = (task.to_owned(), credential.to_owned());
+        self.kit.lend(Lease { task, credential, lease: lease.to_owned(), upstream: Target { upstream, database } });
+        Ok(())
+    }
+
+    fn database(&self, place: &Place, address: std::net::SocketAddr) -> Result<Arc<Database>, Fault> {
+        let running = self.running.lock();
+        let (runtime, _) = running.as_ref().ok_or(Fault::Stopped)?;
+        let judging = (&place.search_path, &place.functions, &place.triggers, place.foreign_tables);
+        let key = format!("{}|{address}|{}|{judging:?}", place.target, place.database);
+        let mut all = self.databases.lock();
+        let found = all.entry(key).or_insert_with(|| {
+            let policy = Policy {
+                functions: place.functions.iter().cloned().collect(),
+                triggers: place.triggers.iter().cloned().collect(),
+                catalog: true,
+                foreign_tables: place.foreign_tables,
+                ..Policy::default()
+            };
+            let database = Database::new(&place.target, policy, &place.search_path);
+            runtime.spawn(Arc::clone(&database).watch());
+            database
+        });
+        Ok(Arc::clone(found))
+    }
+
+    /// Let go of a lease: its sessions end, its secret is wiped. True if it was lent.
+    pub fn take_back(&self, lease: &str) -> bool {
+        // Also where its task was fenced before, and the kit has let go of it already.
+        self.databases.lock().values().for_each(|database| database.remove(lease));
+        self.kit.take_back(lease)
+    }
+
+    /// The lease that is lent for a credential of a task.
+    pub fn lent(&self, task: &str, credential: &str) -> Option<String> {
+        self.kit.lent(task, credential)
+    }
+
+    /// A ticket for a credential that is lent; `renew` names one that gets a new secret.
+    ///
+    /// # Errors
+    /// It is not lent.
+    pub fn ticket(&self, task: &str, credential: &str, renew: Option<&str>, ttl_ms: i64) -> Result<Ticket, Fault> {
+        Ok(self.kit.ticket(task, credential, renew, ttl_ms, |secret| Verifier::of(secret).ok())?)
+    }
+}

@@ -1,0 +1,48 @@
+"""The section `ext_authz` of flyball.yaml: where Envoy asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flyball.assembly.config_reader import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class ExtAuthzConfig:
+    """Where Envoy asks (ext_authz over gRPC); nowhere, where both places are left out.
+
+    Attributes:
+        listen: `host:port`; on loopback without TLS, else TLS is demanded.
+        unix: the Unix socket's path, or None.
+        unix_mode: its mode.
+        tls_cert, tls_key: PEM files; given together, `listen` speaks TLS.
+        client_ca: PEM file of the authorities that Envoy's certificate chains to, or None.
+        principal: what the name in the client's certificate counts for, as Envoy tells it.
+    """
+
+    listen: str
+    unix: Path | None
+    unix_mode: int
+    tls_cert: Path | None
+    tls_key: Path | None
+    client_ca: Path | None
+    principal: str
+
+    @property
+    def on(self) -> bool:
+        """Whether it listens anywhere."""
+        return bool(self.listen) or self.unix is not None
+
+
+def read_ext_authz(section: Reader) -> ExtAuthzConfig:
+    """Read the section; faults go to the reader's problems."""
+    return ExtAuthzConfig(
+        listen=section.address("listen", ""),
+        unix=section.optional_path("unix", None),
+        unix_mode=section.octal("unix_mode", 0o600),
+        tls_cert=section.optional_path("tls_cert", None),
+        tls_key=section.optional_path("tls_key", None),
+        client_ca=section.optional_path("client_ca", None),
+        principal=section.choice("principal", ("match", "required", "alone", "ignore"), "match"),
+    )

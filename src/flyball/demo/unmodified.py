@@ -1,0 +1,138 @@
+"""Programs that know nothing of Flyball: PostgreSQL's own psql, and an MCP client. Each is started behind it by a line
+of its user's, and is spoken to as ever."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from flyball.demo.sight import StageFault
+from flyball.kernel.json import Json
+
+FLYBALL = [sys.executable, "-m", "flyball"]
+
+
+class Psql:
+    """`flyball run PROFILE -- psql`, fed with statements; what it prints, errors too, comes line by line."""
+
+    def __init__(self, psql: Path, profile: str, environment: Mapping[str, str]) -> None:
+        line = [*FLYBALL, "run", profile, "--", str(psql), "-XAtq"]
+        self._process = subprocess.Popen(
+            line,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=dict(environment),
+            start_new_session=True,
+        )
+
+    def run(self, statement: str) -> str:
+        """One statement; the first line that comes back."""
+        self.send(statement)
+        return self.line()
+
+    def send(self, statement: str) -> None:
+        """One statement, without waiting."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(statement + ";\n")
+        self._process.stdin.flush()
+
+    def line(self) -> str:
+        """The next line."""
+        assert self._process.stdout is not None
+        found = self._process.stdout.readline()
+        if not found:
+            raise StageFault("psql ended", "look at flyball.log in the demo's folder")
+        return found.strip()
+
+    def rest(self, within_s: float) -> tuple[int, list[str]]:
+        """All that still comes, until it ends: how many lines, and the last of them."""
+        assert self._process.stdout is not None
+        timer = threading.Timer(within_s, self._process.kill)
+        timer.start()
+        count, last = 0, [""]
+        for line in self._process.stdout:
+            count += 1
+            last = [*last[-4:], line.strip()]
+        timer.cancel()
+        self._process.wait()
+        return count, last
+
+    def stop(self) -> None:
+        """Let it end."""
+        _stop(self._process)
+
+
+class McpClient:
+    """A client of the Model Context Protocol, 2025-11-25, on standard streams."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        with log.open("ab") as errors:
+            self._process = subprocess.Popen(
+                list(command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=dict(environment),
+                start_new_session=True,
+            )
+        self._number = 0
+        about: dict[str, Json] = {"name": "any-client", "version": "1"}
+        self._ask("initialize", protocolVersion="2025-11-25", capabilities={}, clientInfo=about)
+        self._say({"method": "notifications/initialized"})
+
+    def tools(self) -> list[str]:
+        """The names of the tools that it is shown."""
+        listed = self._ask("tools/list")["tools"]
+        assert isinstance(listed, list)
+        return [str(one["name"]) for one in listed if isinstance(one, dict)]
+
+    def call(self, tool: str, **args: Json) -> tuple[bool, str]:
+        """Call a tool: whether it did what was asked, and what it says."""
+        result = self._ask("tools/call", name=tool, arguments=args)
+        content = result["content"]
+        assert isinstance(content, list)
+        said = " ".join(str(one.get("text", "")) for one in content if isinstance(one, dict))
+        return result.get("isError") is not True, said
+
+    def stop(self) -> None:
+        """Go away, as clients do: by closing the streams."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        _stop(self._process)
+
+    def _ask(self, method: str, **params: Json) -> dict[str, Json]:
+        self._number += 1
+        self._say({"id": self._number, "method": method, "params": params})
+        assert self._process.stdout is not None
+        while line := self._process.stdout.readline():
+            message = json.loads(line)
+            if message.get("id") == self._number:
+                if "result" not in message:
+                    raise StageFault(f"{method} failed: {message.get('error')}", "look at mcp.log in the demo's folder")
+                result: dict[str, Json] = message["result"]
+                return result
+        raise StageFault("the MCP gateway ended", "look at mcp.log in the demo's folder")
+
+    def _say(self, message: dict[str, Json]) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+        self._process.stdin.flush()
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.terminate()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

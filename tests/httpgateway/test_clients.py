@@ -1,0 +1,88 @@
+"""Clients as they are, through the gateway: curl, requests, httpx, websockets, Node."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+
+import pytest
+from tests.httpgateway.api import KEY
+from tests.httpgateway.kit import GatewayServer
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+RUN = ("run", "settle", "-i", "limit=120.00", "--")
+
+
+def run(server: GatewayServer, *command: str, code: int | None = 0) -> str:
+    """The output of a command under `flyball run`, whose surroundings would lead it around every proxy."""
+    return server.flyball(
+        *RUN,
+        *command,
+        code=code,
+        FLYBALL_SVID=server.svid(),
+        FLYBALL_ADDR=server.control_url,
+        NO_PROXY="*",
+        no_proxy="*",
+    )
+
+
+def test_curl(server: GatewayServer) -> None:
+    """curl under `flyball run`: plain through the proxy, https through a tunnel that is looked into, by base URL."""
+    script = f"""
+        curl -sS http://127.0.0.1:{server.crm.port}/v1/echo; echo
+        curl -sS https://localhost:{server.secure.port}/v1/echo; echo
+        curl -sS -H "Authorization: Bearer $FLYBALL_HTTP_CRM_TICKET" "$FLYBALL_HTTP_CRM_URL/echo"; echo
+        curl -sS http://127.0.0.1:{server.crm.port}/v1/admin; echo
+        curl -sS https://localhost:{server.secure.port}/v1/admin; echo
+        curl -sS https://example.com/ 2>&1; echo
+    """
+    out = run(server, "sh", "-c", script, code=None).splitlines()
+    lines = [json.loads(line) for line in out if line.startswith("{")]
+    assert [line.get("method") for line in lines[:3]] == ["GET", "GET", "GET"], out
+    assert [line["reason"] for line in lines[3:5]] == ["resource_not_in_profile"] * 2, out
+    assert "403" in out[-1], out
+    assert KEY not in "".join(out)
+    assert server.secure.seen.requests[-1][2]["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx"])
+def test_python(server: GatewayServer, library: str) -> None:
+    """requests and httpx, unchanged, find the proxy and its authority by themselves."""
+    script = f"""
+import {library} as client
+for url in ("http://127.0.0.1:{server.crm.port}/v1/echo", "https://localhost:{server.secure.port}/v1/echo"):
+    answer = client.get(url, headers={{"Authorization": "Bearer placeholder"}})
+    print(answer.status_code, "placeholder" in answer.text, "********" in answer.text)
+print(client.get("https://localhost:{server.secure.port}/v1/admin").json()["reason"])
+"""
+    out = run(server, sys.executable, "-c", script)
+    assert out.split("\n") == ["200 False True", "200 False True", "resource_not_in_profile", ""], out
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no Node here")
+def test_node(server: GatewayServer) -> None:
+    """Node's fetch with the gateway's base URL and ticket."""
+    script = """
+const answer = await fetch(process.env.FLYBALL_HTTP_CRM_URL + "/echo",
+  {headers: {authorization: "Bearer " + process.env.FLYBALL_HTTP_CRM_TICKET}});
+console.log(answer.status, (await answer.json()).method);
+"""
+    out = run(server, "node", "--input-type=module", "-e", script)
+    assert out.strip() == "200 GET", out
+
+
+def test_websocket(server: GatewayServer) -> None:
+    """A WebSocket passes messages both ways, without the key, and ends with its task."""
+    with server.task() as task:
+        ticket = task.connect("sockets")
+        url = ticket.base_url.replace("http://", "ws://") + "/echo"
+        with connect(url, additional_headers=ticket.headers(), proxy=None) as socket:
+            socket.send("hello")
+            assert socket.recv(timeout=10) == "hello " + "*" * len(KEY)
+            assert server.sockets.keys[-1] == f"Bearer {KEY}"
+            server.flyball("revoke", "--task", task.id)
+            with pytest.raises(ConnectionClosed):
+                socket.recv(timeout=10)
+        assert server.sockets.closed.wait(10)
