@@ -50,7 +50,7 @@ impl PyHttpGateway {
     fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         self.process.check()?;
         let bound = py.detach(|| self.gateway.start()).map_err(|fault| refused(&fault))?;
-        Ok(PyBytes::new(py, &places(bound)))
+        Ok(PyBytes::new(py, &places(bound.into_iter().map(|place| ("", place)))))
     }
 
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
