@@ -43,6 +43,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         running.kill(signal.SIGTERM)
 
 
+def closed(server: Server) -> set[str]:
+    told = server.operator.get("/v1/tasks", params={"state": "closed", "limit": 1000}).json()["tasks"]
+    return {str(one["task"]) for one in told}
+
+
 def run(server: Server, name: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     svid = tmp_path / "svid"
     svid.write_text(server.svid("support"))
@@ -80,6 +85,7 @@ def test_a_frameworks_tools_are_checked_and_observed(server: Server, name: str, 
     """What the profile allows runs and its result is on record; the rest does not run, and the model is told why and
     under which decision. It says of itself that it is cooperative."""
     part(importlib.util.find_spec(NEEDS[name]) is not None, NEEDS[name], "uv sync --group frameworks")
+    before = closed(server)
     done = run(server, name, tmp_path)
     told = [line for line in done.stdout.splitlines() if line.startswith("model was told:")]
     assert len(told) == 4, done.stdout
@@ -90,8 +96,8 @@ def test_a_frameworks_tools_are_checked_and_observed(server: Server, name: str, 
         assert "dec_" in denied
     assert "really refunded: [('O-1042', 40.5)]" in done.stdout
     assert "cooperative" in done.stderr
-    tasks = server.operator.get("/v1/tasks", params={"state": "closed", "limit": 1000}).json()["tasks"]
-    story = server.operator.get(f"/v1/tasks/{tasks[-1]['task']}/story").json()
+    (task,) = closed(server) - before
+    story = server.operator.get(f"/v1/tasks/{task}/story").json()
     calls = [one for one in story["calls"] if one["action"] != "task.open"]
     assert [(one["action"], one["effect"]) for one in calls] == [
         ("look_up", "allow"), ("refund", "allow"), ("refund", "deny"), ("look_up", "deny"),

@@ -120,8 +120,9 @@ def test_a_server_that_hangs_is_given_up() -> None:
     async def work() -> None:
         inner = Inner(call_s=0.02)
         await inner.ask(1, "tools/call", name="t", arguments={})
-        while not inner.client:
-            await asyncio.sleep(0.005)
+        async with asyncio.timeout(5):
+            while not inner.client:
+                await asyncio.sleep(0.005)
         error = frames.read(inner.client[0]).body["error"]
         assert error == {"code": -32603, "message": "the server did not answer in time"}
         assert frames.read(inner.server[-1]).body["method"] == "notifications/cancelled"

@@ -119,7 +119,7 @@ def test_a_stream_keeps_a_little_and_waits_for_a_slow_reader() -> None:
 
 
 def test_progress_and_answer_in_one_moment() -> None:
-    """Both are there before anybody reads: the first read is not the last message, nor answered as the result."""
+    """Both are there before anybody reads: the first that is read is not the last, and not answered as the result."""
 
     async def work() -> None:
         stream = Stream()
