@@ -47,12 +47,7 @@ def test_curl(server: GatewayServer) -> None:
     assert server.secure.seen.requests[-1][2]["authorization"] == f"Bearer {KEY}"
 
 
-OLD_TUNNEL = pytest.mark.xfail(
-    sys.version_info < (3, 12), reason="http.client before 3.12 opens tunnels by HTTP/1.0, which is refused"
-)
-
-
-@pytest.mark.parametrize("library", [pytest.param("requests", marks=OLD_TUNNEL), "httpx"])
+@pytest.mark.parametrize("library", ["requests", "httpx"])
 def test_python(server: GatewayServer, library: str) -> None:
     """requests and httpx, unchanged, find the proxy and its authority by themselves."""
     script = f"""

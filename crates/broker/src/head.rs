@@ -107,7 +107,7 @@ pub(crate) fn early(buffer: &[u8], from: usize) -> Option<Violation> {
 pub fn check(head: &[u8], most_headers: usize) -> Result<Facts, Violation> {
     let mut lines = Lines(head);
     let request = lines.next().ok_or(Violation::RequestLine)??;
-    let method = request_line(request)?;
+    let (method, old) = request_line(request)?;
     let mut count = 0;
     let (mut hosts, mut length, mut chunked, mut upgrade) = (0, None, false, false);
     let mut ended = false;
@@ -141,7 +141,7 @@ pub fn check(head: &[u8], most_headers: usize) -> Result<Facts, Violation> {
     if !ended || !lines.0.is_empty() {
         return Err(Violation::HeaderLine);
     }
-    if hosts != 1 {
+    if hosts != 1 && !(old && hosts == 0) {
         return Err(Violation::Host);
     }
     let framing = match (length, chunked) {
@@ -156,8 +156,9 @@ pub fn check(head: &[u8], most_headers: usize) -> Result<Facts, Violation> {
     Ok(Facts { framing, may_switch: connect || upgrade })
 }
 
-/// `METHOD SP target SP HTTP/1.1`; the method.
-fn request_line(line: &[u8]) -> Result<&[u8], Violation> {
+/// `METHOD SP target SP HTTP/1.1`; the method, and whether it is of HTTP/1.0. Only a tunnel may be: Python's `http.client`
+/// before 3.12 opens them so, without a Host.
+fn request_line(line: &[u8]) -> Result<(&[u8], bool), Violation> {
     let mut parts = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) = (parts.next(), parts.next(), parts.next(), parts.next())
     else {
@@ -171,7 +172,11 @@ fn request_line(line: &[u8]) -> Result<&[u8], Violation> {
     if !method_is_sound || !target_is_sound {
         return Err(Violation::RequestLine);
     }
-    if version == b"HTTP/1.1" { Ok(method) } else { Err(Violation::Version) }
+    match version {
+        b"HTTP/1.1" => Ok((method, false)),
+        b"HTTP/1.0" if method == b"CONNECT" => Ok((method, true)),
+        _ => Err(Violation::Version),
+    }
 }
 
 /// Name and trimmed value of a header line.

@@ -13,7 +13,7 @@ use crate::settings::Upstream;
 use crate::target;
 use bytes::{Bytes, BytesMut};
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
+use hyper::header::{CONNECTION, HOST, HeaderValue, UPGRADE};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -47,7 +47,9 @@ pub(crate) async fn tunnel(conn: &Arc<Conn>, mut request: Request<Incoming>) -> 
     });
     let (host, port) =
         place.ok_or_else(|| Refusal::malformed("malformed_target", "CONNECT takes a host and a port"))?;
-    target::same_host(request.headers(), &host, port, port != 80)?;
+    if request.headers().contains_key(HOST) {
+        target::same_host(request.headers(), &host, port, port != 80)?;
+    }
     let upstream = target::place(&conn.broker.upstreams(), &host, port)?;
     // A plain API is spoken to plainly in its tunnel, too: nothing needs a certificate.
     let tls = if upstream.https { Some(intercepted(conn, &upstream)?) } else { None };

@@ -49,6 +49,8 @@ async fn what_is_ambiguous_is_refused() {
         (with("GET /echo HTTP/2.0", "", ""), "version_not_supported"),
         (with("CONNECT x:443 HTTP/1.1", "Content-Length: 5\r\n", "abcde"), "ambiguous_length"),
         ("GET /echo HTTP/1.1\r\n\r\n".to_owned(), "ambiguous_host"),
+        ("CONNECT x:443 HTTP/1.1\r\n\r\n".to_owned(), "ambiguous_host"),
+        ("CONNECT x:443 HTTP/1.0\r\nHost: x:443\r\nHost: y:443\r\n\r\n".to_owned(), "ambiguous_host"),
         ("\r\nGET /echo HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "malformed_request_line"),
         ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), "version_not_supported"),
         ("GET /echo HTTP/1.1\nHost: x\n\n".to_owned(), "bare_line_end"),
