@@ -7,6 +7,9 @@ use crate::body::is_json;
 use crate::route::{Credential, Route, RouteDocument, fill};
 use crate::{Asked, Body, Refused, Request, Target, host, refused};
 
+/// A header's one value, or nothing where it is not there.
+pub type HeaderValue<'h> = Result<Option<std::borrow::Cow<'h, str>>, Refused>;
+
 /// The routes of a bundle, the narrower first.
 #[derive(Debug, Default)]
 pub struct Routes {
@@ -116,7 +119,7 @@ impl<'r> Found<'r> {
     pub fn call<'h>(
         &self,
         body: Body<'_>,
-        header: &dyn Fn(&str) -> Result<Option<std::borrow::Cow<'h, str>>, Refused>,
+        header: &dyn Fn(&str) -> HeaderValue<'h>,
     ) -> Result<Asked<'r>, Refused> {
         let mut args = Args::default();
         let mut named: BTreeSet<&str> = BTreeSet::new();
@@ -167,10 +170,9 @@ impl<'r> Found<'r> {
 
     fn body(&self, body: Body<'_>, args: &mut Args) -> Result<(), Refused> {
         match (body, &self.route.body) {
-            (Body::Absent, _) => Ok(()),
+            (Body::Absent | Body::Whole { text: "", .. }, _) => Ok(()),
             (Body::Unseen | Body::Whole { .. }, None) if self.route.unread_body => Ok(()),
             (Body::Unseen, _) => refused("the request's body was not handed to us whole"),
-            (Body::Whole { text: "", .. }, _) => Ok(()),
             (Body::Whole { .. }, None) => refused("the request has a body, which the route does not name"),
             (Body::Whole { content_type, .. }, Some(_)) if !is_json(content_type) => {
                 refused("the body's media type is not JSON")
