@@ -1,4 +1,4 @@
-//! What is open belongs to its task: streams, WebSockets, tunnels, and their end.
+//! What is open belongs to its task: streams, `WebSockets`, tunnels, and their end.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod kit;
@@ -43,7 +43,7 @@ async fn closes(stream: &mut (impl AsyncRead + Unpin)) -> Duration {
     let begun = Instant::now();
     let mut rest = Vec::new();
     // A reset closes as well.
-    let _ = timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await.expect("it closes");
+    let _ = timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await.unwrap();
     begun.elapsed()
 }
 
@@ -116,8 +116,8 @@ async fn a_websocket_ends_with_its_task() {
     let head = hear(&mut stream, "\r\n\r\n").await;
     assert_eq!(status(&head), 101, "{head}");
     stream.write_all(b"hello\nworld\0").await.unwrap();
-    let heard = hear(&mut stream, "****").await;
-    assert!(heard.starts_with("echo hello\nworld\0 ") && !heard.contains(SECRET), "{heard}");
+    let echoed = hear(&mut stream, "****").await;
+    assert!(echoed.starts_with("echo hello\nworld\0 ") && !echoed.contains(SECRET), "{echoed}");
     let request = seen.requests().remove(0);
     assert!(request.contains("sec-websocket-key: x") && !request.contains("permessage-deflate"), "{request}");
     assert!(request.contains(&format!("authorization: Bearer {SECRET}")), "{request}");

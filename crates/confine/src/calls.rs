@@ -94,6 +94,7 @@ pub fn system_calls() -> Result<(), Fault> {
     apply_filter(&refused).map_err(wrong)
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "as map_err hands it over")]
 fn backend(error: seccompiler::BackendError) -> Fault {
     Fault::Missing(format!("seccomp: {error}"))
 }

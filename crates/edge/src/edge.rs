@@ -36,7 +36,7 @@ struct Running {
     sockets: Vec<PathBuf>,
 }
 
-/// AuthZEN over HTTP, and ext_authz over gRPC, on threads of its own.
+/// AuthZEN over HTTP, and `ext_authz` over gRPC, on threads of its own.
 pub struct Edge {
     shared: Arc<Shared>,
     prepare: fn(),

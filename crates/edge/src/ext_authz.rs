@@ -280,7 +280,6 @@ fn call_of<'r>(found: &Found<'r>, seen: &Seen<'_>) -> Result<Asked<'r>, Problem>
     let content_type;
     let body = match seen.body {
         SeenBody::Absent => Body::Absent,
-        SeenBody::Unseen => Body::Unseen,
         SeenBody::Partial if found.reads_body() => {
             return Err(Problem::other(
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -288,7 +287,7 @@ fn call_of<'r>(found: &Found<'r>, seen: &Seen<'_>) -> Result<Asked<'r>, Problem>
                 "the body was not handed to us whole",
             ));
         }
-        SeenBody::Partial => Body::Unseen,
+        SeenBody::Unseen | SeenBody::Partial => Body::Unseen,
         SeenBody::Whole(bytes) if found.reads_body() => {
             let text = authzen::text(bytes).map_err(|error| Problem::invalid(error.0))?;
             content_type = seen.headers.one("content-type").map_err(malformed)?.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! AuthZEN 1.0 over HTTP and Envoy's ext_authz over gRPC, for the decision plane.
+//! AuthZEN 1.0 over HTTP and Envoy's `ext_authz` over gRPC, for the decision plane.
 //!
 //! What enters: connections (TCP on loopback, Unix sockets, TLS) and AuthZEN requests or Envoy's checks. What leaves:
 //! decisions whose record is durable; problems where none could be made. What always holds: whose

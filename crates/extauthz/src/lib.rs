@@ -1,4 +1,4 @@
-//! Envoy's external authorization (ext_authz, v3) on the wire.
+//! Envoy's external authorization (`ext_authz`, v3) on the wire.
 //!
 //! What enters: a `CheckRequest` as Envoy sent it. What leaves: the HTTP request in it, read once
 //! and strictly; and the `CheckResponse` that tells Envoy what to do. What always holds: a header that proves or

@@ -116,11 +116,7 @@ impl<'r> Found<'r> {
     ///
     /// # Errors
     /// Something stands in the request that the route does not name, or what it names cannot be read.
-    pub fn call<'h>(
-        &self,
-        body: Body<'_>,
-        header: &dyn Fn(&str) -> HeaderValue<'h>,
-    ) -> Result<Asked<'r>, Refused> {
+    pub fn call<'h>(&self, body: Body<'_>, header: &dyn Fn(&str) -> HeaderValue<'h>) -> Result<Asked<'r>, Refused> {
         let mut args = Args::default();
         let mut named: BTreeSet<&str> = BTreeSet::new();
         for plain in &self.route.plain {

@@ -1,7 +1,7 @@
 //! Tickets admitted, requests decided, credentials found.
 
 use flyball_broker::{Admission, Ask, Budget, Decision, Door, Gate, Later, Returned, Secret};
-use flyball_decision::Effect;
+use flyball_decision::{Effect, Reason};
 use flyball_gateway::{Answer, Ask as Call, Kit, Meter, Salted};
 use parking_lot::RwLock;
 use std::collections::HashMap;
@@ -110,7 +110,7 @@ impl Gate for TaskGate {
                 Answer::Refused(verdict) => {
                     let reason = verdict.reasons.first().copied();
                     let word = reason.map_or("engine_error", |reason| reason.as_str()).to_owned();
-                    if reason.is_none_or(|reason| reason.our_fault()) {
+                    if reason.is_none_or(Reason::our_fault) {
                         return Decision::Fault { reason: word };
                     }
                     let approval = verdict.approval.filter(|_| verdict.effect == Effect::RequireApproval);

@@ -115,8 +115,13 @@ struct Returns {
 impl Allowance for Returns {
     fn row(&self, bytes: u64) -> bool {
         // Every one of them counts, also where an earlier one is spent.
-        let rows = self.rows.iter().fold(true, |fits, meter| meter.take(1) && fits);
-        self.bytes.iter().fold(rows, |fits, meter| meter.take(bytes) && fits)
+        let mut fits = true;
+        for (meters, amount) in [(&self.rows, 1), (&self.bytes, bytes)] {
+            for meter in meters {
+                fits &= meter.take(amount);
+            }
+        }
+        fits
     }
 
     fn returned(&self, rows: u64, bytes: u64, _completed: bool) {

@@ -12,6 +12,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -186,7 +187,7 @@ async fn api(seen: Arc<Seen>, mut request: Request<Incoming>) -> Result<Response
     let query = request.uri().query().unwrap_or_default().to_owned();
     let mut text = format!("{} {}\n", request.method(), request.uri());
     for (name, value) in request.headers() {
-        text += &format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()));
+        writeln!(text, "{name}: {}", String::from_utf8_lossy(value.as_bytes())).unwrap();
     }
     let credential = request.headers().get("authorization").cloned();
     let upgrade = (path == "/ws").then(|| hyper::upgrade::on(&mut request));
@@ -197,8 +198,8 @@ async fn api(seen: Arc<Seen>, mut request: Request<Incoming>) -> Result<Response
     };
     let body = request.into_body().collect().await.map(Collected::to_bytes).unwrap_or_default();
     if !body.is_empty() {
-        text += &format!("\n{}", String::from_utf8_lossy(&body));
-        seen.requests.lock().unwrap()[number] = text.clone();
+        write!(text, "\n{}", String::from_utf8_lossy(&body)).unwrap();
+        seen.requests.lock().unwrap()[number].clone_from(&text);
     }
     let whole = |text: String| ApiBody::Whole(Some(Bytes::from(text)));
     let mut response = Response::new(whole(text));
