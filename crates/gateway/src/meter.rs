@@ -20,10 +20,13 @@ impl Meter {
     }
 }
 
-/// The meters of all tasks here, by task and counter.
+/// By task and counter.
+type Passed = ahash::AHashMap<(Box<str>, u16), Arc<AtomicU64>>;
+
+/// The meters of all tasks here.
 #[derive(Debug, Default)]
 pub(crate) struct Meters {
-    all: Mutex<ahash::AHashMap<(Box<str>, u16), Arc<AtomicU64>>>,
+    all: Mutex<Passed>,
 }
 
 impl Meters {

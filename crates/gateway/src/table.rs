@@ -161,7 +161,9 @@ impl<V: Clone, U> Table<V, U> {
     /// A task is fenced: everything of it goes. Whether there was anything.
     pub(crate) fn fence(&mut self, task: &str) -> bool {
         let keys: Vec<Key> = self.lent.keys().filter(|(of, _)| **of == *task).cloned().collect();
-        keys.iter().for_each(|key| self.end(key));
+        for key in &keys {
+            self.end(key);
+        }
         let before = self.tickets.len();
         self.tickets.retain(|_, ticket| *ticket.task != *task);
         !keys.is_empty() || before != self.tickets.len()

@@ -72,7 +72,7 @@ fn house(declared: bool) -> House {
     House { plane, store, kit }
 }
 
-fn read<'a>(table: &'a str) -> Ask<'a> {
+fn read(table: &str) -> Ask<'_> {
     Ask { action: "sql.select", resource_type: "table", resource_id: table, args: b"" }
 }
 

@@ -1,5 +1,7 @@
 //! Values of a statement as arguments of a check: only those that the text and its parameters say for certain.
 
+use std::fmt::Write;
+
 use flyball_pgsql::{Given, Source};
 use flyball_pgwire::Params;
 
@@ -12,6 +14,7 @@ pub(crate) struct Bound<'a> {
 
 impl Bound<'_> {
     /// A value's text; the outer nothing where it is not known, the inner one for NULL.
+    #[allow(clippy::option_option, reason = "not known and NULL are two answers, and both are nothing")]
     fn text(&self, source: &Source) -> Option<Option<String>> {
         match source {
             Source::Text(text) | Source::Number(text) => Some(Some(text.clone())),
@@ -59,7 +62,12 @@ fn binary(kind: u32, bytes: &[u8]) -> Option<String> {
         INT8 => Some(i64::from_be_bytes(bytes.try_into().ok()?).to_string()),
         NUMERIC => numeric(bytes),
         UUID => {
-            let hex = |part: &[u8]| part.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let hex = |part: &[u8]| {
+                part.iter().fold(String::new(), |mut out, byte| {
+                    let _ = write!(out, "{byte:02x}");
+                    out
+                })
+            };
             let bytes: &[u8; 16] = bytes.try_into().ok()?;
             let parts = [bytes.get(..4)?, bytes.get(4..6)?, bytes.get(6..8)?, bytes.get(8..10)?, bytes.get(10..)?];
             Some(parts.map(hex).join("-"))
@@ -90,7 +98,7 @@ fn numeric(bytes: &[u8]) -> Option<String> {
     };
     let mut text = String::new();
     for power in (0..=weight.max(0)).rev() {
-        text.push_str(&format!("{:04}", at(power)?));
+        let _ = write!(text, "{:04}", at(power)?);
     }
     let whole = text.trim_start_matches('0');
     let mut out = if whole.is_empty() { "0".to_owned() } else { whole.to_owned() };
@@ -99,7 +107,7 @@ fn numeric(bytes: &[u8]) -> Option<String> {
         let mut rest = String::new();
         let mut power = -1;
         while rest.len() < places {
-            rest.push_str(&format!("{:04}", at(power)?));
+            let _ = write!(rest, "{:04}", at(power)?);
             power -= 1;
         }
         out = format!("{out}.{}", rest.get(..places)?);

@@ -115,8 +115,14 @@ struct Returns {
 impl Allowance for Returns {
     fn row(&self, bytes: u64) -> bool {
         // Every one of them counts, also where an earlier one is spent.
-        let rows = self.rows.iter().fold(true, |fits, meter| meter.take(1) && fits);
-        self.bytes.iter().fold(rows, |fits, meter| meter.take(bytes) && fits)
+        let mut fits = true;
+        for meter in &self.rows {
+            fits &= meter.take(1);
+        }
+        for meter in &self.bytes {
+            fits &= meter.take(bytes);
+        }
+        fits
     }
 
     fn returned(&self, rows: u64, bytes: u64, _completed: bool) {

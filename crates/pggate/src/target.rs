@@ -27,6 +27,9 @@ pub enum TargetError {
     Tls(String),
 }
 
+/// How TLS is spoken to a server, and the name that it must prove.
+type Tls = (Arc<ClientConfig>, String);
+
 /// Where a lease leads, and how statements there are judged.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -64,7 +67,7 @@ impl Place {
     }
 
     /// Its address, and how TLS is spoken there. Looks the name up: may block.
-    pub(crate) fn way(&self) -> Result<(SocketAddr, Option<(Arc<ClientConfig>, String)>), TargetError> {
+    pub(crate) fn way(&self) -> Result<(SocketAddr, Option<Tls>), TargetError> {
         let unknown = || TargetError::Unknown(self.host.clone());
         let mut found = (self.host.as_str(), self.port).to_socket_addrs().map_err(|_| unknown())?;
         let address = found.next().ok_or_else(unknown)?;
