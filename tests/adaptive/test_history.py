@@ -188,7 +188,7 @@ def test_a_redefined_tool(house: House, tmp_path: Path) -> None:
         if path.name == "office.yaml":
             text = text.replace("effect: read, returns: date by org", "effect: write, returns: date by org")
             text = text.replace("args: {to: strings, cc: strings,", "args: {to: strings,")
-        if path.name in ("assistant.yaml", "planned.yaml"):
+        if path.name in ("assistant.yaml", "planned.yaml", "said.yaml"):
             text = "".join(line for line in text.splitlines(keepends=True) if " cc: {" not in line)
         copy.write_text(text, encoding="utf-8")
     house.core.load(load_bundle(tmp_path).json)
