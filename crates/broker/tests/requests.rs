@@ -282,19 +282,19 @@ async fn addresses_inside_must_be_named() {
         networks: networks.iter().map(|&text| text.to_owned()).collect(),
         ..crm(addr)
     };
-    let resolves = |ips: &[&str]| {
+    let leads_to = |ips: &[&str]| {
         let found = ips.iter().map(|ip| format!("{ip}:{}", addr.port()).parse().unwrap()).collect();
         Arc::new(kit::Names(found, 0.into()))
     };
     for inside in ["127.0.0.1", "10.0.0.1", "169.254.169.254"] {
-        let running = start_with(&house, vec![named(&[])], quick(), resolves(&[inside])).await;
+        let running = start_with(&house, vec![named(&[])], quick(), leads_to(&[inside])).await;
         let answer = ask(running.api, "GET /orders/1", "", "").await;
         assert_eq!((status(&answer), reason(&answer).as_str()), (403, "address_refused"), "{inside}");
         assert!(answer.contains("D-1"), "{answer}");
     }
     assert_eq!(seen.connections.load(Ordering::SeqCst), 0);
     // Good at first, evil the second time: there is no second time.
-    let resolver = resolves(&["127.0.0.1", "10.9.9.9"]);
+    let resolver = leads_to(&["127.0.0.1", "10.9.9.9"]);
     let running = start_with(&house, vec![named(&["127.0.0.0/8"])], quick(), Arc::clone(&resolver) as _).await;
     assert_eq!(status(&ask(running.api, "GET /orders/1", "", "").await), 200);
     assert_eq!(resolver.1.load(Ordering::SeqCst), 1);
