@@ -46,8 +46,8 @@ def play(stage: Stage, tell: Narrator, must: Must, gone: Gone) -> int:
     roles = stage.roles()
     role = roles[0].name if roles else ""
     must(
-        f"at the database sessions of the gateway's own, as {role}: {stage.sessions(role)}; psql logged in at the gateway "
-        "alone, with a ticket of minutes",
+        f"at the database sessions of the gateway's own, as {role}: {stage.sessions(role)}; psql logged in at the "
+        "gateway alone, with a ticket of minutes",
         len(roles) == 1 and stage.sessions(role) > 0,
     )
     tell.hostile(_CARDS)
