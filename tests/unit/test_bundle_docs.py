@@ -46,6 +46,15 @@ TESTED_ELSEWHERE = {
     "standing_privilege",  # test_standing.py: it takes a sheet
     "yaml_encoding",
     "yaml_oversize",
+    # test_http_gateway.py: a target of kind `http`
+    "operation_twice",
+    "place_twice",
+    "unknown_openapi",
+    "wrong_inject",
+    "wrong_intercept",
+    "wrong_network",
+    "wrong_path",
+    "wrong_url",
 }
 
 
@@ -109,7 +118,8 @@ def test_the_documented_profile_is_sound(tmp_path: Path) -> None:
     assert example
     (tmp_path / "profiles").mkdir()
     (tmp_path / "profiles" / "settle-refund.yaml").write_text(example.group(1), encoding="utf-8")
-    for name in ("bundle.yaml", "schema.cedarschema"):
+    (tmp_path / "tools").mkdir()
+    for name in ("bundle.yaml", "schema.cedarschema", "tools/desk.yaml"):
         text = (ROOT / "bundles" / "demo" / name).read_text(encoding="utf-8")
         (tmp_path / name).write_text(text, encoding="utf-8")
     _, problems = read_bundle(tmp_path)
