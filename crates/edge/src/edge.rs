@@ -16,7 +16,7 @@ use crate::dpop::Used;
 use crate::listen::{Bound, Place, Serves};
 use crate::worker::{Shared, run};
 
-/// What the edge works with.
+/// What the edge, or a gateway beside it, works with.
 pub struct Parts {
     /// Decides.
     pub plane: Arc<Plane>,
@@ -26,8 +26,16 @@ pub struct Parts {
     pub clock: Clock,
     /// How long a decision waits for its record at most.
     pub max_wait: Duration,
-    /// Called first on each thread of the edge's, for what its owner wants of them.
+    /// Called first on each of its threads, for what its owner wants of them.
     pub prepare: fn(),
+}
+
+impl Parts {
+    /// The same, for the kit of a gateway of that kind.
+    pub fn kit(&self, kind: &'static str) -> flyball_gateway::Parts {
+        let (plane, sink) = (Arc::clone(&self.plane), Arc::clone(&self.sink));
+        flyball_gateway::Parts { plane, sink, clock: self.clock, max_wait: self.max_wait, kind }
+    }
 }
 
 struct Running {
@@ -46,15 +54,8 @@ pub struct Edge {
 impl Edge {
     /// An edge that does not listen yet.
     pub fn new(parts: Parts, config: Config) -> Self {
+        let lent = Kit::new(parts.kit("ext_authz"));
         let Parts { plane, sink, clock, max_wait, prepare } = parts;
-        let parts = flyball_gateway::Parts {
-            plane: Arc::clone(&plane),
-            sink: Arc::clone(&sink),
-            clock,
-            max_wait,
-            kind: "ext_authz",
-        };
-        let lent = Kit::new(parts);
         let (used, connections, draining) = (Used::default(), AtomicUsize::new(0), AtomicBool::new(false));
         let shared = Shared { plane, sink, clock, max_wait, config, used, connections, lent, draining };
         Self { shared: Arc::new(shared), prepare, running: Mutex::new(None) }

@@ -2,16 +2,11 @@
 
 use crate::door::{HttpKit, Purse, TicketDoor};
 use flyball_broker::{Authority, AuthorityFault, Broker, Limits, System, UpstreamConfig, Upstreams, WrongUpstream};
-use flyball_decision::{Clock, Plane, Sink};
-use flyball_edge::{Bound, Listen, Place, StartError};
-use flyball_gateway::{Kit, KitError, Lease, Parts, Salted, Ticket};
-use parking_lot::Mutex;
+use flyball_edge::{Bound, Listen, Parts, Place, Serving, StartError};
+use flyball_gateway::{Kit, KitError, Lease, Salted, Ticket};
 use serde::Deserialize;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::runtime::Runtime;
 
 /// The gateway's kind, as bundles name it.
 const KIND: &str = "http";
@@ -28,20 +23,6 @@ pub struct Config {
     pub max_body: usize,
     /// Threads that serve.
     pub workers: usize,
-}
-
-/// What the gateway works with.
-pub struct Given {
-    /// Decides.
-    pub plane: Arc<Plane>,
-    /// Makes records durable.
-    pub sink: Arc<dyn Sink>,
-    /// The clocks, those of the plane's other callers.
-    pub clock: Clock,
-    /// How long a decision waits for its record at most.
-    pub max_wait: Duration,
-    /// Called first on each thread of the gateway's, for what its owner wants of them.
-    pub prepare: fn(),
 }
 
 /// What could not be done.
@@ -70,8 +51,7 @@ pub struct Gateway {
     purse: Arc<Purse>,
     broker: Arc<Broker>,
     config: Config,
-    prepare: fn(),
-    running: Mutex<Option<(Runtime, Vec<PathBuf>)>>,
+    serving: Serving,
 }
 
 impl Gateway {
@@ -79,26 +59,16 @@ impl Gateway {
     ///
     /// # Errors
     /// The configuration is none.
-    pub fn new(given: Given, config_json: &[u8]) -> Result<Self, Fault> {
-        let bad = |text: String| StartError::Config(text);
-        let config: Config = serde_json::from_slice(config_json).map_err(|error| bad(error.to_string()))?;
-        for listen in &config.listen {
-            if let Listen::Tcp { tcp } = listen
-                && !tcp.ip().is_loopback()
-            {
-                return Err(bad(format!("{tcp} is not loopback; the gateway needs TLS there")).into());
-            }
-        }
-        if config.workers == 0 || config.max_connections == 0 || config.listen.is_empty() {
-            return Err(bad("it has no place, no thread or no connection".to_owned()).into());
-        }
-        let Given { plane, sink, clock, max_wait, prepare } = given;
-        let kit = Kit::new(Parts { plane, sink, clock, max_wait, kind: KIND });
+    pub fn new(parts: &Parts, config_json: &[u8]) -> Result<Self, Fault> {
+        let config: Config =
+            serde_json::from_slice(config_json).map_err(|error| StartError::Config(error.to_string()))?;
+        Serving::check(&config.listen, config.workers, config.max_connections)?;
+        let kit = Kit::new(parts.kit(KIND));
         let purse = Arc::new(Purse::default());
         let door = TicketDoor { kit: Arc::clone(&kit), purse: Arc::clone(&purse) };
         let limits = Limits { connections: config.max_connections, body: config.max_body, ..Limits::default() };
         let broker = Broker::new(limits, Arc::new(door), Arc::new(System));
-        Ok(Self { kit, purse, broker, config, prepare, running: Mutex::default() })
+        Ok(Self { kit, purse, broker, config, serving: Serving::new("flyball-http", parts.prepare) })
     }
 
     /// Listen everywhere, or nowhere. The bound places, in the configuration's order.
@@ -106,67 +76,27 @@ impl Gateway {
     /// # Errors
     /// A place, a certificate or a thread could not be had.
     pub fn start(&self) -> Result<Vec<Bound>, Fault> {
-        let mut running = self.running.lock();
-        if running.is_some() {
-            return Err(StartError::Config("the gateway is started already".to_owned()).into());
-        }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(self.config.workers)
-            .thread_name("flyball-http")
-            .on_thread_start(self.prepare)
-            .enable_all()
-            .build()
-            .map_err(StartError::Threads)?;
-        let (mut bound, mut places, mut sockets) = (Vec::new(), Vec::new(), Vec::new());
-        for listen in &self.config.listen {
-            let (place, at) = Place::open(listen, &[b"http/1.1"])?;
-            if let Bound::Unix(path) = &at {
-                sockets.push(path.clone());
-            }
-            places.push(place);
-            bound.push(at);
-        }
-        let inside = runtime.enter();
-        for place in places {
+        Ok(self.serving.start(&self.config.listen, self.config.workers, b"http/1.1", |place| {
             let broker = Arc::clone(&self.broker);
             match place {
-                Place::Tcp(listener) => {
-                    let listener = TcpListener::from_std(listener).map_err(StartError::Threads)?;
-                    runtime.spawn(broker.listen(listener, None));
-                }
+                Place::Tcp(listener) => tokio::spawn(broker.listen(TcpListener::from_std(listener)?, None)),
                 Place::Tls(listener, config) => {
-                    let listener = TcpListener::from_std(listener).map_err(StartError::Threads)?;
-                    runtime.spawn(broker.listen_tls(listener, config));
+                    tokio::spawn(broker.listen_tls(TcpListener::from_std(listener)?, config))
                 }
-                Place::Unix(listener, _) => {
-                    let listener = UnixListener::from_std(listener).map_err(StartError::Threads)?;
-                    runtime.spawn(broker.listen_unix(listener));
-                }
-            }
-        }
-        drop(inside);
-        *running = Some((runtime, sockets));
-        Ok(bound)
+                Place::Unix(listener, _) => tokio::spawn(broker.listen_unix(UnixListener::from_std(listener)?)),
+            };
+            Ok(())
+        })?)
     }
 
     /// Close everything: live connections end.
     pub fn stop(&self) {
-        let running = self.running.lock().take();
-        if let Some((runtime, sockets)) = running {
-            for socket in sockets {
-                drop(std::fs::remove_file(socket));
-            }
-            runtime.shutdown_timeout(Duration::from_secs(1));
-        }
+        self.serving.stop();
     }
 
     /// Forget the threads without waiting for them: for a forked child, which has none.
     pub fn forget(&self) {
-        if let Some(mut running) = self.running.try_lock()
-            && let Some(running) = running.take()
-        {
-            std::mem::forget(running);
-        }
+        self.serving.forget();
     }
 
     /// Go on with these upstreams. Where some of them are intercepted, the authority's certificate for exactly their

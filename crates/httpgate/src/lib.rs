@@ -11,4 +11,4 @@
 mod door;
 mod gateway;
 
-pub use gateway::{Config, Fault, Gateway, Given};
+pub use gateway::{Config, Fault, Gateway};

@@ -1,19 +1,15 @@
 //! The gateway as the control plane holds it: started, stopped, lent leases, asked for tickets.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use flyball_decision::{Clock, Plane, Sink};
-use flyball_edge::{Bound, Listen, Place as Listener, StartError};
-use flyball_gateway::{Kit, KitError, Lease, Parts, Ticket};
+use flyball_edge::{Bound, Listen, Parts, Place as Listener, Serving, StartError};
+use flyball_gateway::{Kit, KitError, Lease, Ticket};
 use flyball_pgsql::Policy;
 use flyball_pgwire::{Proxy, Settings, Upstream, Verifier};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
 use crate::catalogs::Database;
@@ -33,20 +29,6 @@ pub struct Config {
     pub max_connections: usize,
     /// Threads that serve.
     pub workers: usize,
-}
-
-/// What the gateway works with.
-pub struct Given {
-    /// Decides.
-    pub plane: Arc<Plane>,
-    /// Makes records durable.
-    pub sink: Arc<dyn Sink>,
-    /// The clocks, those of the plane's other callers.
-    pub clock: Clock,
-    /// How long a decision waits for its record at most.
-    pub max_wait: Duration,
-    /// Called first on each thread of the gateway's, for what its owner wants of them.
-    pub prepare: fn(),
 }
 
 /// What could not be done.
@@ -70,10 +52,9 @@ pub enum Fault {
 pub struct Gateway {
     kit: Arc<PgKit>,
     config: Config,
-    prepare: fn(),
     /// By all that their judging depends on.
     databases: Arc<Mutex<HashMap<String, Arc<Database>>>>,
-    running: Mutex<Option<(Runtime, Vec<PathBuf>)>>,
+    serving: Serving,
 }
 
 impl Gateway {
@@ -81,22 +62,12 @@ impl Gateway {
     ///
     /// # Errors
     /// The configuration is none.
-    pub fn new(given: Given, config_json: &[u8]) -> Result<Self, Fault> {
-        let bad = |text: String| StartError::Config(text);
-        let config: Config = serde_json::from_slice(config_json).map_err(|error| bad(error.to_string()))?;
-        for listen in &config.listen {
-            if let Listen::Tcp { tcp } = listen
-                && !tcp.ip().is_loopback()
-            {
-                return Err(bad(format!("{tcp} is not loopback; the gateway needs TLS there")).into());
-            }
-        }
-        if config.workers == 0 || config.max_connections == 0 || config.listen.is_empty() {
-            return Err(bad("it has no place, no thread or no connection".to_owned()).into());
-        }
-        let Given { plane, sink, clock, max_wait, prepare } = given;
-        let kit = Kit::new(Parts { plane, sink, clock, max_wait, kind: KIND });
-        Ok(Self { kit, config, prepare, databases: Arc::default(), running: Mutex::default() })
+    pub fn new(parts: &Parts, config_json: &[u8]) -> Result<Self, Fault> {
+        let config: Config =
+            serde_json::from_slice(config_json).map_err(|error| StartError::Config(error.to_string()))?;
+        Serving::check(&config.listen, config.workers, config.max_connections)?;
+        let kit = Kit::new(parts.kit(KIND));
+        Ok(Self { kit, config, databases: Arc::default(), serving: Serving::new("flyball-pg", parts.prepare) })
     }
 
     /// Listen everywhere, or nowhere. The bound places, in the configuration's order.
@@ -104,52 +75,27 @@ impl Gateway {
     /// # Errors
     /// A place, a certificate or a thread could not be had.
     pub fn start(&self) -> Result<Vec<Bound>, Fault> {
-        let mut running = self.running.lock();
-        if running.is_some() {
-            return Err(StartError::Config("the gateway is started already".to_owned()).into());
-        }
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(self.config.workers)
-            .thread_name("flyball-pg")
-            .on_thread_start(self.prepare)
-            .enable_all()
-            .build()
-            .map_err(StartError::Threads)?;
-        let mut bound = Vec::new();
-        let mut listeners = Vec::new();
-        for listen in &self.config.listen {
-            let (listener, at) = Listener::open(listen, &[b"postgresql"])?;
-            listeners.push(listener);
-            bound.push(at);
-        }
-        let _inside = runtime.enter();
-        for listener in listeners {
-            self.serve(&runtime, listener).map_err(StartError::Threads)?;
-        }
-        let sockets = bound.iter().filter_map(|at| if let Bound::Unix(path) = at { Some(path.clone()) } else { None });
-        let sockets = sockets.collect();
-        *running = Some((runtime, sockets));
-        Ok(bound)
+        Ok(self.serving.start(&self.config.listen, self.config.workers, b"postgresql", |place| self.serve(place))?)
     }
 
-    fn serve(&self, runtime: &Runtime, listener: Listener) -> std::io::Result<()> {
+    fn serve(&self, place: Listener) -> std::io::Result<()> {
         let mut settings =
             Settings { require_tls: false, connections: self.config.max_connections, ..Settings::default() };
         let door = Arc::new(TicketDoor { kit: Arc::clone(&self.kit) });
-        match listener {
+        match place {
             Listener::Tcp(listener) => {
                 let listener = TcpListener::from_std(listener)?;
-                runtime.spawn(Proxy::new(settings, door).listen(listener, |_| ()));
+                tokio::spawn(Proxy::new(settings, door).listen(listener, |_| ()));
             }
             Listener::Tls(listener, config) => {
                 settings.tls = Some(config);
                 settings.require_tls = true;
                 let listener = TcpListener::from_std(listener)?;
-                runtime.spawn(Proxy::new(settings, door).listen(listener, |_| ()));
+                tokio::spawn(Proxy::new(settings, door).listen(listener, |_| ()));
             }
             Listener::Unix(listener, _) => {
                 let listener = UnixListener::from_std(listener)?;
-                runtime.spawn(Proxy::new(settings, door).listen_unix(listener, |_| ()));
+                tokio::spawn(Proxy::new(settings, door).listen(listener, |_| ()));
             }
         }
         Ok(())
@@ -157,22 +103,12 @@ impl Gateway {
 
     /// Close everything: live sessions end.
     pub fn stop(&self) {
-        let running = self.running.lock().take();
-        if let Some((runtime, sockets)) = running {
-            for socket in sockets {
-                drop(std::fs::remove_file(socket));
-            }
-            runtime.shutdown_timeout(Duration::from_secs(1));
-        }
+        self.serving.stop();
     }
 
     /// Forget the threads without waiting for them: for a forked child, which has none.
     pub fn forget(&self) {
-        if let Some(mut running) = self.running.try_lock()
-            && let Some(running) = running.take()
-        {
-            std::mem::forget(running);
-        }
+        self.serving.forget();
     }
 
     /// Take over a lease that is ACTIVE. Looks the target's name up: may block.
@@ -197,8 +133,7 @@ impl Gateway {
     }
 
     fn database(&self, place: &Place, address: std::net::SocketAddr) -> Result<Arc<Database>, Fault> {
-        let running = self.running.lock();
-        let (runtime, _) = running.as_ref().ok_or(Fault::Stopped)?;
+        let runtime = self.serving.handle().ok_or(Fault::Stopped)?;
         let judging = (&place.search_path, &place.functions, &place.triggers, place.foreign_tables);
         let key = format!("{}|{address}|{}|{judging:?}", place.target, place.database);
         let mut all = self.databases.lock();

@@ -21,5 +21,5 @@ mod gateway;
 mod target;
 
 pub use catalogs::{EVERY, STALE};
-pub use gateway::{Config, Fault, Gateway, Given};
+pub use gateway::{Config, Fault, Gateway};
 pub use target::{Place, TargetError};

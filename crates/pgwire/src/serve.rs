@@ -48,6 +48,27 @@ impl Default for Settings {
     }
 }
 
+/// A socket that takes connections.
+pub trait Listens: Send + Sync + 'static {
+    /// The next of them.
+    fn next(&self) -> impl Future<Output = std::io::Result<Box<dyn Wire>>> + Send;
+}
+
+impl Listens for TcpListener {
+    async fn next(&self) -> std::io::Result<Box<dyn Wire>> {
+        let (stream, _) = self.accept().await?;
+        // Small answers must not wait for more.
+        let _ = stream.set_nodelay(true);
+        Ok(Box::new(stream))
+    }
+}
+
+impl Listens for UnixListener {
+    async fn next(&self) -> std::io::Result<Box<dyn Wire>> {
+        Ok(Box::new(self.accept().await?.0))
+    }
+}
+
 /// The gateway's listener.
 pub struct Proxy {
     settings: Settings,
@@ -63,10 +84,10 @@ impl Proxy {
         Arc::new(Self { settings, door, cancels: Cancels::default(), places })
     }
 
-    /// Take connections until the task is dropped. `ended` is told why each ended.
-    pub async fn listen(self: Arc<Self>, listener: TcpListener, ended: impl Fn(&Close) + Clone + Send + 'static) {
+    /// Take connections of a TCP or a Unix socket until the task is dropped. `ended` is told why each ended.
+    pub async fn listen(self: Arc<Self>, listener: impl Listens, ended: impl Fn(&Close) + Clone + Send + 'static) {
         loop {
-            let Ok((stream, _)) = listener.accept().await else {
+            let Ok(stream) = listener.next().await else {
                 // Out of descriptors: let some connections end.
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
@@ -74,31 +95,7 @@ impl Proxy {
             let Ok(place) = self.places.clone().try_acquire_owned() else { continue };
             let (proxy, ended) = (self.clone(), ended.clone());
             tokio::spawn(async move {
-                let close = proxy.serve(stream).await;
-                ended(&close);
-                drop(place);
-            });
-        }
-    }
-
-    /// Serve one connection to its end; why it ended.
-    pub async fn serve(&self, stream: TcpStream) -> Close {
-        // Small answers must not wait for more.
-        let _ = stream.set_nodelay(true);
-        self.serve_wire(Box::new(stream)).await
-    }
-
-    /// Take connections of a Unix socket, likewise.
-    pub async fn listen_unix(self: Arc<Self>, listener: UnixListener, ended: impl Fn(&Close) + Clone + Send + 'static) {
-        loop {
-            let Ok((stream, _)) = listener.accept().await else {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                continue;
-            };
-            let Ok(place) = self.places.clone().try_acquire_owned() else { continue };
-            let (proxy, ended) = (self.clone(), ended.clone());
-            tokio::spawn(async move {
-                let close = proxy.serve_wire(Box::new(stream)).await;
+                let close = proxy.serve_wire(stream).await;
                 ended(&close);
                 drop(place);
             });

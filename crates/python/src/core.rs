@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flyball_decision::{Call, LoadError, Plane, PlaneConfig, Refusal, Sink, Verdict};
+use flyball_edge::Parts;
 use flyball_writer::Home;
 use parking_lot::{Condvar, Mutex};
 use pyo3::exceptions::PyValueError;
@@ -15,6 +16,7 @@ use crate::clock::now;
 use crate::errors::{CoreError, PolicyLoadError, Process};
 use crate::latency::Latency;
 use crate::settle::Nowhere;
+use crate::slice::shorten;
 use crate::taskless::Question;
 use crate::verdict::PyVerdict;
 use crate::writer::PyWriter;
@@ -44,6 +46,14 @@ pub(crate) fn refused(refusal: &Refusal) -> PyErr {
 fn bad_bundle(py: Python<'_>, error: &LoadError) -> PyErr {
     let diagnostics = serde_json::to_vec(&error.diagnostics).unwrap_or_default();
     PolicyLoadError::new_err((error.code, error.detail.clone(), PyBytes::new(py, &diagnostics).unbind()))
+}
+
+impl PyCore {
+    /// What the edge, or a gateway, works with.
+    pub(crate) fn parts(&self) -> Parts {
+        let (plane, sink) = (Arc::clone(&self.plane), Arc::clone(&self.sink));
+        Parts { plane, sink, clock: now, max_wait: self.max_wait, prepare: shorten }
+    }
 }
 
 #[pymethods]

@@ -1,17 +1,14 @@
 //! `Edge`: AuthZEN over HTTP, on threads of its own.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use flyball_edge::{Bound as Place, Config, Edge, Parts, Serves, StartError};
+use flyball_edge::{Bound as Place, Config, Edge, Serves, StartError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyBytes;
 
-use crate::clock::now;
 use crate::core::PyCore;
 use crate::errors::{CoreError, Process};
-use crate::slice::shorten;
 
 /// AuthZEN over HTTP.
 #[pyclass(name = "Edge", module = "flyball._core._native", frozen)]
@@ -62,14 +59,7 @@ impl PyEdge {
         let core = core.get();
         core.process.check()?;
         let config = Config::from_json(config_json).map_err(|error| refused(&error))?;
-        let parts = Parts {
-            plane: Arc::clone(&core.plane),
-            sink: Arc::clone(&core.sink),
-            clock: now,
-            max_wait: core.max_wait,
-            prepare: shorten,
-        };
-        Ok(Self { edge: Edge::new(parts, config), process: Process::this() })
+        Ok(Self { edge: Edge::new(core.parts(), config), process: Process::this() })
     }
 
     fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {

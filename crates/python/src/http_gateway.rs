@@ -1,17 +1,13 @@
 //! `HttpGateway`: the HTTP gateway, on threads of its own.
 
-use std::sync::Arc;
-
-use flyball_httpgate::{Fault, Gateway, Given};
+use flyball_httpgate::{Fault, Gateway};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyBytes;
 
-use crate::clock::now;
 use crate::core::PyCore;
 use crate::edge::{places, start_code};
 use crate::errors::{CoreError, Process};
-use crate::slice::shorten;
 
 /// The HTTP gateway.
 #[pyclass(name = "HttpGateway", module = "flyball._core._native", frozen)]
@@ -36,14 +32,7 @@ impl PyHttpGateway {
     fn new(core: &Bound<'_, PyCore>, config_json: &[u8]) -> PyResult<Self> {
         let core = core.get();
         core.process.check()?;
-        let given = Given {
-            plane: Arc::clone(&core.plane),
-            sink: Arc::clone(&core.sink),
-            clock: now,
-            max_wait: core.max_wait,
-            prepare: shorten,
-        };
-        let gateway = Gateway::new(given, config_json).map_err(|fault| refused(&fault))?;
+        let gateway = Gateway::new(&core.parts(), config_json).map_err(|fault| refused(&fault))?;
         Ok(Self { gateway, process: Process::this() })
     }
 

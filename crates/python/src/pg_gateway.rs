@@ -1,17 +1,13 @@
 //! `PgGateway`: the PostgreSQL gateway, on threads of its own.
 
-use std::sync::Arc;
-
-use flyball_pggate::{Fault, Gateway, Given, Place, TargetError};
+use flyball_pggate::{Fault, Gateway, Place, TargetError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyBytes;
 
-use crate::clock::now;
 use crate::core::PyCore;
 use crate::edge::{places, start_code};
 use crate::errors::{CoreError, Process};
-use crate::slice::shorten;
 
 /// The PostgreSQL gateway.
 #[pyclass(name = "PgGateway", module = "flyball._core._native", frozen)]
@@ -36,14 +32,7 @@ impl PyPgGateway {
     fn new(core: &Bound<'_, PyCore>, config_json: &[u8]) -> PyResult<Self> {
         let core = core.get();
         core.process.check()?;
-        let given = Given {
-            plane: Arc::clone(&core.plane),
-            sink: Arc::clone(&core.sink),
-            clock: now,
-            max_wait: core.max_wait,
-            prepare: shorten,
-        };
-        let gateway = Gateway::new(given, config_json).map_err(|fault| refused(&fault))?;
+        let gateway = Gateway::new(&core.parts(), config_json).map_err(|fault| refused(&fault))?;
         Ok(Self { gateway, process: Process::this() })
     }
 
