@@ -46,7 +46,7 @@ class Bench:
 
     def addresses(self) -> Answer:
         """Where it listens, and its process id."""
-        tcp = next(str(one["tcp"]) for one in self.server.decision_addresses if isinstance(one, dict) and "tcp" in one)
+        tcp = next(at for kind, at in self.server.bound.places if kind == "tcp")
         return {"decision": tcp, "pid": os.getpid()}
 
     def open_bound(self, profile: str, proofs: list[str]) -> Answer:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from flyball.assembly.config_ext_authz import ExtAuthzConfig, read_ext_authz
 from flyball.assembly.config_http import HttpGatewayConfig, read_http
+from flyball.assembly.config_listening import GatewayConfig, Listening
 from flyball.assembly.config_reader import Reader
 from flyball.assembly.config_values import is_loopback, split_address
 from flyball.kernel.errors import ConfigError
@@ -35,24 +36,15 @@ _DOMAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,254}")
 
 
 @dataclass(frozen=True, slots=True)
-class ListenConfig:
-    """Where the control API listens. `listen` and `unix` may be empty, not both.
+class ListenConfig(Listening):
+    """Where the control API listens, over HTTP. `listen` and `unix` may be empty, not both.
 
     Attributes:
-        listen: `host:port`; port 0 takes a free one. Plain HTTP on loopback, else TLS is demanded.
-        unix: the Unix socket's path, or None.
-        unix_mode: its mode; who may open it may speak, and still has to prove who it is.
-        tls_cert, tls_key: PEM files; given together, `listen` speaks TLS.
         public_url: the origin that callers use, where it is not the address itself (a proxy before us).
         max_body: bytes of a request's body at most.
         max_connections: connections at most.
     """
 
-    listen: str
-    unix: Path | None
-    unix_mode: int
-    tls_cert: Path | None
-    tls_key: Path | None
     public_url: str
     max_body: int
     max_connections: int
@@ -74,36 +66,8 @@ class DecisionConfig(ListenConfig):
 
 
 @dataclass(frozen=True, slots=True)
-class PostgresqlGatewayConfig:
-    """Where the PostgreSQL gateway listens: nowhere, where both are left out.
-
-    Attributes:
-        listen: `host:port`; port 0 takes a free one. Plain on loopback, which is for trying out; else TLS is demanded.
-        unix: the Unix socket's path, whose name is `.s.PGSQL.PORT` as clients look for it, or None.
-        unix_mode: its mode; who may open it may speak, and still has to show a ticket.
-        tls_cert, tls_key: PEM files; given together, `listen` takes TLS only.
-        tls_ca: PEM file that clients are told to trust, where their system does not trust the certificate anyway.
-        host: the name that clients are told, where it is not the one of `listen`.
-        max_connections: connections at most.
-        workers: threads that serve.
-        ticket_ms: for how long a ticket opens new sessions.
-    """
-
-    listen: str
-    unix: Path | None
-    unix_mode: int
-    tls_cert: Path | None
-    tls_key: Path | None
-    tls_ca: Path | None
-    host: str
-    max_connections: int
-    workers: int
-    ticket_ms: int
-
-    @property
-    def on(self) -> bool:
-        """Whether it listens anywhere."""
-        return bool(self.listen) or self.unix is not None
+class PostgresqlGatewayConfig(GatewayConfig):
+    """Where the PostgreSQL gateway listens. A Unix socket's name is `.s.PGSQL.PORT`, as clients look for it."""
 
 
 @dataclass(frozen=True, slots=True)

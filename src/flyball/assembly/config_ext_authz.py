@@ -5,34 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from flyball.assembly.config_listening import Listening
 from flyball.assembly.config_reader import Reader
 
 
 @dataclass(frozen=True, slots=True)
-class ExtAuthzConfig:
-    """Where Envoy asks (ext_authz over gRPC); nowhere, where both places are left out.
+class ExtAuthzConfig(Listening):
+    """Where Envoy asks: ext_authz over gRPC.
 
     Attributes:
-        listen: `host:port`; on loopback without TLS, else TLS is demanded.
-        unix: the Unix socket's path, or None.
-        unix_mode: its mode.
-        tls_cert, tls_key: PEM files; given together, `listen` speaks TLS.
         client_ca: PEM file of the authorities that Envoy's certificate chains to, or None.
         principal: what the name in the client's certificate counts for, as Envoy tells it.
     """
 
-    listen: str
-    unix: Path | None
-    unix_mode: int
-    tls_cert: Path | None
-    tls_key: Path | None
     client_ca: Path | None
     principal: str
-
-    @property
-    def on(self) -> bool:
-        """Whether it listens anywhere."""
-        return bool(self.listen) or self.unix is not None
 
 
 def read_ext_authz(section: Reader) -> ExtAuthzConfig:

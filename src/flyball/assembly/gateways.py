@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flyball.assembly.config import PostgresqlGatewayConfig
-from flyball.assembly.config_http import HttpGatewayConfig
-from flyball.assembly.config_values import split_address
+from flyball.assembly.config_listening import GatewayConfig
+from flyball.assembly.places import Bound, places_of
 from flyball.credential.lease import Delivery, Lease
 from flyball.enforcement.gateway import Gateway, Lent, NotLendable, Ticket
 from flyball.kernel.errors import ConfigError
-from flyball.kernel.json import Json, canonical, parse
+from flyball.kernel.json import Json, canonical
 from flyball.kernel.secret import Secret
 from flyball.policy.engine import Core, CoreError, Edge, PgGateway
 
@@ -38,14 +38,13 @@ class PostgresqlGateway:
     def __init__(self, core: Core, config: PostgresqlGatewayConfig) -> None:
         self._config = config
         try:
-            self._native = PgGateway(core, canonical(native_config(config)))
-            bound = parse(self._native.start())
+            self._native = PgGateway(core, canonical(told_of(config)))
+            bound = Bound(self._native.start())
         except CoreError as fault:
             detail = f"the PostgreSQL gateway cannot listen: {fault.args[1]}"
             raise ConfigError(detail, code=str(fault.args[0]), hint="see postgresql_gateway") from fault
-        places = bound if isinstance(bound, list) else []
-        self.addresses = tuple(f"{kind}:{at}" for one in places if isinstance(one, dict) for kind, at in one.items())
-        self._connection = self._reached(places)
+        self.addresses = bound.addresses
+        self._connection = self._reached(bound)
 
     def stop(self) -> None:
         """Close it; live sessions end."""
@@ -80,14 +79,11 @@ class PostgresqlGateway:
         connection = {**self._connection, "user": name, "database": place}
         return Ticket(connection, Secret(secret), self._config.ticket_ms)
 
-    def _reached(self, places: list[Json]) -> dict[str, Json]:
+    def _reached(self, bound: Bound) -> dict[str, Json]:
         """What clients are told: the address over TCP, else the socket's folder and port."""
         config = self._config
-        for one in places:
-            address = isinstance(one, dict) and (one.get("tls") or one.get("tcp"))
-            if not isinstance(address, str):
-                continue
-            host, port = split_address(address)
+        if bound.tcp is not None:
+            host, port = bound.tcp
             found: dict[str, Json] = {"host": config.host or host, "port": port}
             found["sslmode"] = "disable" if config.tls_cert is None else "verify-full"
             if config.tls_ca is not None:
@@ -126,24 +122,7 @@ class ExtAuthzGateway:
         return Ticket({"through": "envoy", "header": "flyball-task"}, Secret(""), EXT_AUTHZ_TICKET_MS)
 
 
-def native_config(config: PostgresqlGatewayConfig) -> dict[str, Json]:
-    """What the compiled gateway is told."""
-    return {
-        "listen": native_places(config),
-        "max_connections": config.max_connections,
-        "workers": config.workers,
-    }
-
-
-def native_places(config: PostgresqlGatewayConfig | HttpGatewayConfig) -> list[Json]:
-    """The places to listen on, as a compiled gateway is told them."""
-    listen: list[Json] = []
-    if config.listen and config.tls_cert is not None:
-        listen.append(
-            {"tls": {"addr": config.listen, "cert_pem": str(config.tls_cert), "key_pem": str(config.tls_key)}}
-        )
-    elif config.listen:
-        listen.append({"tcp": config.listen})
-    if config.unix is not None:
-        listen.append({"unix": str(config.unix), "mode": config.unix_mode})
-    return listen
+def told_of(config: GatewayConfig) -> dict[str, Json]:
+    """What a compiled gateway is told."""
+    limits: dict[str, Json] = {"max_connections": config.max_connections, "workers": config.workers}
+    return {"listen": places_of(config), **limits}

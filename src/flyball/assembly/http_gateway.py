@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from flyball.assembly.config import Config
-from flyball.assembly.config_values import split_address
-from flyball.assembly.gateways import native_places
+from flyball.assembly.gateways import told_of
+from flyball.assembly.places import Bound
 from flyball.enforcement.gateway import Lent, NotLendable, Ticket
 from flyball.identity.private_files import private_dir, read_private, write_private
 from flyball.kernel.errors import ConfigError
-from flyball.kernel.json import Json, canonical, parse
+from flyball.kernel.json import Json, canonical
 from flyball.kernel.secret import Secret
 from flyball.policy import http_gateway
 from flyball.policy.bundle import Bundle
@@ -35,12 +35,12 @@ class HttpGateway:
         self._base = config.file.resolve().parent if config.file is not None else Path.cwd()
         self._key_file = config.keys_dir / "http-authority.pem"
         self._ca_pem = ""
-        self._native = _told(lambda: Native(core, canonical(self._listening())))
+        told = {**told_of(self._config), "max_body": self._config.max_body}
+        self._native = _told(lambda: Native(core, canonical(told)))
         self.in_force(bundle)
-        bound = parse(_told(self._native.start))
-        places = bound if isinstance(bound, list) else []
-        self.addresses = tuple(f"{kind}:{at}" for one in places if isinstance(one, dict) for kind, at in one.items())
-        self._proxy = self._reached(places)
+        bound = Bound(_told(self._native.start))
+        self.addresses = bound.addresses
+        self._proxy = self._reached(bound)
 
     def stop(self) -> None:
         """Close it; live connections end."""
@@ -87,15 +87,6 @@ class HttpGateway:
             connection["proxy_ca_file"] = str(self._config.tls_ca)
         return Ticket(connection, Secret(f"{name}.{secret}"), self._config.ticket_ms)
 
-    def _listening(self) -> dict[str, Json]:
-        config = self._config
-        return {
-            "listen": native_places(config),
-            "max_connections": config.max_connections,
-            "max_body": config.max_body,
-            "workers": config.workers,
-        }
-
     def _authorities(self, target: str, file: str) -> str:
         try:
             return (self._base / file).read_text("ascii")
@@ -109,17 +100,15 @@ class HttpGateway:
             write_private(self._key_file, _told(Native.new_key).encode())
         return read_private(self._key_file).decode()
 
-    def _reached(self, places: list[Json]) -> str:
+    def _reached(self, bound: Bound) -> str:
         """What clients are told: the address over TCP, else the socket."""
         config = self._config
-        for one in places:
-            address = isinstance(one, dict) and (one.get("tls") or one.get("tcp"))
-            if isinstance(address, str):
-                host, port = split_address(address)
-                name = config.host or host
-                scheme = "http" if config.tls_cert is None else "https"
-                return f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}"
-        return f"unix:{config.unix}"
+        if bound.tcp is None:
+            return f"unix:{config.unix}"
+        host, port = bound.tcp
+        name = config.host or host
+        scheme = "http" if config.tls_cert is None else "https"
+        return f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}"
 
 
 def _told(call: Callable[[], T]) -> T:

@@ -16,16 +16,16 @@ from dataclasses import replace
 import structlog
 
 from flyball.assembly.build import Built, build
-from flyball.assembly.config import Config, DecisionConfig
-from flyball.assembly.config_ext_authz import ExtAuthzConfig
+from flyball.assembly.config import Config
 from flyball.assembly.gateways import EXT_AUTHZ, POSTGRESQL, ExtAuthzGateway, PostgresqlGateway
 from flyball.assembly.http_gateway import HTTP, HttpGateway
 from flyball.assembly.logs import configure
+from flyball.assembly.places import Bound, places_of
 from flyball.edges.http.runner import ControlServer, run_control
 from flyball.flow import bundles
 from flyball.flow.watch import Watch
 from flyball.kernel.errors import FlyballError
-from flyball.kernel.json import Json, canonical, parse
+from flyball.kernel.json import Json, canonical
 from flyball.policy.engine import Edge
 
 log = structlog.get_logger("flyball.server")
@@ -38,7 +38,7 @@ class Server:
         self.config = config
         self.built: Built = build(config, env=env)
         self.house = self.built.house
-        self.decision_addresses: list[Json] = []
+        self.bound = Bound()
         self._watch = Watch(self.house)
         self._edge: Edge | None = None
         self._control: ControlServer | None = None
@@ -48,8 +48,7 @@ class Server:
     def start(self) -> None:
         """Listen. The control API comes last: once it answers, all is there."""
         self._edge = Edge(self.house.core, canonical(edge_config(self.config, self.built)))
-        bound = parse(self._edge.start())
-        self.decision_addresses = bound if isinstance(bound, list) else []
+        self.bound = Bound(self._edge.start())
         self.house.settings = replace(self.house.settings, check_endpoints=tuple(self._endpoints()))
         if self.config.ext_authz.on:
             for kind in EXT_AUTHZ:
@@ -87,8 +86,7 @@ class Server:
     @property
     def ext_authz_addresses(self) -> list[str]:
         """Where Envoy may ask."""
-        places = (one for one in self.decision_addresses if isinstance(one, dict))
-        return [str(at) for one in places for kind, at in one.items() if kind.startswith("ext_authz_")]
+        return [at for kind, at in self.bound.places if kind.startswith("ext_authz_")]
 
     @property
     def gateway_addresses(self) -> list[str]:
@@ -99,14 +97,8 @@ class Server:
     def _endpoints(self) -> list[str]:
         if self.config.decision.public_url:
             return [self.config.decision.public_url]
-        found: list[str] = []
-        for one in self.decision_addresses:
-            if isinstance(one, dict):
-                for kind, address in one.items():
-                    scheme = {"tcp": "http://", "tls": "https://", "unix": "unix:"}.get(kind)
-                    if scheme is not None:
-                        found.append(f"{scheme}{address}")
-        return found
+        schemes = {"tcp": "http://", "tls": "https://", "unix": "unix:"}
+        return [f"{schemes[kind]}{at}" for kind, at in self.bound.places if kind in schemes]
 
 
 def edge_config(config: Config, built: Built) -> dict[str, Json]:
@@ -114,29 +106,17 @@ def edge_config(config: Config, built: Built) -> dict[str, Json]:
     decision = config.decision
     return {
         "issuer": config.issuer,
-        "listen": _listen(decision),
-        "ext_authz": {"listen": _listen(config.ext_authz), "principal": config.ext_authz.principal},
+        "listen": places_of(decision, decision.client_ca),
+        "ext_authz": {
+            "listen": places_of(config.ext_authz, config.ext_authz.client_ca),
+            "principal": config.ext_authz.principal,
+        },
         "token_keys": built.keys.tokens.edge_keys(),
         "max_body": decision.max_body,
         "max_connections": decision.max_connections,
         "workers": decision.workers,
         "public_url": decision.public_url or None,
     }
-
-
-def _listen(place: DecisionConfig | ExtAuthzConfig) -> list[Json]:
-    """The places of a listener, as the edge reads them."""
-    listen: list[Json] = []
-    if place.listen and place.tls_cert is not None:
-        client_ca = None if place.client_ca is None else str(place.client_ca)
-        tls: dict[str, Json] = {"addr": place.listen, "cert_pem": str(place.tls_cert)}
-        tls |= {"key_pem": str(place.tls_key), "client_ca_pem": client_ca}
-        listen.append({"tls": tls})
-    elif place.listen:
-        listen.append({"tcp": place.listen})
-    if place.unix is not None:
-        listen.append({"unix": str(place.unix), "mode": place.unix_mode})
-    return listen
 
 
 def serve(config: Config, env: Mapping[str, str]) -> int:
