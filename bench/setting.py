@@ -79,6 +79,11 @@ def write(
         text = text.replace("port: 5432", f"port: {postgres.port}")
         prepare(postgres, password)
     manifest.write_text(text)
+    return configure(home, timing, socket=socket)
+
+
+def configure(home: Path, more: str = "", *, socket: Path | None = None) -> Setting:
+    """Write the configuration, `more` of it at the end, and the trust domain's keys, beside a bundle that is there."""
     (home / "state").mkdir(mode=0o700)
     control = f"127.0.0.1:{free_port()}"
     decisions = "" if socket is None else str(socket)
@@ -87,7 +92,7 @@ def write(
         f"control:\n  listen: {control}\n"
         f'  unix: ""\ndecision:\n  listen: 127.0.0.1:0\n  unix: "{decisions}"\n'
         f"dev:\n  dir: {home}/dev\n  trust_domain: {TRUST_DOMAIN}\n"
-        f"log: {{level: warning}}\n{timing}"
+        f"log: {{level: warning}}\n{more}"
     )
     dev_domain(home)
     return Setting(home, control)

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 import shutil
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-
-import httpx
 
 import flyball_sdk
 from bench import load, machine, setting
 from bench.families.http import generator_note, in_turns
+from bench.gateway import Place, answers, private, serving
 from bench.load import Measured
 from bench.measure import SERVER_CORE, BenchError, Context, median, percentile, row
 from flyball.demo.postgres import free_port
@@ -192,8 +190,7 @@ def _closed_ms(place: Place) -> float:
         reader = threading.Thread(target=read)
         reader.start()
         began = time.monotonic()
-        with place.operator() as operator:
-            operator.post(f"/v1/tasks/{task.id}/revoke", json={"reason": "bench"}).raise_for_status()
+        place.revoke(task.id)
         reader.join(10)
     task.end()
     if not ended:
@@ -205,53 +202,14 @@ def _no_stream(heard: bytes) -> bytes:
     raise BenchError(f"no stream came: {heard[-400:]!r}")
 
 
-class Place:
-    """One Flyball with the gateway, its tasks, and its operator."""
-
-    def __init__(self, home: Path, control: str, svid: str, pid: int) -> None:
-        self._home, self._control, self._svid, self.pid = home, control, svid, pid
-
-    def task(self) -> flyball_sdk.Task:
-        """A task, not yet open."""
-        return flyball_sdk.task("call", addr=f"http://{self._control}", identity=lambda: self._svid)
-
-    def operator(self) -> httpx.Client:
-        """Its operator."""
-        token = (self._home / "state" / "admin.token").read_text().strip()
-        return httpx.Client(base_url=f"http://{self._control}", headers={"Authorization": f"Bearer {token}"})
-
-
-@contextmanager
-def _flyball(home: Path, api: int, events: int, record: str) -> Iterator[Place]:
+def _flyball(home: Path, api: int, events: int, record: str) -> AbstractContextManager[Place]:
     """A `flyball serve` whose decisions are recorded `durable` first or `buffered`."""
-    (home / "bundle" / "profiles").mkdir(parents=True)
-    key = home / "api.key"
-    key.touch(mode=0o600)
-    key.write_text(KEY)
+    key = private(home / "api.key", KEY)
     manifest = BUNDLE.format(
         agent=setting.AGENT, domain=setting.TRUST_DOMAIN, record=record, key=key, api=api, events=events
     )
-    (home / "bundle" / "bundle.yaml").write_text(manifest)
-    (home / "bundle" / "profiles" / "call.yaml").write_text(PROFILE)
-    (home / "state").mkdir(mode=0o700)
-    control = f"127.0.0.1:{free_port()}"
-    (home / "flyball.yaml").write_text(
-        f"mode: dev\nissuer: {setting.ISSUER}\nstate_dir: {home}/state\nbundle: {home}/bundle\n"
-        f'control:\n  listen: {control}\n  unix: ""\n'
-        f'decision:\n  listen: 127.0.0.1:0\n  unix: ""\n'
-        f"http_gateway:\n  listen: 127.0.0.1:0\n  workers: 1\n"
-        f"dev:\n  dir: {home}/dev\n  trust_domain: {setting.TRUST_DOMAIN}\n"
-        f"log: {{level: warning}}\n"
-    )
-    svid = setting.Setting(home, control).svid()
-    log = home / "flyball.log"
-    words = [sys.executable, "-m", "flyball", "serve", "--config", str(home / "flyball.yaml")]
-    process = machine.start(words, core=SERVER_CORE, log=log)
-    try:
-        _answers(f"http://{control}/v1/health", log)
-        yield Place(home, control, svid, process.pid)
-    finally:
-        machine.end(process)
+    section = "http_gateway:\n  listen: 127.0.0.1:0\n  workers: 1\n"
+    return serving(home, manifest=manifest, profile="call", text=PROFILE, section=section)
 
 
 @contextmanager
@@ -267,20 +225,10 @@ def _nginx(home: Path, http: str, **words: object) -> Iterator[tuple[int, int]]:
     line = [found, "-p", str(home), "-c", str(home / "nginx.conf"), "-g", "daemon off; master_process off;"]
     process = machine.start(line, core=SERVER_CORE, log=home / "out.log")
     try:
-        _answers(f"http://127.0.0.1:{port}/", home / "nginx.log")
+        answers(f"http://127.0.0.1:{port}/", home / "nginx.log")
         yield port, process.pid
     finally:
         machine.end(process)
-
-
-def _answers(url: str, log: Path) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with suppress(httpx.HTTPError):
-            if httpx.get(url, timeout=1).status_code == 200:
-                return
-        time.sleep(0.02)
-    raise BenchError(f"{url} does not answer: {log.read_text(errors='replace')[-800:] if log.exists() else ''}")
 
 
 @contextmanager

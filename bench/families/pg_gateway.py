@@ -12,20 +12,19 @@ import re
 import secrets
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-import httpx
 import psycopg
 from psycopg import sql
 
 import flyball_sdk
 from bench import machine, setting
+from bench.gateway import Place, private, serving
 from bench.measure import GENERATOR_CORE, SERVER_CORE, BenchError, Context, median, percentile, row
 from flyball.connectors.postgresql import setup
 from flyball.demo.postgres import EmbeddedPostgres, free_port
@@ -157,8 +156,7 @@ def _ended_ms(place: Place) -> float:
     if not started.wait(30):
         raise BenchError("no result came")
     began = time.monotonic()
-    with place.operator() as operator:
-        operator.post(f"/v1/tasks/{task.id}/revoke", json={"reason": "bench"}).raise_for_status()
+    place.revoke(task.id)
     reader.join(10)
     task.end()
     if not ended:
@@ -166,58 +164,14 @@ def _ended_ms(place: Place) -> float:
     return (ended[0] - began) * 1000
 
 
-class Place:
-    """One Flyball with the gateway, its task of a whole run, and its operator."""
-
-    def __init__(self, home: Path, control: str, svid: str) -> None:
-        self._home, self._control, self._svid = home, control, svid
-
-    def task(self) -> flyball_sdk.Task:
-        """A task, not yet open."""
-        return flyball_sdk.task("read", addr=f"http://{self._control}", identity=lambda: self._svid)
-
-    def operator(self) -> httpx.Client:
-        """Its operator."""
-        token = (self._home / "state" / "admin.token").read_text().strip()
-        return httpx.Client(base_url=f"http://{self._control}", headers={"Authorization": f"Bearer {token}"})
-
-
-@contextmanager
-def _flyball(home: Path, postgres: EmbeddedPostgres, admin: str, record: str) -> Iterator[Place]:
+def _flyball(home: Path, postgres: EmbeddedPostgres, admin: str, record: str) -> AbstractContextManager[Place]:
     """A `flyball serve` on a core of its own, whose reads are recorded `durable` first or `buffered`."""
-    (home / "bundle" / "profiles").mkdir(parents=True)
-    password = home / "admin.password"
-    password.touch(mode=0o600)
-    password.write_text(admin)
     manifest = BUNDLE.format(
-        agent=setting.AGENT, domain=setting.TRUST_DOMAIN, record=record, admin=setting.ADMIN, password=password,
-        port=postgres.port, group=setting.GROUP,
+        agent=setting.AGENT, domain=setting.TRUST_DOMAIN, record=record, admin=setting.ADMIN,
+        password=private(home / "admin.password", admin), port=postgres.port, group=setting.GROUP,
     )  # fmt: skip
-    (home / "bundle" / "bundle.yaml").write_text(manifest)
-    (home / "bundle" / "profiles" / "read.yaml").write_text(PROFILE)
-    (home / "state").mkdir(mode=0o700)
-    control = f"127.0.0.1:{free_port()}"
-    (home / "flyball.yaml").write_text(
-        f"mode: dev\nissuer: {setting.ISSUER}\nstate_dir: {home}/state\nbundle: {home}/bundle\n"
-        f'control:\n  listen: {control}\n  unix: ""\ndecision:\n  listen: 127.0.0.1:0\n  unix: ""\n'
-        f"dev:\n  dir: {home}/dev\n  trust_domain: {setting.TRUST_DOMAIN}\nlog: {{level: warning}}\n"
-        f"postgresql_gateway: {{listen: 127.0.0.1:0, ticket: 1h}}\n"
-    )
-    svid = setting.dev_domain(home).issue(setting.AGENT, setting.ISSUER, ttl_s=6 * 3600)
-    env = {**os.environ, "FLYBALL_CONFIG": str(home / "flyball.yaml")}
-    words = [sys.executable, "-m", "flyball", "serve"]
-    process = machine.start(words, core=SERVER_CORE, log=home / "log", env=env)
-    try:
-        for _ in range(600):
-            with suppress(httpx.HTTPError):
-                if httpx.get(f"http://{control}/v1/health", timeout=1).status_code == 200:
-                    break
-            time.sleep(0.05)
-        else:
-            raise BenchError(f"Flyball did not start: {(home / 'log').read_text()[-400:]}")
-        yield Place(home, control, svid)
-    finally:
-        machine.end(process)
+    section = "postgresql_gateway: {listen: 127.0.0.1:0, ticket: 1h}\n"
+    return serving(home, manifest=manifest, profile="read", text=PROFILE, section=section)
 
 
 @contextmanager
