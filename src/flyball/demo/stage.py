@@ -24,6 +24,7 @@ from flyball.assembly import config as configuration
 from flyball.assembly import local
 from flyball.demo import certificates, database
 from flyball.demo.postgres import EmbeddedPostgres
+from flyball.demo.processes import end
 from flyball.demo.sight import Sight, StageFault
 from flyball.demo.unmodified import FLYBALL, McpClient, Psql
 from flyball.kernel.json import Json
@@ -67,10 +68,7 @@ class AgentProcess:
 
     def stop(self) -> None:
         """Let the process end."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(timeout=5)
+        end(self._process)
 
 
 class Stage(Sight):
@@ -396,16 +394,10 @@ class Stage(Sight):
         """Stop every process. The store stays where it is."""
         for program in (*self._agents, *self._unmodified):
             program.stop()
-        if self._tools is not None and self._tools.poll() is None:
-            self._tools.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._tools.wait(timeout=5)
-        if self._server is not None and self._server.poll() is None:
-            self._server.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._server.wait(timeout=15)
-            if self._server.poll() is None:
-                self._server.kill()
+        if self._tools is not None:
+            end(self._tools)
+        if self._server is not None:
+            end(self._server, within_s=15)
         if self._postgres is not None:
             self._postgres.stop()
 

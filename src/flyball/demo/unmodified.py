@@ -8,8 +8,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from flyball.demo.processes import end
 from flyball.demo.sight import StageFault
 from flyball.kernel.json import Json
 
@@ -127,12 +129,6 @@ class McpClient:
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    try:
+    with suppress(subprocess.TimeoutExpired):
         process.wait(timeout=5)
-    except subprocess.TimeoutExpired:
-        process.terminate()
-        try:
-            process.wait(timeout=5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    end(process)
