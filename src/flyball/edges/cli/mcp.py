@@ -1,4 +1,8 @@
-"""`mcp`: MCP servers behind Flyball."""
+"""`mcp`: MCP servers behind Flyball.
+
+The gateway, its event loop and its HTTP are imported by the commands that run them: every other command starts
+without.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,6 @@ from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
-import uvloop
 from typer.core import TyperGroup
 
 import flyball_sdk
@@ -22,10 +25,6 @@ from flyball.edges.cli import render
 from flyball.edges.cli.context import AddrOption, Cli, ConfigOption, InputsOption, VouchersOption
 from flyball.edges.cli.errors import FAILED, MISUSED, CliError
 from flyball.edges.cli.run import inputs_of, text_of
-from flyball.edges.mcp import gateway, inspect, observe, plane, web
-from flyball.edges.mcp import servers as serving
-from flyball.edges.mcp.judge import Settings
-from flyball.edges.mcp.leased import Wanted
 from flyball.enforcement.mcp import pins as pinning
 
 T = TypeVar("T")
@@ -133,6 +132,8 @@ def stdio(
         if profile or given or voucher:
             raise CliError("--observe governs nothing", "leave --profile and its inputs out", exit_code=MISUSED)
         logs.configure("warning", "console")
+        from flyball.edges.mcp import observe
+
         return _run(observe.run(command, out or Path(f"observed-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl")))
     if out is not None:
         raise CliError("--out is where --observe records", "see --help", exit_code=MISUSED)
@@ -152,6 +153,10 @@ def stdio(
             f"no tool of this server was approved: {name or shlex.join(command)}",
             f"look at them first: flyball mcp approve {'--name ' + name + ' ' if name else ''}-- {shlex.join(command)}",
         )
+    from flyball.edges.mcp import gateway
+    from flyball.edges.mcp.judge import Settings
+    from flyball.edges.mcp.leased import Wanted
+
     plan = gateway.Plan(
         command=command,
         settings=Settings(cli.addr, decisions=decisions, tls=tls),
@@ -196,6 +201,8 @@ def approve(
     if bool(command) == bool(url) or (url and not name):
         raise CliError("name one server", "-- COMMAND, or --url URL with --name NAME", exit_code=MISUSED)
     server = name or shlex.join(command or [])
+    from flyball.edges.mcp import inspect
+
     tools, instructions = _run(inspect.look(command or [], url, bearer_file))
     now = pinning.of_server(tools, instructions)
     change = pinning.compare(known.get(server, pinning.Pins()), now)
@@ -236,6 +243,10 @@ def serve(
     Examples:
       flyball mcp serve --servers servers.json
     """
+    from flyball.edges.mcp import servers as serving
+    from flyball.edges.mcp import web
+    from flyball.edges.mcp.judge import Settings
+
     cli = Cli.of(config, addr)
     logs.configure(cli.config.log.level, cli.config.log.format)
     served = serving.read(servers)
@@ -252,11 +263,15 @@ def _identity(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
         raise CliError("--pep-cert and --pep-key go together", "see --help", exit_code=MISUSED)
     if cert is None or key is None:
         return None
+    from flyball.edges.mcp import plane
+
     ca = os.environ.get("FLYBALL_CA_FILE")
     return plane.identity(cert, key, Path(ca) if ca else None)
 
 
 def _run(work: Coroutine[object, object, T]) -> T:
+    import uvloop
+
     try:
         gc.freeze()  # what was imported stays: a collection that walks through it all is a pause for every call
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
