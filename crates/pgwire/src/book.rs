@@ -82,6 +82,8 @@ pub struct Book {
     pub copying_in: bool,
     /// A COPY FROM went upstream, and the server has not said yet whether it takes rows.
     pub awaiting_copy: bool,
+    /// The server failed and passes over all that comes before the Sync, which the client has not sent yet.
+    skipping: bool,
 }
 
 enum Of<T> {
@@ -91,15 +93,24 @@ enum Of<T> {
 }
 
 impl Book {
-    /// Put in line what was sent.
+    /// Put in line what was sent. After a COPY FROM the server's word on it is to be awaited, unless it is passed over.
     pub fn sent(&mut self, entry: Entry) -> Result<(), Close> {
         if self.line.len() >= MOST_IN_FLIGHT || self.statements.len() + self.portals.len() >= 2 * MOST_NAMES {
             return Err(Close::Pipeline);
+        }
+        if let Entry::Run(run) = &entry {
+            self.awaiting_copy = run.bound.statement.judgement.copies_in && !self.skipping;
         }
         let sync = matches!(entry, Entry::Sync);
         self.line.push_back((self.epoch, entry));
         self.epoch += u64::from(sync);
         Ok(())
+    }
+
+    /// Whether the server passes over what comes before the next Sync. A Query is passed over there, too, and is
+    /// not answered.
+    pub const fn skipping(&self) -> bool {
+        self.skipping
     }
 
     /// Whether something from before the last Sync is in flight.
@@ -177,9 +188,14 @@ impl Book {
         self.line.pop_front().map(|e| e.1).ok_or(Close::OutOfStep)
     }
 
+    /// The first in line, which the server has answered.
+    fn answered(&mut self) -> Result<Entry, Close> {
+        if self.skipping { Err(Close::OutOfStep) } else { self.front() }
+    }
+
     /// `1`, `2`, `3`: what was sent is confirmed.
     pub fn confirmed(&mut self, kind: u8) -> Result<(), Close> {
-        match (kind, self.front()?) {
+        match (kind, self.answered()?) {
             (b'1', Entry::Parse(name, statement)) => {
                 self.statements.insert(name, statement);
             }
@@ -205,7 +221,7 @@ impl Book {
                 return Ok(None);
             }
         }
-        let Entry::Run(run) = self.front()? else { return Err(Close::OutOfStep) };
+        let Entry::Run(run) = self.answered()? else { return Err(Close::OutOfStep) };
         self.copying_in = false;
         if !suspended {
             self.define(&run);
@@ -238,30 +254,34 @@ impl Book {
         }
     }
 
-    /// The server failed: all up to the Sync is skipped. The runs among it, and the error to send
-    /// in the place of the server's, where the first was a refusal of ours.
+    /// The server failed: all up to the Sync is skipped, and what the client sends before it, too. The runs among
+    /// what was sent, and the error to send in the place of the server's, where the first was a refusal of ours.
     pub fn failed(&mut self) -> (Vec<Run>, Option<Vec<u8>>) {
         self.copying_in = false;
         self.awaiting_copy = false;
-        let mut runs = Vec::new();
-        let mut own = None;
-        let mut first = true;
-        while let Some((_, entry)) = self.line.front() {
-            if matches!(entry, Entry::Sync) {
-                break;
-            }
-            match self.line.pop_front() {
-                Some((_, Entry::Run(run))) => runs.push(*run),
-                Some((_, Entry::Refused(error))) if first => own = Some(error),
-                _ => {}
-            }
-            first = false;
-        }
+        let own = match self.line.front_mut() {
+            Some((_, Entry::Refused(error))) if !self.skipping => Some(std::mem::take(error)),
+            _ => None,
+        };
+        let runs = self.skip();
+        self.skipping = self.line.is_empty();
         (runs, own)
     }
 
-    /// `ReadyForQuery`, with the transaction's status.
-    pub fn ready(&mut self, status: u8) -> Result<(), Close> {
+    /// Leave out what stands before the Sync. The runs among it.
+    fn skip(&mut self) -> Vec<Run> {
+        let mut runs = Vec::new();
+        while self.line.front().is_some_and(|(_, entry)| !matches!(entry, Entry::Sync)) {
+            if let Some((_, Entry::Run(run))) = self.line.pop_front() {
+                runs.push(*run);
+            }
+        }
+        runs
+    }
+
+    /// `ReadyForQuery`, with the transaction's status. The runs that were skipped.
+    pub fn ready(&mut self, status: u8) -> Result<Vec<Run>, Close> {
+        let skipped = if std::mem::take(&mut self.skipping) { self.skip() } else { Vec::new() };
         let Entry::Sync = self.front()? else { return Err(Close::OutOfStep) };
         self.answering += 1;
         let answering = self.answering;
@@ -269,7 +289,7 @@ impl Book {
         if status == b'I' {
             self.portals.retain(|_, bound| bound.cursor);
         }
-        Ok(())
+        Ok(skipped)
     }
 
     /// `CopyInResponse`.
@@ -286,7 +306,9 @@ impl Book {
 
     /// A row of that many bytes comes back: whether it may.
     pub fn row(&mut self, bytes: u64) -> Result<(), Close> {
-        let Some((_, Entry::Run(run))) = self.line.front_mut() else { return Err(Close::OutOfStep) };
+        let Some((_, Entry::Run(run))) = self.line.front_mut().filter(|_| !self.skipping) else {
+            return Err(Close::OutOfStep);
+        };
         if !run.allowance.row(bytes) {
             return Err(Close::Spent);
         }

@@ -48,6 +48,7 @@ impl Client<'_> {
             return self.copying(kind, &frame, out);
         }
         match kind {
+            b'Q' | b'F' if self.book.lock().skipping() => return Err(Close::Violation("no Sync after an error")),
             b'Q' => self.query(&frame, body, out).await?,
             b'P' => self.parse(&frame, body, out).await?,
             b'B' => self.bind(&frame, out).await?,
@@ -129,7 +130,6 @@ impl Client<'_> {
         match self.decided(bound).await {
             Ok(run) => {
                 let mut book = self.book.lock();
-                book.awaiting_copy = run.bound.statement.judgement.copies_in;
                 book.sent(Entry::Run(run))?;
                 book.sent(Entry::Sync)?;
                 out.extend_from_slice(frame);
@@ -184,9 +184,7 @@ impl Client<'_> {
         };
         match self.decided(bound).await {
             Ok(run) => {
-                let mut book = self.book.lock();
-                book.awaiting_copy = run.bound.statement.judgement.copies_in;
-                book.sent(Entry::Run(run))?;
+                self.book.lock().sent(Entry::Run(run))?;
                 out.extend_from_slice(frame);
                 Ok(())
             }

@@ -178,7 +178,11 @@ impl Relay<'_> {
                     return Ok(Pass::Instead(own));
                 }
             }
-            b'Z' => book.ready(body.first().copied().unwrap_or_default())?,
+            b'Z' => {
+                for run in book.ready(body.first().copied().unwrap_or_default())? {
+                    run.allowance.returned(0, 0, false);
+                }
+            }
             b'G' => book.copy_in()?,
             b'S' => check_pin(body)?,
             b't' => book.types(read_types(body)?)?,

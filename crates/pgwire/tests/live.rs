@@ -245,6 +245,39 @@ print(c.execute("SELECT count(*) FROM app.lines WHERE sku IN ('p1', 'p2')").fetc
     assert_eq!(house.python(script).trim(), "0");
 }
 
+/// What a client sends before its Sync, when the server's error is already told, is passed over by both sides alike:
+/// the session goes on, and what was allowed among it counts as not run.
+#[test]
+fn pipelined_behind_a_told_error() {
+    let house = house();
+    let script = r#"
+import select
+from psycopg.pq import DiagnosticField, ExecStatus
+c = connect(autocommit=True)
+wire = c.pgconn
+for what in [b"SELECT secret FROM app.customers", b"SELECT 1 / 0"]:
+    wire.enter_pipeline_mode()
+    wire.send_query_params(what, None)
+    wire.send_flush_request()
+    while wire.flush(): pass
+    assert select.select([wire.socket], [], [], 10)[0]
+    wire.send_query_params(b"INSERT INTO app.lines (sku, qty) VALUES ('b1', 1)", None)
+    wire.send_query_params(b"COPY app.members (name, team) FROM STDIN", None)
+    wire.pipeline_sync()
+    seen = []
+    while not seen or seen[-1] != ExecStatus.PIPELINE_SYNC:
+        if result := wire.get_result():
+            seen.append(result.status)
+            if state := result.error_field(DiagnosticField.SQLSTATE): print(state.decode())
+    assert seen[1:3] == [ExecStatus.PIPELINE_ABORTED] * 2, seen
+    wire.exit_pipeline_mode()
+    print(c.execute("SELECT count(*) FROM app.lines WHERE sku = %s", ['b1'], prepare=True).fetchone()[0])
+"#;
+    assert_eq!(house.python(script).split_whitespace().collect::<Vec<_>>(), ["42501", "0", "22012", "0"]);
+    let returned = house.gate.returned.lock().unwrap();
+    assert_eq!(returned.iter().filter(|(_, completed)| !completed).count(), 5, "{returned:?}");
+}
+
 /// Prepared statements are decided at every run; names of SQL and of the protocol are one book.
 #[test]
 fn prepared_names_and_cursors() {
