@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-
 from bench.intent.suites import open_suite
 from bench.intent.suites.dyn import DynSuite, flat
 
