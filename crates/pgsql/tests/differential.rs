@@ -189,7 +189,7 @@ struct Told {
 /// Run a file in a database of its own, made from the suite's.
 fn run_file(cluster: &Cluster, file: &str, text: &str) -> Told {
     let mut told = Told::default();
-    let database = format!("regress_{file}");
+    let database = format!("regress_{}", file.replace('.', "_"));
     cluster.sql(&format!("CREATE DATABASE {database} TEMPLATE regression"));
     let mut session = Session::open(cluster, &database);
     let mut snapshot: Option<Snapshot> = None;
@@ -228,9 +228,8 @@ fn run_one(
         }
         Some(Kind::Query) => {}
     }
-    let known = snapshot.get_or_insert_with(|| {
-        Snapshot::read(&cluster.snapshot(database), &["public"]).expect("what the query gives")
-    });
+    let known = snapshot
+        .get_or_insert_with(|| Snapshot::read(&cluster.snapshot(database), &["public"]).expect("what the query gives"));
     let verdict = judge(sql, known, &Policy { catalog: true, ..Policy::default() });
     session.run("BEGIN")?;
     // Statistics that were not sent yet count on: what was there before is no part of this one.

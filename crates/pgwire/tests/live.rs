@@ -6,7 +6,7 @@ mod support;
 
 use flyball_pgsql::{Access, Judgement, Policy, Refusal, Snapshot, Source, judge};
 use flyball_pgwire::{
-    Admission, Allowance, Ask, Close, Decision, Door, Gate, Hello, Later, Proxy, Settings, Upstream, Verifier,
+    Admission, Allowance, Ask, Close, Decision, Door, Gate, Hello, Later, Proxy, Settings, Shows, Upstream, Verifier,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -71,9 +71,9 @@ struct TestDoor {
 }
 
 impl Door for TestDoor {
-    fn admit<'a>(&'a self, hello: &'a Hello) -> Later<'a, Option<Admission>> {
+    fn admit<'a>(&'a self, hello: &'a Hello) -> Later<'a, Result<Option<Admission>, Close>> {
         let known = hello.user == "task" && hello.database == "postgres";
-        Box::pin(async move { known.then(|| self.admission.clone()) })
+        Box::pin(async move { Ok(known.then(|| self.admission.clone())) })
     }
 }
 
@@ -118,7 +118,7 @@ fn house_with(rows: u64, settings: Settings) -> House {
         search_path: "app, public".into(),
     };
     let admission = Admission {
-        verifier: Verifier::of(SECRET).unwrap(),
+        shows: Shows::Secret(Verifier::of(SECRET).unwrap()),
         upstream: Arc::new(upstream),
         gate: gate.clone(),
         fence: fenced,
