@@ -164,6 +164,21 @@ fn frames_that_do_not_end() {
     }
 }
 
+/// A Query before the Sync that an error asks for would be passed over by the server and run nothing: it is none.
+#[test]
+fn a_query_before_the_sync() {
+    let runtime = runtime();
+    let house = real(&runtime, clear());
+    logged_in(
+        &house,
+        "def f(k, b): s.sendall(k + (len(b) + 4).to_bytes(4, 'big') + b)\n\
+         f(b'P', b'\\0SELECT 1 / 0\\0\\0\\0')\nf(b'B', b'\\0\\0' + b'\\0' * 6)\nf(b'E', b'\\0' * 5)\nf(b'H', b'')\n\
+         seen = b''\nwhile b'22012' not in seen: seen += s.recv(4096)\n\
+         f(b'Q', b'SELECT 1\\0')\nwhile s.recv(4096): pass",
+    );
+    house.wait_ended("protocol_violation: no Sync after an error");
+}
+
 /// A client that does not read its result holds the server up for so long and no longer.
 #[test]
 fn a_client_that_does_not_read() {
