@@ -114,7 +114,7 @@ def test_psql(server: GatewayServer, folder: Path) -> None:
         names |= {"sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY", "sslrootcert": "PGSSLROOTCERT"}
         env = {"PATH": "/usr/bin:/bin", "PGPASSFILE": os.devnull} | {names[n]: str(said[n]) for n in names}
         done = subprocess.run(
-            [str(psql), "-X", "-A", "-t", "-w", "-c", COUNT], env=env, capture_output=True, text=True, timeout=30
+            [str(psql), "-XAtw", "-c", COUNT], env=env, capture_output=True, text=True, timeout=30, check=False
         )
         assert (done.stdout.strip(), done.returncode) == ("2000", 0), done.stderr
 
@@ -139,9 +139,7 @@ def test_certificates_that_do_not_do(server: GatewayServer, folder: Path, name: 
         assert why in told(words(task, folder, name))
 
 
-def test_an_authority_of_another_domain(
-    tmp_path: Path, postgres: EmbeddedPostgres, folder: Path
-) -> None:
+def test_an_authority_of_another_domain(tmp_path: Path, postgres: EmbeddedPostgres, folder: Path) -> None:
     """Authorities speak for their own trust domain: one of another domain cannot name this one's agents."""
     for server in serving(tmp_path, postgres, folder, "other.example"):
         with server.task() as task:
@@ -149,7 +147,7 @@ def test_an_authority_of_another_domain(
 
 
 def test_tasks_and_databases_that_are_not_there(server: GatewayServer, folder: Path) -> None:
-    """Another agent's task, one that is not there, a database that is not lent: refused alike, and so is a ticket's name
+    """Another agent's task, one that is not there, a database that is not lent: refused alike. So is a ticket's name
     that nobody holds, as it is without a certificate."""
     with server.task() as task:
         said = words(task, folder, "agent")
