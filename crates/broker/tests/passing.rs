@@ -71,6 +71,11 @@ async fn locations_that_read_two_ways_lead_nowhere() {
         let answer = ask(running.proxy, "GET /crm/a", "", "").await;
         assert_eq!((status(&answer), reason(&answer).as_str()), (502, "redirect_refused"), "{location}: {answer}");
     }
+    // Without a base, what begins with a slash is the client's own path.
+    let (addr, _) = says("HTTP/1.1 302 Found\r\nLocation: /\\evil.example\r\nContent-Length: 0\r\n\r\n").await;
+    let bare = UpstreamConfig { base: String::new(), ..crm(addr) };
+    let running = start(&House::new(), vec![bare], quick()).await;
+    assert_eq!(reason(&ask(running.api, "GET /a", "", "").await), "redirect_refused");
 }
 
 /// An upstream that stops speaking HTTP unasked is left; an upgrade by another method than GET is no upgrade.
