@@ -36,22 +36,25 @@ async fn what_is_too_large_is_refused_at_its_bound() {
     assert!(house.asked().is_empty());
 }
 
-/// What a client sends while its request is under way waits in its socket: no more than a head of it is taken.
+/// What a client sends while its request is under way waits in its socket: no more than a head of it is taken, also
+/// where the connection may stop being HTTP, and what follows is not read as a head.
 #[tokio::test]
 async fn a_flood_behind_a_request_is_not_gathered() {
     let (addr, seen) = kit::upstream(None).await;
     let limits = Limits { answer_time: Duration::from_secs(60), ..quick() };
     let running = start(&House::new(), vec![crm(addr)], limits).await;
-    let mut stream = TcpStream::connect(running.api).await.unwrap();
-    stream.write_all(text("GET /hang", TICKET, "").as_bytes()).await.unwrap();
-    until("it is upstream", || seen.requests().len() == 1).await;
-    let (piece, mut taken) = (vec![b'x'; 1 << 20], 0);
-    while taken < 64
-        && timeout(Duration::from_millis(500), stream.write_all(&piece)).await.is_ok_and(|said| said.is_ok())
-    {
-        taken += 1;
+    for (more, requests) in [("", 1), ("Connection: Upgrade\r\nUpgrade: websocket\r\n", 2)] {
+        let mut stream = TcpStream::connect(running.api).await.unwrap();
+        stream.write_all(text("GET /hang", TICKET, more).as_bytes()).await.unwrap();
+        until("it is upstream", || seen.requests().len() == requests).await;
+        let (piece, mut taken) = (vec![b'x'; 1 << 20], 0);
+        while taken < 64
+            && timeout(Duration::from_millis(500), stream.write_all(&piece)).await.is_ok_and(|said| said.is_ok())
+        {
+            taken += 1;
+        }
+        assert!(taken < 32, "{taken} MiB were taken");
     }
-    assert!(taken < 32, "{taken} MiB were taken");
 }
 
 /// A client that reads nothing, and one that stops in the middle of an upload, are left, and their upstreams with them.
