@@ -124,10 +124,15 @@ impl Gate for TaskGate {
         Box::pin(std::future::ready(self.purse.find(&self.task, upstream)))
     }
 
-    fn returned<'a>(&'a self, returned: Returned<'a>) -> Later<'a, bool> {
-        Box::pin(async move {
-            let meta = format!("{{\"bytes\":{},\"ms\":{}}}", returned.bytes, returned.ms);
-            self.kit.report(&self.task, returned.decision, returned.result.unwrap_or(b"null"), meta.as_bytes()).await
-        })
+    fn returned(&self, returned: Returned<'_>) {
+        self.kit.report_later(&self.task, returned.decision, b"null", meta(returned).as_bytes());
     }
+
+    fn result<'a>(&'a self, returned: Returned<'a>, body: &'a [u8]) -> Later<'a, bool> {
+        Box::pin(async move { self.kit.report(&self.task, returned.decision, body, meta(returned).as_bytes()).await })
+    }
+}
+
+fn meta(returned: Returned<'_>) -> String {
+    format!("{{\"bytes\":{},\"ms\":{}}}", returned.bytes, returned.ms)
 }

@@ -127,9 +127,8 @@ impl Allowance for Returns {
     fn returned(&self, rows: u64, bytes: u64, _completed: bool) {
         let ms = self.began.elapsed().as_millis();
         let meta = format!("{{\"bytes\":{bytes},\"ms\":{ms},\"rows\":{rows}}}");
-        for decision in self.decisions.clone() {
-            let (kit, task, meta) = (Arc::clone(&self.kit), Arc::clone(&self.task), meta.clone());
-            tokio::spawn(async move { kit.report(&task, &decision, b"[]", meta.as_bytes()).await });
+        for decision in &self.decisions {
+            self.kit.report_later(&self.task, decision, b"[]", meta.as_bytes());
         }
     }
 }

@@ -62,6 +62,11 @@ impl House {
     pub fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
+
+    fn note(&self, returned: Returned<'_>, result: Option<String>) {
+        let Returned { decision, status, bytes, completed, .. } = returned;
+        self.told.lock().unwrap().push((decision.to_owned(), status, bytes, completed, result));
+    }
 }
 
 pub fn allow(bytes: Option<u64>) -> Decision {
@@ -105,13 +110,13 @@ impl Gate for Desk {
         Box::pin(async move { self.0.has_secret.load(Ordering::Relaxed).then(|| Secret::new(SECRET)) })
     }
 
-    fn returned<'a>(&'a self, returned: Returned<'a>) -> Later<'a, bool> {
-        Box::pin(async move {
-            let Returned { decision, status, bytes, completed, result, .. } = returned;
-            let result = result.map(|text| String::from_utf8_lossy(text).into_owned());
-            self.0.told.lock().unwrap().push((decision.to_owned(), status, bytes, completed, result));
-            self.0.reports.load(Ordering::Relaxed)
-        })
+    fn returned(&self, returned: Returned<'_>) {
+        self.0.note(returned, None);
+    }
+
+    fn result<'a>(&'a self, returned: Returned<'a>, body: &'a [u8]) -> Later<'a, bool> {
+        self.0.note(returned, Some(String::from_utf8_lossy(body).into_owned()));
+        Box::pin(std::future::ready(self.0.reports.load(Ordering::Relaxed)))
     }
 }
 
