@@ -23,17 +23,15 @@ class Place:
     setting: setting.Setting
     profile: str
     pid: int
+    operator: httpx.Client
 
     def task(self) -> flyball_sdk.Task:
         """A task, not yet open."""
         return flyball_sdk.task(self.profile, addr=self._url, identity=self.setting.svid)
 
     def revoke(self, task: str) -> None:
-        """Revoke a task, as its operator."""
-        token = (self.setting.home / "state" / "admin.token").read_text().strip()
-        headers = {"Authorization": f"Bearer {token}"}
-        with httpx.Client(base_url=self._url, headers=headers) as operator:
-            operator.post(f"/v1/tasks/{task}/revoke", json={"reason": "bench"}).raise_for_status()
+        """Revoke a task, as its operator, over a connection that is kept."""
+        self.operator.post(f"/v1/tasks/{task}/revoke", json={"reason": "bench"}).raise_for_status()
 
     @property
     def _url(self) -> str:
@@ -58,8 +56,12 @@ def serving(home: Path, *, manifest: str, profile: str, text: str, section: str)
     words = [sys.executable, "-m", "flyball", "serve", "--config", str(home / "flyball.yaml")]
     process = machine.start(words, core=SERVER_CORE, log=log)
     try:
-        answers(f"http://{place.control}/v1/health", log)
-        yield Place(place, profile, process.pid)
+        url = f"http://{place.control}"
+        answers(f"{url}/v1/health", log)
+        token = (home / "state" / "admin.token").read_text().strip()
+        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}) as operator:
+            operator.get("/v1/tasks").raise_for_status()
+            yield Place(place, profile, process.pid, operator)
     finally:
         machine.end(process)
 

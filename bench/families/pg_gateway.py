@@ -7,13 +7,14 @@ judged anew.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
 import shutil
 import subprocess
+import sys
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -25,12 +26,12 @@ from psycopg import sql
 import flyball_sdk
 from bench import machine, setting
 from bench.gateway import Place, private, serving
-from bench.measure import GENERATOR_CORE, SERVER_CORE, BenchError, Context, median, percentile, row
+from bench.measure import GENERATOR_CORE, SERVER_CORE, TREE, BenchError, Context, median, percentile, row
 from flyball.connectors.postgresql import setup
 from flyball.demo.postgres import EmbeddedPostgres, free_port
 
 SCALE = 10
-CLIENTS = 16
+CLIENTS = 64
 ROLE = "bench_plain"
 BUNDLE = """
 name: pg-gateway
@@ -137,31 +138,20 @@ def _fence(context: Context, place: Place) -> None:
 def _ended_ms(place: Place) -> float:
     task = place.task()
     task.open()
-    connection = psycopg.connect(**task.connect("bank").kwargs(), autocommit=True)  # type: ignore[arg-type]
-    started = threading.Event()
-    ended: list[float] = []
-
-    def read() -> None:
-        try:
-            with connection.cursor() as cursor:
-                query = "SELECT a.aid FROM pgbench_accounts a CROSS JOIN pgbench_accounts b"
-                for number, _ in enumerate(cursor.stream(query, size=100)):
-                    if number == 1000:
-                        started.set()
-        except psycopg.Error:
-            ended.append(time.monotonic())
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    if not started.wait(30):
-        raise BenchError("no result came")
-    began = time.monotonic()
-    place.revoke(task.id)
-    reader.join(10)
+    words = machine.on_core(GENERATOR_CORE, [sys.executable, "-m", "bench.streamer"])
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=TREE) as reader:
+        assert reader.stdin is not None
+        assert reader.stdout is not None
+        print(json.dumps(task.connect("bank").kwargs()), file=reader.stdin, flush=True)
+        if reader.stdout.readline() != "streaming\n":
+            raise BenchError("no result came")
+        began = time.monotonic()
+        place.revoke(task.id)
+        ended = reader.stdout.readline()
     task.end()
     if not ended:
         raise BenchError("the result went on after the fence")
-    return (ended[0] - began) * 1000
+    return (float(ended) - began) * 1000
 
 
 def _flyball(home: Path, postgres: EmbeddedPostgres, admin: str, record: str) -> AbstractContextManager[Place]:

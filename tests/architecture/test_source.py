@@ -144,9 +144,9 @@ def test_documents_name_commands_that_exist() -> None:
     """Every `flyball …` in the documents begins with a command that there is."""
     from typer.main import get_command
 
-    from flyball.edges.cli.app import app
+    from flyball.edges.cli.app import build
 
-    known = set(getattr(get_command(app), "commands", {}))
+    known = set(getattr(get_command(build()), "commands", {}))
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
     named = {word for page in pages for word in re.findall(r"(?:^|`|\$ )flyball ([a-z]+)", page.read_text(), re.M)}
     assert sorted(named - known) == []

@@ -147,9 +147,9 @@ def test_every_command_has_help_with_an_example_where_it_takes_more_than_an_id()
     """`--help` of every command works and says what it does."""
     from typer.main import get_command
 
-    from flyball.edges.cli.app import app
+    from flyball.edges.cli.app import build
 
-    root = get_command(app)
+    root = get_command(build())
     listed = getattr(root, "commands", {})
     assert len(listed) > 15
     for name, command in listed.items():

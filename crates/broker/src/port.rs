@@ -86,8 +86,6 @@ pub struct Returned<'a> {
     pub ms: u64,
     /// Whether it came to its end.
     pub completed: bool,
-    /// The body, where the upstream's configuration wants it told: JSON, within the bound.
-    pub result: Option<&'a [u8]>,
 }
 
 /// Decides the requests of one task.
@@ -96,8 +94,11 @@ pub trait Gate: Send + Sync {
     fn decide<'a>(&'a self, ask: Ask<'a>) -> Later<'a, Decision>;
     /// The task's credential at an upstream; none where there is none, or none any more.
     fn secret<'a>(&'a self, upstream: &'a str) -> Later<'a, Option<Secret>>;
-    /// Told what came back. Where a result is handed in, the client gets it only after a true.
-    fn returned<'a>(&'a self, returned: Returned<'a>) -> Later<'a, bool>;
+    /// Told what came back, when it has. Must not block.
+    fn returned(&self, returned: Returned<'_>);
+    /// Told the body as well, where the upstream's configuration wants that: JSON, within the bound. The client gets
+    /// it only after a true.
+    fn result<'a>(&'a self, returned: Returned<'a>, body: &'a [u8]) -> Later<'a, bool>;
 }
 
 /// Finds the addresses of a host.

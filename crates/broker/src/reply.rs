@@ -44,29 +44,23 @@ impl Report {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
+    fn returned(&self) -> Returned<'_> {
+        let Self { decision, status, bytes, completed, .. } = self;
+        Returned { decision, status: *status, bytes: *bytes, ms: self.ms(), completed: *completed }
+    }
+
     /// Tell it with the result, and wait until it may be delivered.
     pub(crate) async fn tell(&mut self, result: &[u8]) -> bool {
         self.told = true;
-        let ms = self.ms();
-        let Self { decision, status, bytes, completed, .. } = &*self;
-        let returned =
-            Returned { decision, status: *status, bytes: *bytes, ms, completed: *completed, result: Some(result) };
-        self.admission.gate.returned(returned).await
+        self.admission.gate.result(self.returned(), result).await
     }
 }
 
 impl Drop for Report {
     fn drop(&mut self) {
-        if self.told {
-            return;
+        if !self.told {
+            self.admission.gate.returned(self.returned());
         }
-        let admission = Arc::clone(&self.admission);
-        let (status, bytes, ms, completed) = (self.status, self.bytes, self.ms(), self.completed);
-        let decision = std::mem::take(&mut self.decision);
-        tokio::spawn(async move {
-            let returned = Returned { decision: &decision, status, bytes, ms, completed, result: None };
-            admission.gate.returned(returned).await
-        });
     }
 }
 

@@ -6,7 +6,7 @@ use crate::call::Now;
 use crate::noted::Noted;
 use crate::plane::{Plane, Refusal};
 use crate::release::Checked;
-use crate::sink::{RecordDraft, Sink, Written};
+use crate::sink::{Done, NotTaken, RecordDraft, Sink, Written};
 use crate::verdict::{Reason, Verdict};
 
 /// What became of a change.
@@ -57,8 +57,34 @@ impl Plane {
 
     /// Write a change's record, let it count or be undone, and hand what became of it to `answer`, on the
     /// sink's thread. `answer` must not block. Called exactly once.
-    pub fn carry<F>(self: &Arc<Self>, sink: &Arc<dyn Sink>, mut noted: Noted, answer: F)
+    pub fn carry<F>(self: &Arc<Self>, sink: &Arc<dyn Sink>, noted: Noted, answer: F)
     where
+        F: FnOnce(Carried) + Send + 'static,
+    {
+        self.carry_by(|draft, done| sink.submit(draft, done), noted, answer);
+    }
+
+    /// The same for a change that nobody waits for: its record may gather with others, for milliseconds. One that
+    /// could not be written is counted.
+    pub fn carry_later(self: &Arc<Self>, sink: &Arc<dyn Sink>, noted: Noted) {
+        let plane = Arc::clone(self);
+        self.carry_by(
+            |draft, done| sink.submit_later(draft, done),
+            noted,
+            move |carried| {
+                if matches!(carried, Carried::Lost(_)) {
+                    plane.count_gap(Reason::RecordFailed);
+                }
+            },
+        );
+    }
+
+    fn carry_by<F>(
+        self: &Arc<Self>,
+        submit: impl FnOnce(RecordDraft, Done) -> Result<(), NotTaken>,
+        mut noted: Noted,
+        answer: F,
+    ) where
         F: FnOnce(Carried) + Send + 'static,
     {
         let finish = |plane: &Self, noted: Noted, written: Written| match (plane.confirm(noted, written), written) {
@@ -77,7 +103,7 @@ impl Plane {
                 answer(finish(&plane, noted, written));
             }
         });
-        if let Err(not) = sink.submit(draft, done) {
+        if let Err(not) = submit(draft, done) {
             let waiting = waiting.lock().take();
             if let Some((noted, answer)) = waiting {
                 answer(finish(self, noted, not.into()));

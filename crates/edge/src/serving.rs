@@ -56,8 +56,10 @@ impl Serving {
         if running.is_some() {
             return Err(StartError::Config("the gateway is started already".to_owned()));
         }
+        // More threads than processors only take turns.
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let runtime = Builder::new_multi_thread()
-            .worker_threads(workers)
+            .worker_threads(workers.min(processors))
             .thread_name(self.name)
             .on_thread_start(self.prepare)
             .enable_all()

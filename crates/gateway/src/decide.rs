@@ -135,6 +135,16 @@ impl<V: Clone + Send + Sync + 'static, U: Send + Sync + 'static> Kit<V, U> {
         matches!(timeout(parts.max_wait, told).await, Ok(Ok(Carried::Done(_))))
     }
 
+    /// The same without waiting, for a result that nobody holds back for it. Its budgets are charged when this comes
+    /// back; its record may gather with others for milliseconds.
+    pub fn report_later(&self, task: &str, decision: &str, result: &[u8], meta: &[u8]) {
+        let parts = &self.parts;
+        let Some((pep, _)) = self.pep() else { return };
+        if let Ok(noted) = parts.plane.report_result(task, &pep, decision, result, meta, (parts.clock)()) {
+            parts.plane.carry_later(&parts.sink, noted);
+        }
+    }
+
     /// The meter of a budget of a task, shared by its sessions here.
     pub fn meter(&self, task: &str, counted: Counted) -> Meter {
         self.meters.of(task, counted)

@@ -6,7 +6,7 @@ use std::time::Instant;
 use flyball_decision::Room;
 use flyball_gateway::{Allowed, Answer, Ask as Call, Meter, Session};
 use flyball_pgsql::{Judgement, Refusal};
-use flyball_pgwire::{Allowance, Ask, Decision, Gate, Later, Verifier};
+use flyball_pgwire::{Allowance, Ask, Decision, Gate, Later};
 
 use crate::args::Bound;
 use crate::asks::{CATALOG, Question, questions};
@@ -23,7 +23,7 @@ pub(crate) struct TaskGate {
 }
 
 impl TaskGate {
-    pub(crate) fn new(kit: &Arc<PgKit>, session: &Session<Verifier, Target>) -> Self {
+    pub(crate) fn new<V>(kit: &Arc<PgKit>, session: &Session<V, Target>) -> Self {
         let database = Arc::clone(&session.upstream.database);
         Self { kit: Arc::clone(kit), task: Arc::clone(&session.task), database }
     }
@@ -127,9 +127,8 @@ impl Allowance for Returns {
     fn returned(&self, rows: u64, bytes: u64, _completed: bool) {
         let ms = self.began.elapsed().as_millis();
         let meta = format!("{{\"bytes\":{bytes},\"ms\":{ms},\"rows\":{rows}}}");
-        for decision in self.decisions.clone() {
-            let (kit, task, meta) = (Arc::clone(&self.kit), Arc::clone(&self.task), meta.clone());
-            tokio::spawn(async move { kit.report(&task, &decision, b"[]", meta.as_bytes()).await });
+        for decision in &self.decisions {
+            self.kit.report_later(&self.task, decision, b"[]", meta.as_bytes());
         }
     }
 }

@@ -1,66 +1,87 @@
-"""The commands, named."""
+"""The commands, named.
+
+A command line needs the module of its own command alone, and that is all that is imported for it: some of the others
+bring the policy compiler, an HTTP client or an event loop, and each start would pay for them.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
-from importlib import metadata
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from importlib import import_module, metadata
+from typing import Annotated, cast
 
 import typer
 
-from flyball.edges.cli import agent, approvals, audit, bundle, demo, evidence, mcp, run, serve, status, target, tasks
 from flyball.edges.cli.plain import Plain
 
-app = typer.Typer(
-    name="flyball",
-    help=(
-        "Flyball: privilege exists only while a task holds it.\n\n"
-        "Run it: serve, dev, reload, demo. Before that: validate, test. "
-        "Look: status, tasks, task, leases, target, why, receipts, audit. "
-        "Act: revoke, suspend, resume, quarantine, approvals, approve, refuse, agent. As an agent: run, mcp. "
-        "Write: profile."
-    ),
-    epilog="Each command has examples: flyball COMMAND --help. The configuration: docs/configuration.md.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-
 _COMMANDS = (
-    ("serve", "Run Flyball.", serve.serve),
-    ("run", "Run a command with a task's privilege.", run.run),
-    ("status", "Whether all is well.", status.status),
-    ("tasks", "List tasks.", tasks.tasks),
-    ("leases", "List leases.", tasks.leases),
-    ("revoke", "Take privilege back, now.", tasks.revoke),
-    ("suspend", "Suspend an agent or a task.", tasks.suspend),
-    ("resume", "Let an agent or a task go on.", tasks.resume),
-    ("quarantine", "Quarantine an agent.", tasks.quarantine),
-    ("approvals", "What waits for a person.", approvals.approvals),
-    ("approve", "Allow one call, once.", approvals.approve),
-    ("refuse", "Refuse one call.", approvals.refuse),
-    ("why", "Why a decision came out as it did.", evidence.why),
-    ("validate", "Check a bundle.", bundle.validate),
-    ("test", "Run a bundle's cases.", bundle.run_cases),
-    ("reload", "Read the bundle anew.", serve.reload),
-    ("demo", "Watch it work: under a minute.", demo.demo),
-    ("completion", "A shell's completion script.", demo.completion),
+    ("serve", "Run Flyball.", "serve:serve"),
+    ("run", "Run a command with a task's privilege.", "run:run"),
+    ("status", "Whether all is well.", "status:status"),
+    ("tasks", "List tasks.", "tasks:tasks"),
+    ("leases", "List leases.", "tasks:leases"),
+    ("revoke", "Take privilege back, now.", "tasks:revoke"),
+    ("suspend", "Suspend an agent or a task.", "tasks:suspend"),
+    ("resume", "Let an agent or a task go on.", "tasks:resume"),
+    ("quarantine", "Quarantine an agent.", "tasks:quarantine"),
+    ("approvals", "What waits for a person.", "approvals:approvals"),
+    ("approve", "Allow one call, once.", "approvals:approve"),
+    ("refuse", "Refuse one call.", "approvals:refuse"),
+    ("why", "Why a decision came out as it did.", "evidence:why"),
+    ("validate", "Check a bundle.", "bundle:validate"),
+    ("test", "Run a bundle's cases.", "bundle:run_cases"),
+    ("reload", "Read the bundle anew.", "serve:reload"),
+    ("demo", "Watch it work: under a minute.", "demo:demo"),
+    ("completion", "A shell's completion script.", "demo:completion"),
 )
-for _name, _short, _command in _COMMANDS:
-    app.command(_name, short_help=_short, cls=Plain)(_command)
 _GROUPS = (
-    (tasks.task, "One task."),
-    (agent.agent, "One agent."),
-    (agent.profile, "Draft a profile."),
-    (target.target, "Targets; Flyball's own login there."),
-    (mcp.mcp, "MCP servers behind Flyball."),
-    (evidence.receipts, "Signed evidence of revocations."),
-    (audit.audit, "The record: verify it, read it."),
-    (serve.dev, "Identities for trying out."),
+    ("task", "One task.", "tasks:task"),
+    ("agent", "One agent.", "agent:agent"),
+    ("profile", "Draft a profile.", "agent:profile"),
+    ("target", "Targets; Flyball's own login there.", "target:target"),
+    ("mcp", "MCP servers behind Flyball.", "mcp:mcp"),
+    ("receipts", "Signed evidence of revocations.", "evidence:receipts"),
+    ("audit", "The record: verify it, read it.", "audit:audit"),
+    ("dev", "Identities for trying out.", "serve:dev"),
 )
-for _group, _short in _GROUPS:
-    app.add_typer(_group, short_help=_short)
+_NAMES = frozenset(name for name, _, _ in (*_COMMANDS, *_GROUPS))
+
+
+def build(words: Sequence[str] = ()) -> typer.Typer:
+    """The program, for a command line: its one command where the first word is one, else all of them."""
+    app = typer.Typer(
+        name="flyball",
+        help=(
+            "Flyball: privilege exists only while a task holds it.\n\n"
+            "Run it: serve, dev, reload, demo. Before that: validate, test. "
+            "Look: status, tasks, task, leases, target, why, receipts, audit. "
+            "Act: revoke, suspend, resume, quarantine, approvals, approve, refuse, agent. As an agent: run, mcp. "
+            "Write: profile."
+        ),
+        epilog="Each command has examples: flyball COMMAND --help. The configuration: docs/configuration.md.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    app.callback()(_root)
+    # A shell that completes asks by the environment, and the words are its own.
+    one = words[0] if words and words[0] in _NAMES and "_FLYBALL_COMPLETE" not in os.environ else ""
+    for name, short, where in _COMMANDS:
+        if one in ("", name):
+            app.command(name, short_help=short, cls=Plain)(cast("Callable[[], object]", _found(where)))
+    for name, short, where in _GROUPS:
+        if one in ("", name):
+            app.add_typer(cast("typer.Typer", _found(where)), short_help=short)
+    return app
+
+
+def _found(where: str) -> object:
+    module, _, name = where.partition(":")
+    found: object = getattr(import_module(f"flyball.edges.cli.{module}"), name)
+    return found
 
 
 def _version(wanted: bool) -> None:
@@ -69,8 +90,7 @@ def _version(wanted: bool) -> None:
         sys.exit(0)
 
 
-@app.callback()
-def root(
+def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and end.")
     ] = False,

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from flyball.edges.cli.errors import CliError
+from flyball.edges.cli.errors import CliError, Refusal
 from flyball.kernel.json import Json
 from flyball.kernel.secret import Secret
 
@@ -93,14 +93,6 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class Refusal(CliError):
-    """Flyball said no. `findings` are a refused bundle's."""
-
-    def __init__(self, text: str, hint: str, findings: list[Json]) -> None:
-        super().__init__(text, hint)
-        self.findings = findings
 
 
 def _members(answer: httpx.Response) -> dict[str, Json]:

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from typer.exceptions import Abort, TyperException
 
-from flyball.edges.cli.client import Refusal
-from flyball.edges.cli.errors import FAILED, MISUSED, CliError
+from flyball.edges.cli.app import build
+from flyball.edges.cli.errors import FAILED, MISUSED, CliError, Refusal
 from flyball.flow.text import clean
 from flyball.kernel.errors import FlyballError
 from flyball.kernel.json import Json
@@ -22,10 +22,9 @@ class _Finding(Protocol):
 
 def run(words: Sequence[str] | None = None) -> int:
     """Run one command line (without the program's name); its exit code."""
-    from flyball.edges.cli.app import app
-
     try:
-        done: object = app(args=None if words is None else list(words), prog_name="flyball", standalone_mode=False)
+        line = list(sys.argv[1:] if words is None else words)
+        done: object = build(line)(args=line, prog_name="flyball", standalone_mode=False)
         sys.stdout.flush()
         return done if isinstance(done, int) and not isinstance(done, bool) else 0
     except CliError as fault:
