@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import socket
@@ -16,12 +15,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.certified import certificate, pem
 from tests.edges.authzen_kit import EVALUATION, EVALUATIONS, Holder, Running, call, raw, running
 from tests.wait import until
 
@@ -317,47 +313,6 @@ def test_a_socket_is_its_owners_and_a_file_is_left_alone(tmp_path: Path) -> None
     with pytest.raises(CoreError):
         Edge(core, config).start()
     assert place.read_text() == "precious"
-
-
-def certificate(
-    name: str,
-    uris: list[str],
-    issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None,
-    *,
-    signs: bool = False,
-) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    """A CA (no issuer), or a leaf for 127.0.0.1 and these URIs; `signs`: its key may sign certificates, too."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    ca = issuer is None
-    usage = x509.KeyUsage(not ca, False, False, False, False, ca or signs, ca, False, False)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer[0].subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
-        .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        .add_extension(usage, critical=True)
-    )
-    if not ca:
-        names = [x509.UniformResourceIdentifier(uri) for uri in uris] + [x509.DNSName("localhost")]
-        both = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        built = built.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        built = built.add_extension(x509.ExtendedKeyUsage(both), critical=False)
-    return built.sign(issuer[1] if issuer else key, hashes.SHA256()), key
-
-
-def pem(folder: Path, name: str, pair: tuple[x509.Certificate, ec.EllipticCurvePrivateKey]) -> tuple[str, str]:
-    """The certificate's and the key's files."""
-    cert, key = folder / f"{name}.pem", folder / f"{name}.key"
-    cert.write_bytes(pair[0].public_bytes(serialization.Encoding.PEM))
-    plain = serialization.NoEncryption()
-    key.write_bytes(pair[1].private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
-    return str(cert), str(key)
 
 
 def test_a_client_certificate_makes_the_enforcement_point(tmp_path: Path) -> None:

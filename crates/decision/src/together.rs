@@ -6,6 +6,7 @@ use crate::profile::Rule;
 use crate::release::Checked;
 use crate::task::Live;
 use crate::value::{Kind, ONE};
+use std::sync::Arc;
 
 /// How a declared action is asked about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +93,11 @@ impl Plane {
         let action = bundle.actions.get(action).filter(|action| !action.taskless)?;
         let args = action.args.iter().map(|(name, kind)| (name.clone(), word(*kind))).collect();
         Some(Form { resource_type: action.resource_type.clone(), args })
+    }
+
+    /// Whose a live task is: the identity that opened it.
+    pub fn principal(&self, task: &str) -> Option<Arc<str>> {
+        self.task(task).map(|task| Arc::clone(&task.principal))
     }
 
     /// Whether a live task's profile has any rule for an action: no permission, it says which doors are worth showing.

@@ -30,4 +30,5 @@ mod worker;
 pub use config::{Config, Listen, StartError, Tls};
 pub use edge::{Edge, Parts};
 pub use listen::{Bound, Place, Serves};
+pub use peer::spiffe_id;
 pub use serving::Serving;

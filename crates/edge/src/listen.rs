@@ -8,6 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls_pki_types::CertificateDer;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::{Listen, StartError};
@@ -17,8 +18,8 @@ use crate::tls;
 pub enum Place {
     /// Plain TCP.
     Tcp(TcpListener),
-    /// TCP with TLS.
-    Tls(TcpListener, Arc<ServerConfig>),
+    /// TCP with TLS, and the certificate that is shown there.
+    Tls(TcpListener, Arc<ServerConfig>, CertificateDer<'static>),
     /// A Unix socket, and where it lies.
     Unix(UnixListener, PathBuf),
 }
@@ -65,9 +66,9 @@ impl Place {
                 Ok((Self::Tcp(listener), Bound::Tcp(bound)))
             }
             Listen::Tls { tls } => {
-                let config = tls::server(tls, alpn)?;
+                let (config, leaf) = tls::server(tls, alpn)?;
                 let (listener, bound) = tcp_listener(tls.addr)?;
-                Ok((Self::Tls(listener, config), Bound::Tls(bound)))
+                Ok((Self::Tls(listener, config, leaf), Bound::Tls(bound)))
             }
             Listen::Unix { unix, mode } => {
                 let listener = unix_listener(unix, *mode)
@@ -84,7 +85,7 @@ impl Place {
     pub fn share(&self) -> Result<Self, Error> {
         Ok(match self {
             Self::Tcp(listener) => Self::Tcp(listener.try_clone()?),
-            Self::Tls(listener, config) => Self::Tls(listener.try_clone()?, Arc::clone(config)),
+            Self::Tls(listener, config, leaf) => Self::Tls(listener.try_clone()?, Arc::clone(config), leaf.clone()),
             Self::Unix(listener, path) => Self::Unix(listener.try_clone()?, path.clone()),
         })
     }

@@ -40,8 +40,8 @@ pub(crate) fn of_certificate(der: &[u8]) -> Peer {
     Peer::Certificate { spiffe: spiffe_id(der), x5t: URL_SAFE_NO_PAD.encode(digest) }
 }
 
-/// The SPIFFE ID of an X509-SVID leaf; None where the certificate is none.
-fn spiffe_id(der: &[u8]) -> Option<String> {
+/// The SPIFFE ID of an X509-SVID leaf whose chain was verified; None where the certificate is none.
+pub fn spiffe_id(der: &[u8]) -> Option<String> {
     let (rest, leaf) = X509Certificate::from_der(der).ok()?;
     if !rest.is_empty() || leaf.is_ca() {
         return None;

@@ -11,9 +11,9 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
 use crate::config::{StartError, Tls};
 
-/// What accepts TLS connections as the configuration says. A client certificate, where an authority
-/// is named, may be shown; what it allows is decided per request.
-pub(crate) fn server(tls: &Tls, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, StartError> {
+/// What accepts TLS connections as the configuration says, and the certificate that it shows. A client certificate,
+/// where an authority is named, may be shown; what it allows is decided per request.
+pub(crate) fn server(tls: &Tls, alpn: &[&[u8]]) -> Result<(Arc<ServerConfig>, CertificateDer<'static>), StartError> {
     let provider = Arc::new(default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -33,10 +33,11 @@ pub(crate) fn server(tls: &Tls, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, Sta
         }
     };
     let key = PrivateKeyDer::from_pem_file(&tls.key_pem).map_err(|error| at(&tls.key_pem, &error))?;
-    let mut config =
-        builder.with_single_cert(certificates(&tls.cert_pem)?, key).map_err(|error| at(&tls.cert_pem, &error))?;
+    let chain = certificates(&tls.cert_pem)?;
+    let leaf = chain.first().cloned().ok_or_else(|| StartError::Tls("no certificate".to_owned()))?;
+    let mut config = builder.with_single_cert(chain, key).map_err(|error| at(&tls.cert_pem, &error))?;
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), leaf))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {

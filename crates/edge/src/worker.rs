@@ -144,7 +144,7 @@ async fn accept(worker: Rc<Worker>, place: Place, serves: Serves) {
                 }
             }
         }
-        Place::Tls(listener, config) => {
+        Place::Tls(listener, config, _) => {
             let acceptor = TlsAcceptor::from(config);
             let Ok(listener) = TcpListener::from_std(listener) else { return };
             loop {

@@ -15,6 +15,9 @@ const SECRET: usize = 24;
 /// Random bytes of its name: it tells tickets apart, and is no secret.
 const NAME: usize = 9;
 
+/// What tickets' names begin with.
+pub const TICKET: &str = "task-";
+
 /// Why a ticket was not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KitError {
@@ -98,7 +101,7 @@ impl<V: Clone + Send + Sync + 'static, U: Send + Sync + 'static> Kit<V, U> {
         let now = (self.parts.clock)().mono_ms;
         let mut table = self.table.lock();
         let renewed = renew.filter(|name| table.is_of(name, task, credential));
-        let name = renewed.map_or_else(|| format!("task-{}", name.reveal()), str::to_owned);
+        let name = renewed.map_or_else(|| format!("{TICKET}{}", name.reveal()), str::to_owned);
         if table.lent(task, credential).is_none() {
             return Err(KitError::NotLent);
         }
@@ -110,5 +113,15 @@ impl<V: Clone + Send + Sync + 'static, U: Send + Sync + 'static> Kit<V, U> {
     pub fn admit(&self, name: &str) -> Option<Session<V, U>> {
         let now = (self.parts.clock)().mono_ms;
         self.table.lock().admit(name, now)
+    }
+
+    /// The session of a client that has proven, without a ticket, to be this principal: of its own task alone, to what is
+    /// lent there and fits; nothing where that is not exactly one credential.
+    pub fn admit_principal(&self, principal: &str, task: &str, fits: impl Fn(&U) -> bool) -> Option<Session<(), U>> {
+        let owner = self.parts.plane.principal(task)?;
+        if *owner != *principal {
+            return None;
+        }
+        self.table.lock().admit_task(task, fits)
     }
 }

@@ -45,7 +45,7 @@ mod secret;
 mod table;
 
 pub use decide::{Allowed, Answer, Ask};
-pub use kit::{Kit, KitError, Parts};
+pub use kit::{Kit, KitError, Parts, TICKET};
 pub use meter::Meter;
 pub use salted::Salted;
 pub use secret::Secret;

@@ -141,6 +141,22 @@ impl<V: Clone, U> Table<V, U> {
         })
     }
 
+    /// What is lent to a task, where exactly one of its credentials fits.
+    pub(crate) fn admit_task(&self, task: &str, fits: impl Fn(&U) -> bool) -> Option<Session<(), U>> {
+        let newest =
+            self.lent.iter().filter(|((of, _), _)| **of == *task).filter_map(|(key, all)| Some((key, all.last()?)));
+        let mut fitting = newest.filter(|(_, lent)| fits(&lent.upstream));
+        let ((task, credential), lent) = fitting.next()?;
+        fitting.next().is_none().then(|| Session {
+            task: Arc::clone(task),
+            credential: Arc::clone(credential),
+            lease: lent.lease.clone(),
+            verifier: (),
+            upstream: Arc::clone(&lent.upstream),
+            ended: lent.ended.subscribe(),
+        })
+    }
+
     /// A lease is taken back: its tickets open nothing, its sessions end. Whether it was lent.
     pub(crate) fn take_back(&mut self, lease: &str) -> bool {
         let is = |lent: &Lent<U>| lent.lease == lease;

@@ -265,3 +265,30 @@ fn column_labels() {
     assert_eq!(labelled("pg", "[]"), [""; 0]);
     assert_eq!(labelled("sdk", r#"["id"]"#), ["org", "outside", "pii"]);
 }
+
+/// Who has proven to be the task's principal needs no ticket: for its own task, while something is lent there that fits,
+/// and where that is one credential alone.
+#[test]
+fn a_principal_opens_its_own_task() {
+    let house = house(true);
+    let (task, other) = (open(&house.plane, 1, "deny"), open(&house.plane, 2, "deny"));
+    let owner = "spiffe://x/agent/a";
+    let admitted = |principal: &str, task: &str| house.kit.admit_principal(principal, task, |_| true);
+    assert!(admitted(owner, &task).is_none(), "nothing is lent");
+    house.lend(&task, "lse_1");
+    let session = admitted(owner, &task).unwrap();
+    assert_eq!((&*session.task, &*session.credential, session.lease.as_str()), (task.as_str(), "orders", "lse_1"));
+    assert!(admitted("spiffe://x/agent/b", &task).is_none(), "another principal");
+    assert!(admitted(owner, &other).is_none() && admitted(owner, "tsk_unknown").is_none(), "nothing is lent there");
+    assert!(house.kit.admit_principal(owner, &task, |_| false).is_none(), "what is lent does not fit");
+    house.lend(&task, "lse_2");
+    assert_eq!(admitted(owner, &task).unwrap().lease, "lse_2", "the newest of a credential");
+    let upstream = Secret::new("another".into());
+    let more = Lease { task: task.clone(), credential: "stock".into(), lease: "lse_3".into(), upstream };
+    house.kit.lend(more);
+    assert!(admitted(owner, &task).is_none(), "which of two credentials is not said");
+    house.kit.take_back("lse_3");
+    assert!(house.plane.fence(&task));
+    assert!(*session.notice().borrow(), "its session ends with the task");
+    assert!(admitted(owner, &task).is_none());
+}

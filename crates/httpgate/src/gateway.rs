@@ -80,7 +80,7 @@ impl Gateway {
             let broker = Arc::clone(&self.broker);
             match place {
                 Place::Tcp(listener) => tokio::spawn(broker.listen(TcpListener::from_std(listener)?, None)),
-                Place::Tls(listener, config) => {
+                Place::Tls(listener, config, _) => {
                     tokio::spawn(broker.listen_tls(TcpListener::from_std(listener)?, config))
                 }
                 Place::Unix(listener, _) => tokio::spawn(broker.listen_unix(UnixListener::from_std(listener)?)),

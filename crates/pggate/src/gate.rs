@@ -6,7 +6,7 @@ use std::time::Instant;
 use flyball_decision::Room;
 use flyball_gateway::{Allowed, Answer, Ask as Call, Meter, Session};
 use flyball_pgsql::{Judgement, Refusal};
-use flyball_pgwire::{Allowance, Ask, Decision, Gate, Later, Verifier};
+use flyball_pgwire::{Allowance, Ask, Decision, Gate, Later};
 
 use crate::args::Bound;
 use crate::asks::{CATALOG, Question, questions};
@@ -23,7 +23,7 @@ pub(crate) struct TaskGate {
 }
 
 impl TaskGate {
-    pub(crate) fn new(kit: &Arc<PgKit>, session: &Session<Verifier, Target>) -> Self {
+    pub(crate) fn new<V>(kit: &Arc<PgKit>, session: &Session<V, Target>) -> Self {
         let database = Arc::clone(&session.upstream.database);
         Self { kit: Arc::clone(kit), task: Arc::clone(&session.task), database }
     }

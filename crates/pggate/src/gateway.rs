@@ -6,14 +6,14 @@ use std::sync::Arc;
 use flyball_edge::{Bound, Listen, Parts, Place as Listener, Serving, StartError};
 use flyball_gateway::{Kit, KitError, Lease, Ticket};
 use flyball_pgsql::Policy;
-use flyball_pgwire::{Proxy, Settings, Upstream, Verifier};
+use flyball_pgwire::{Proxy, Settings, Upstream, Verifier, end_point};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::net::{TcpListener, UnixListener};
 use zeroize::Zeroizing;
 
 use crate::catalogs::Database;
-use crate::door::{PgKit, Target, TicketDoor};
+use crate::door::{PgKit, Target, TaskDoor};
 use crate::target::{Place, TargetError};
 
 /// The gateway's kind, as bundles name it.
@@ -29,6 +29,9 @@ pub struct Config {
     pub max_connections: usize,
     /// Threads that serve.
     pub workers: usize,
+    /// The trust domain that the authorities of client certificates vouch for; none logs in by certificate.
+    #[serde(default)]
+    pub client_trust_domain: Option<String>,
 }
 
 /// What could not be done.
@@ -81,14 +84,16 @@ impl Gateway {
     fn serve(&self, place: Listener) -> std::io::Result<()> {
         let mut settings =
             Settings { require_tls: false, connections: self.config.max_connections, ..Settings::default() };
-        let door = Arc::new(TicketDoor { kit: Arc::clone(&self.kit) });
+        let trust_domain = self.config.client_trust_domain.clone();
+        let door = Arc::new(TaskDoor { kit: Arc::clone(&self.kit), trust_domain });
         match place {
             Listener::Tcp(listener) => {
                 let listener = TcpListener::from_std(listener)?;
                 tokio::spawn(Proxy::new(settings, door).listen(listener, |_| ()));
             }
-            Listener::Tls(listener, config) => {
+            Listener::Tls(listener, config, leaf) => {
                 settings.tls = Some(config);
+                settings.end_point = end_point(&leaf);
                 settings.require_tls = true;
                 let listener = TcpListener::from_std(listener)?;
                 tokio::spawn(Proxy::new(settings, door).listen(listener, |_| ()));

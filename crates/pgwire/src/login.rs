@@ -3,8 +3,8 @@
 use crate::cancel::{self, Cancels};
 use crate::close::Close;
 use crate::message::{Reader, error_response, frame};
-use crate::port::{Admission, Door, Hello};
-use crate::scram::{ServerScram, Verifier};
+use crate::port::{Admission, Door, Hello, Shows};
+use crate::scram::{PLAIN, PLUS, ServerScram, Verifier};
 use crate::serve::Settings;
 use crate::startup::{LONGEST, Opening, Startup};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -104,7 +104,8 @@ async fn opened(
                     return Err(Close::TlsRequired);
                 }
                 let hello = Hello { user: startup.user.clone(), database: startup.database.clone(), tls, certificate };
-                return authenticate(wire.as_mut(), startup, door, &hello).await.map(Some);
+                let end_point = settings.end_point.as_deref().filter(|_| tls);
+                return authenticate(wire.as_mut(), startup, door, &hello, end_point).await.map(Some);
             }
         }
     }
@@ -116,6 +117,7 @@ async fn authenticate(
     startup: Startup,
     door: &dyn Door,
     hello: &Hello,
+    end_point: Option<&[u8]>,
 ) -> Result<(Startup, Admission), Close> {
     if startup.minor > 0 || !startup.newer.is_empty() {
         // NegotiateProtocolVersion: 3.0, and none of the options.
@@ -127,25 +129,47 @@ async fn authenticate(
         }
         wire.write_all(&frame(b'v', &body)).await?;
     }
-    let admission = door.admit(hello).await;
-    let verifier = match &admission {
-        Some(admission) => admission.verifier.clone(),
-        None => Verifier::of_nobody()?,
+    let admission = door.admit(hello).await?;
+    let verifier = match admission.as_ref().map(|admission| &admission.shows) {
+        // TLS has seen that the key of that certificate is the client's.
+        Some(Shows::Certificate) if hello.certificate.is_some() => None,
+        Some(Shows::Certificate) => return Err(Close::Login("certificate")),
+        Some(Shows::Secret(verifier)) => Some(verifier.clone()),
+        None => Some(Verifier::of_nobody()?),
     };
-    wire.write_all(&frame(b'R', b"\0\0\0\x0aSCRAM-SHA-256\0\0")).await?;
-    let first = sasl(wire).await?;
-    let mut reader = Reader(&first);
-    if reader.text()? != "SCRAM-SHA-256" {
-        return Err(Close::Login("mechanism"));
+    if let Some(verifier) = verifier {
+        prove(wire, verifier, admission.is_some(), end_point).await?;
     }
-    let length = usize::try_from(reader.i32()?).map_err(|_| Close::Violation("length"))?;
-    let scram = ServerScram::begin(verifier, utf8(reader.take(length)?)?)?;
-    wire.write_all(&frame(b'R', &[&11u32.to_be_bytes(), scram.first().as_bytes()].concat())).await?;
-    let signature = scram.finish(utf8(&sasl(wire).await?)?)?;
     let admission = admission.ok_or(Close::Login("password"))?;
-    wire.write_all(&frame(b'R', &[&12u32.to_be_bytes(), signature.as_bytes()].concat())).await?;
     wire.write_all(&frame(b'R', &0u32.to_be_bytes())).await?;
     Ok((startup, admission))
+}
+
+/// SCRAM, bound to the TLS connection where the client can. Who is not `known` fails, whatever he shows.
+async fn prove(wire: &mut dyn Wire, verifier: Verifier, known: bool, end_point: Option<&[u8]>) -> Result<(), Close> {
+    let mut offers = 10u32.to_be_bytes().to_vec();
+    for name in end_point.map(|_| PLUS).into_iter().chain([PLAIN]) {
+        offers.extend(name.bytes());
+        offers.push(0);
+    }
+    offers.push(0);
+    wire.write_all(&frame(b'R', &offers)).await?;
+    let first = sasl(wire).await?;
+    let mut reader = Reader(&first);
+    let plus = match reader.text()? {
+        PLUS => true,
+        PLAIN => false,
+        _ => return Err(Close::Login("mechanism")),
+    };
+    let length = usize::try_from(reader.i32()?).map_err(|_| Close::Violation("length"))?;
+    let scram = ServerScram::begin(verifier, utf8(reader.take(length)?)?, end_point, plus)?;
+    wire.write_all(&frame(b'R', &[&11u32.to_be_bytes(), scram.first().as_bytes()].concat())).await?;
+    let signature = scram.finish(utf8(&sasl(wire).await?)?)?;
+    if !known {
+        return Err(Close::Login("password"));
+    }
+    wire.write_all(&frame(b'R', &[&12u32.to_be_bytes(), signature.as_bytes()].concat())).await?;
+    Ok(())
 }
 
 async fn sasl(wire: &mut dyn Wire) -> Result<Vec<u8>, Close> {

@@ -1,5 +1,6 @@
 //! What the gateway needs from the house: who may come in, and what may go upstream.
 
+use crate::close::Close;
 use crate::message::Params;
 use crate::scram::Verifier;
 use flyball_pgsql::{Judgement, Refusal};
@@ -23,7 +24,8 @@ pub struct Hello {
     pub database: String,
     /// Whether the connection is TLS.
     pub tls: bool,
-    /// The client certificate of the TLS connection, in DER, where one was shown and verified.
+    /// The client certificate of the TLS connection, in DER, where one was shown: its chain, its time and that the key is
+    /// the client's were verified.
     pub certificate: Option<Vec<u8>>,
 }
 
@@ -49,11 +51,20 @@ impl std::fmt::Debug for Upstream {
     }
 }
 
-/// A client that may come in, if it shows the secret.
+/// What a client has to show.
+#[derive(Clone)]
+pub enum Shows {
+    /// A secret, which this checks.
+    Secret(Verifier),
+    /// The certificate of its TLS connection, which the door has looked at. Without one it is refused.
+    Certificate,
+}
+
+/// A client that may come in, if it shows what it has to.
 #[derive(Clone)]
 pub struct Admission {
-    /// What its secret is checked by.
-    pub verifier: Verifier,
+    /// What that is.
+    pub shows: Shows,
     /// Where its session goes.
     pub upstream: Arc<Upstream>,
     /// Who decides its statements.
@@ -65,7 +76,10 @@ pub struct Admission {
 /// Knows the clients.
 pub trait Door: Send + Sync {
     /// The admission of a client; none where there is no such, which the client does not learn.
-    fn admit<'a>(&'a self, hello: &'a Hello) -> Later<'a, Option<Admission>>;
+    ///
+    /// # Errors
+    /// It is refused by what it has shown already.
+    fn admit<'a>(&'a self, hello: &'a Hello) -> Later<'a, Result<Option<Admission>, Close>>;
 }
 
 /// One question.

@@ -1,4 +1,4 @@
-//! SCRAM-SHA-256 (RFC 5802, RFC 7677), both sides, without channel binding. No I/O here.
+//! SCRAM-SHA-256 (RFC 5802, RFC 7677), both sides, bound to the TLS connection where that can be. No I/O here.
 
 use crate::close::Close;
 use base64::Engine;
@@ -7,6 +7,12 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::{digest, hmac, pbkdf2};
 use std::num::NonZeroU32;
 use zeroize::Zeroizing;
+
+/// The mechanisms' names.
+pub const PLAIN: &str = "SCRAM-SHA-256";
+pub const PLUS: &str = "SCRAM-SHA-256-PLUS";
+/// What a bound log-in begins with.
+const BOUND: &str = "p=tls-server-end-point";
 
 const BAD: Close = Close::Login("scram");
 /// More than any server asks for; a lying one must not keep us busy.
@@ -88,20 +94,34 @@ pub struct ServerScram {
     bare: String,
     first: String,
     nonce: String,
-    header: String,
+    header: Vec<u8>,
 }
 
 impl ServerScram {
-    /// Take the client's first message; what to answer stands in `first()`.
-    pub fn begin(verifier: Verifier, client_first: &str) -> Result<Self, Close> {
-        Self::begin_with(verifier, client_first, &nonce()?)
+    /// Take the client's first message; what to answer stands in `first()`. `end_point`: what it could bind to, and was
+    /// offered to; `plus`: whether it chose to.
+    pub fn begin(verifier: Verifier, client_first: &str, end_point: Option<&[u8]>, plus: bool) -> Result<Self, Close> {
+        Self::begin_with(verifier, client_first, end_point, plus, &nonce()?)
     }
 
-    pub fn begin_with(verifier: Verifier, client_first: &str, own: &str) -> Result<Self, Close> {
+    fn begin_with(
+        verifier: Verifier,
+        client_first: &str,
+        end_point: Option<&[u8]>,
+        plus: bool,
+        own: &str,
+    ) -> Result<Self, Close> {
         let mut parts = client_first.splitn(3, ',');
         let (flag, authzid, bare) = (parts.next(), parts.next(), parts.next().ok_or(BAD)?);
-        // `y`: the client could bind and believes that we cannot, which is so.
-        if !matches!(flag, Some("n" | "y")) || authzid != Some("") {
+        let bound = match (flag, plus) {
+            (Some(BOUND), true) => Some(end_point.ok_or(BAD)?),
+            (Some("n"), false) => None,
+            // The client could bind and believes that we cannot: where we offered it, somebody between took it away.
+            (Some("y"), false) if end_point.is_none() => None,
+            (Some("y"), false) => return Err(Close::Login("channel_binding_downgraded")),
+            _ => return Err(BAD),
+        };
+        if authzid != Some("") {
             return Err(BAD);
         }
         let mut fields = bare.split(',');
@@ -112,7 +132,7 @@ impl ServerScram {
         }
         let nonce = format!("{theirs}{own}");
         let first = format!("r={nonce},s={},i={}", STANDARD.encode(verifier.salt), verifier.iterations);
-        let header = format!("{},,", flag.unwrap_or_default());
+        let header = [flag.unwrap_or_default().as_bytes(), b",,", bound.unwrap_or_default()].concat();
         Ok(Self { verifier, bare: bare.to_owned(), first, nonce, header })
     }
 
@@ -125,7 +145,7 @@ impl ServerScram {
         let (without, proof) = client_final.rsplit_once(",p=").ok_or(BAD)?;
         let mut fields = without.split(',');
         let header = STANDARD.decode(field(fields.next(), "c")?).map_err(|_| BAD)?;
-        if header != self.header.as_bytes() || field(fields.next(), "r")? != self.nonce {
+        if header != self.header || field(fields.next(), "r")? != self.nonce {
             return Err(BAD);
         }
         let proof = STANDARD.decode(proof).map_err(|_| BAD)?;
@@ -145,18 +165,33 @@ impl ServerScram {
 /// The client's side of one log-in.
 pub struct ClientScram {
     secret: Zeroizing<String>,
+    header: &'static str,
+    end_point: Vec<u8>,
     bare: String,
     expected: Option<[u8; 32]>,
 }
 
 impl ClientScram {
-    pub fn new(secret: &str) -> Result<Self, Close> {
+    /// `end_point` is what the connection could be bound to; nothing where it is no TLS, or no hash is defined. `offered`: whether
+    /// the server says that it can bind. Where it does not, it is told that we could.
+    pub fn new(secret: &str, end_point: Option<&[u8]>, offered: bool) -> Result<Self, Close> {
+        let (header, end_point) = match end_point {
+            Some(end_point) if offered => (BOUND, end_point.to_vec()),
+            Some(_) => ("y", Vec::new()),
+            None => ("n", Vec::new()),
+        };
         // PostgreSQL takes the role from the startup message, not from here.
-        Ok(Self { secret: Zeroizing::new(secret.to_owned()), bare: format!("n=,r={}", nonce()?), expected: None })
+        let bare = format!("n=,r={}", nonce()?);
+        Ok(Self { secret: Zeroizing::new(secret.to_owned()), header, end_point, bare, expected: None })
+    }
+
+    /// The mechanism that it speaks.
+    pub fn mechanism(&self) -> &'static str {
+        if self.header == BOUND { PLUS } else { PLAIN }
     }
 
     pub fn first(&self) -> String {
-        format!("n,,{}", self.bare)
+        format!("{},,{}", self.header, self.bare)
     }
 
     /// The proof, for the server's first message.
@@ -172,7 +207,8 @@ impl ClientScram {
         }
         let salted = salted(&self.secret, &salt, iterations)?;
         let client = mac(&salted, b"Client Key");
-        let without = format!("c=biws,r={nonce}");
+        let binding = [self.header.as_bytes(), b",,", &self.end_point].concat();
+        let without = format!("c={},r={nonce}", STANDARD.encode(binding));
         let message = format!("{},{server_first},{without}", self.bare);
         let signature = mac(&sha(&client), message.as_bytes());
         let proof: Vec<u8> = client.iter().zip(signature).map(|(k, s)| k ^ s).collect();

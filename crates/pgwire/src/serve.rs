@@ -20,6 +20,8 @@ use tokio_rustls::rustls;
 pub struct Settings {
     /// TLS for clients; with a verifier of client certificates where they log in by SVID.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// What clients may bind their log-in to (see [`end_point`](crate::end_point())); nothing where they cannot.
+    pub end_point: Option<Vec<u8>>,
     /// Whether a client must use it. Off on loopback and Unix sockets only.
     pub require_tls: bool,
     /// From the first byte to the open session.
@@ -38,6 +40,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             tls: None,
+            end_point: None,
             require_tls: true,
             login_time: Duration::from_secs(10),
             frame_time: Duration::from_secs(30),

@@ -1,10 +1,11 @@
 //! The gateway's own session at the server: TLS, SCRAM, pins.
 
 use crate::close::Close;
+use crate::end_point::end_point;
 use crate::login::{Wire, message, utf8};
 use crate::message::{Reader, frame};
 use crate::port::Upstream;
-use crate::scram::ClientScram;
+use crate::scram::{ClientScram, PLUS};
 use crate::startup::Startup;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,11 +26,14 @@ pub async fn open(to: &Upstream, startup: &Startup) -> Result<Opened, Close> {
 
 /// The same, with another search path.
 pub async fn open_on(to: &Upstream, path: &str, startup: &Startup) -> Result<Opened, Close> {
+    if to.tls.is_none() && !to.address.ip().is_loopback() {
+        return Err(Close::Upstream("tls"));
+    }
     let stream = TcpStream::connect(to.address).await?;
     stream.set_nodelay(true)?;
+    let mut bound = None;
     let mut wire: Box<dyn Wire> = match &to.tls {
-        None if to.address.ip().is_loopback() => Box::new(stream),
-        None => return Err(Close::Upstream("tls")),
+        None => Box::new(stream),
         Some((config, name)) => {
             let mut stream = stream;
             stream.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).await?;
@@ -38,11 +42,13 @@ pub async fn open_on(to: &Upstream, path: &str, startup: &Startup) -> Result<Ope
             }
             let name = ServerName::try_from(name.clone()).map_err(|_| Close::Upstream("tls name"))?;
             let connector = tokio_rustls::TlsConnector::from(config.clone());
-            Box::new(connector.connect(name, stream).await.map_err(|_| Close::Upstream("tls"))?)
+            let secure = connector.connect(name, stream).await.map_err(|_| Close::Upstream("tls"))?;
+            bound = secure.get_ref().1.peer_certificates().and_then(|c| c.first()).and_then(|c| end_point(c));
+            Box::new(secure)
         }
     };
     wire.write_all(&start(to, path, startup)).await?;
-    authenticate(wire.as_mut(), &to.secret).await?;
+    authenticate(wire.as_mut(), &to.secret, bound.as_deref()).await?;
     let (mut pid, mut key, mut greeting) = (0, 0, Vec::new());
     loop {
         match message(wire.as_mut(), 16 * 1024).await? {
@@ -84,33 +90,37 @@ fn start(to: &Upstream, path: &str, startup: &Startup) -> Vec<u8> {
 }
 
 /// SCRAM and nothing else: a server that lets us in without it has proven nothing.
-async fn authenticate(wire: &mut dyn Wire, secret: &str) -> Result<(), Close> {
+/// `end_point` is what the log-in is bound to where the server can: then nobody between us passes it on.
+async fn authenticate(wire: &mut dyn Wire, secret: &str, end_point: Option<&[u8]>) -> Result<(), Close> {
     const REFUSED: Close = Close::Upstream("log-in");
-    let mut scram = ClientScram::new(secret)?;
+    let mut scram: Option<ClientScram> = None;
     let mut verified = false;
     loop {
         let (kind, body) = message(wire, 16 * 1024).await?;
         let mut reader = Reader(&body);
-        match (kind, reader.i32().unwrap_or(-1)) {
-            (b'R', 10) => {
-                let mut mechanisms = reader.0.split(|b| *b == 0);
-                if !mechanisms.any(|m| m == b"SCRAM-SHA-256") {
+        match (kind, reader.i32().unwrap_or(-1), &mut scram) {
+            (b'R', 10, None) => {
+                let offers = |name: &str| reader.0.split(|b| *b == 0).any(|m| m == name.as_bytes());
+                let begun = ClientScram::new(secret, end_point, offers(PLUS))?;
+                if !offers(begun.mechanism()) {
                     return Err(REFUSED);
                 }
-                let first = scram.first();
+                let first = begun.first();
                 let length = u32::try_from(first.len()).unwrap_or(0).to_be_bytes();
-                wire.write_all(&frame(b'p', &[b"SCRAM-SHA-256\0", &length[..], first.as_bytes()].concat())).await?;
+                let parts = [begun.mechanism().as_bytes(), b"\0", &length, first.as_bytes()];
+                wire.write_all(&frame(b'p', &parts.concat())).await?;
+                scram = Some(begun);
             }
-            (b'R', 11) => {
+            (b'R', 11, Some(scram)) => {
                 let proof = scram.prove(utf8(reader.0)?)?;
                 wire.write_all(&frame(b'p', proof.as_bytes())).await?;
             }
-            (b'R', 12) => {
+            (b'R', 12, Some(scram)) => {
                 scram.verify(utf8(reader.0)?)?;
                 verified = true;
             }
-            (b'R', 0) if verified => return Ok(()),
-            (b'N', _) => {}
+            (b'R', 0, _) if verified => return Ok(()),
+            (b'N', ..) => {}
             _ => return Err(REFUSED),
         }
     }

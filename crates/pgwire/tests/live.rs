@@ -6,7 +6,7 @@ mod support;
 
 use flyball_pgsql::{Access, Judgement, Policy, Refusal, Snapshot, Source, judge};
 use flyball_pgwire::{
-    Admission, Allowance, Ask, Close, Decision, Door, Gate, Hello, Later, Proxy, Settings, Upstream, Verifier,
+    Admission, Allowance, Ask, Close, Decision, Door, Gate, Hello, Later, Proxy, Settings, Shows, Upstream, Verifier,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -71,9 +71,9 @@ struct TestDoor {
 }
 
 impl Door for TestDoor {
-    fn admit<'a>(&'a self, hello: &'a Hello) -> Later<'a, Option<Admission>> {
+    fn admit<'a>(&'a self, hello: &'a Hello) -> Later<'a, Result<Option<Admission>, Close>> {
         let known = hello.user == "task" && hello.database == "postgres";
-        Box::pin(async move { known.then(|| self.admission.clone()) })
+        Box::pin(async move { Ok(known.then(|| self.admission.clone())) })
     }
 }
 
@@ -118,7 +118,7 @@ fn house_with(rows: u64, settings: Settings) -> House {
         search_path: "app, public".into(),
     };
     let admission = Admission {
-        verifier: Verifier::of(SECRET).unwrap(),
+        shows: Shows::Secret(Verifier::of(SECRET).unwrap()),
         upstream: Arc::new(upstream),
         gate: gate.clone(),
         fence: fenced,
@@ -203,7 +203,9 @@ for sql, state in [("SELECT secret FROM app.customers", "42501"), ("DROP TABLE a
         except psycopg.Error as e:
             assert e.sqlstate == state, (sql, e.sqlstate, str(e))
             assert "flyball" in str(e) and "reason=" in e.diag.message_detail
-    assert c.execute("SELECT 1").fetchone() == (1,)
+    resets = c.pgconn.prepare(b"", b"SELECT pg_advisory_unlock_all(); RESET ALL")
+assert b"refused by flyball: multiple_statements" in resets.error_message, resets.error_message
+assert c.execute("SELECT 1").fetchone() == (1,)
 try:
     c.execute("SELECT name FROM app.customers WHERE name = %s", ["forbidden"]); print("ALLOWED")
 except errors.InsufficientPrivilege as e:
@@ -306,6 +308,8 @@ except psycopg.Error as e: assert e.sqlstate == "34000"
     assert_eq!(house.python(script).split_whitespace().collect::<Vec<_>>(), ["c3", "5", "95"]);
     let seen = house.gate.seen.lock().unwrap();
     assert!(seen.iter().filter(|s| s.contains("WHERE id = $1")).count() == 8, "each run is asked for: {seen:?}");
+    let prepared = seen.iter().filter(|s| s.starts_with("PREPARE q")).count();
+    assert!(prepared == 3, "EXECUTE is asked for as what it stands for: {seen:?}");
 }
 
 /// COPY both ways; a COPY that the server refuses leaves the session in step.
@@ -313,6 +317,7 @@ except psycopg.Error as e: assert e.sqlstate == "34000"
 fn copy_both_ways() {
     let house = house();
     let script = r#"
+import select
 c = connect(autocommit=True)
 with c.cursor().copy("COPY app.members (name, team) FROM STDIN") as copy:
     for n in range(5000): copy.write_row((f"n{n}", "t"))
@@ -327,6 +332,17 @@ try:
     with c.cursor().copy("COPY app.members FROM PROGRAM 'id'") as copy: pass
     print("ALLOWED")
 except errors.InsufficientPrivilege: pass
+wire = c.pgconn
+# By the extended protocol a Sync comes before the rows, which the server passes over.
+assert wire.exec_params(b"COPY app.members (name, team) FROM STDIN", None).status == psycopg.pq.ExecStatus.COPY_IN
+wire.put_copy_data(b"z1\tt\n"); wire.put_copy_end()
+assert wire.get_result().command_tuples == 1 and wire.get_result() is None
+# Rows that come when the server's error has passed already.
+wire.exec_(b"COPY app.customers (id) FROM STDIN")
+wire.put_copy_data(b"x\n"); wire.flush()
+assert select.select([wire.socket], [], [], 10)[0]
+wire.put_copy_data(b"y\n"); wire.put_copy_end()
+assert wire.get_result().status == psycopg.pq.ExecStatus.FATAL_ERROR and wire.get_result() is None
 print(n, c.execute("SELECT 1").fetchone()[0])
 "#;
     assert_eq!(house.python(script).trim(), "5000 1");

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from flyball.assembly.config_ext_authz import ExtAuthzConfig, read_ext_authz
 from flyball.assembly.config_http import HttpGatewayConfig, read_http
-from flyball.assembly.config_listening import GatewayConfig, Listening
+from flyball.assembly.config_listening import Listening
+from flyball.assembly.config_postgresql import PostgresqlGatewayConfig, check_postgresql, read_postgresql
 from flyball.assembly.config_reader import Reader
 from flyball.assembly.config_values import is_loopback, split_address
 from flyball.kernel.errors import ConfigError
@@ -30,8 +31,6 @@ NOT_SETTINGS = frozenset(
 
 _CELL = re.compile(r"[a-z][a-z0-9-]{0,15}")
 _NODE = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}")
-_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
-_PG_SOCKET = re.compile(r"\.s\.PGSQL\.[1-9][0-9]{0,4}")
 _DOMAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,254}")
 
 
@@ -63,11 +62,6 @@ class DecisionConfig(ListenConfig):
     client_ca: Path | None
     workers: int
     max_wait_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class PostgresqlGatewayConfig(GatewayConfig):
-    """Where the PostgreSQL gateway listens. A Unix socket's name is `.s.PGSQL.PORT`, as clients look for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +257,7 @@ def load(path: Path | None = None, env: Mapping[str, str] | None = None) -> Conf
 def _read(top: Reader, file: Path | None) -> Config:
     state = top.path("state_dir", Path(".flyball"))
     keys = top.path("keys_dir", state / "keys")
-    control, decision, postgresql = (top.section(name) for name in ("control", "decision", "postgresql_gateway"))
+    control, decision = (top.section(name) for name in ("control", "decision"))
     seal, journal, dev, timing, log = (top.section(name) for name in ("seal", "journal", "dev", "timing", "log"))
     command = seal.command("command")
     if command:
@@ -306,18 +300,7 @@ def _read(top: Reader, file: Path | None) -> Config:
             max_wait_ms=decision.duration("max_wait", 2000, least=10, most=60_000),
         ),
         ext_authz=read_ext_authz(top.section("ext_authz")),
-        postgresql_gateway=PostgresqlGatewayConfig(
-            listen=postgresql.address("listen", ""),
-            unix=postgresql.optional_path("unix", None),
-            unix_mode=postgresql.octal("unix_mode", 0o600),
-            tls_cert=postgresql.optional_path("tls_cert", None),
-            tls_key=postgresql.optional_path("tls_key", None),
-            tls_ca=postgresql.optional_path("tls_ca", None),
-            host=postgresql.name("host", "", _HOST),
-            max_connections=postgresql.whole("max_connections", 1000, least=1, most=65_536),
-            workers=postgresql.whole("workers", 2, least=1, most=64),
-            ticket_ms=postgresql.duration("ticket", 300_000, least=1000, most=3_600_000),
-        ),
+        postgresql_gateway=read_postgresql(top.section("postgresql_gateway")),
         http_gateway=read_http(top.section("http_gateway")),
         seal=SealConfig(
             command=command,
@@ -354,15 +337,7 @@ def _check(config: Config, problems: Problems, mark: Mark) -> None:
         _check_listener("http_gateway", http, problems, mark)
     if gateway.on:
         _check_listener("postgresql_gateway", gateway, problems, mark)
-        if gateway.unix is not None and _PG_SOCKET.fullmatch(gateway.unix.name) is None:
-            problems.error(
-                "unix_path",
-                mark,
-                f"`postgresql_gateway.unix` is named {gateway.unix.name!r}, where no client looks",
-                "name it .s.PGSQL.5432, with the port that clients are to say",
-            )
-        if gateway.listen.endswith(":0") and gateway.host:
-            problems.error("listen", mark, "`postgresql_gateway.host` needs a port that is known", "name the port")
+        check_postgresql(gateway, problems, mark)
     if config.ext_authz.on:
         _check_listener("ext_authz", config.ext_authz, problems, mark)
     for name, asked in (("decision", config.decision), ("ext_authz", config.ext_authz)):

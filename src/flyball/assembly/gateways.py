@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from flyball.assembly.config import PostgresqlGatewayConfig
 from flyball.assembly.config_listening import GatewayConfig
+from flyball.assembly.config_postgresql import PostgresqlGatewayConfig
 from flyball.assembly.places import Bound, places_of
 from flyball.credential.lease import Delivery, Lease
 from flyball.enforcement.gateway import Gateway, Lent, NotLendable, Ticket
@@ -38,7 +39,8 @@ class PostgresqlGateway:
     def __init__(self, core: Core, config: PostgresqlGatewayConfig) -> None:
         self._config = config
         try:
-            self._native = PgGateway(core, canonical(told_of(config)))
+            told = {**told_of(config, config.client_ca), "client_trust_domain": config.client_trust_domain or None}
+            self._native = PgGateway(core, canonical(told))
             bound = Bound(self._native.start())
         except CoreError as fault:
             detail = f"the PostgreSQL gateway cannot listen: {fault.args[1]}"
@@ -122,7 +124,7 @@ class ExtAuthzGateway:
         return Ticket({"through": "envoy", "header": "flyball-task"}, Secret(""), EXT_AUTHZ_TICKET_MS)
 
 
-def told_of(config: GatewayConfig) -> dict[str, Json]:
+def told_of(config: GatewayConfig, client_ca: Path | None = None) -> dict[str, Json]:
     """What a compiled gateway is told."""
     limits: dict[str, Json] = {"max_connections": config.max_connections, "workers": config.workers}
-    return {"listen": places_of(config), **limits}
+    return {"listen": places_of(config, client_ca), **limits}

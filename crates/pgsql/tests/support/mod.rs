@@ -74,14 +74,25 @@ fn command(program: &Path) -> Command {
 impl Cluster {
     /// Make a cluster and start its server; ready when this returns.
     pub fn start() -> Self {
+        Self::of(wheel_bin(), true)
+    }
+
+    /// The same with Debian's PostgreSQL 15, which has TLS; nothing where it is not installed.
+    pub fn of_system() -> Option<Self> {
+        let bin = PathBuf::from("/usr/lib/postgresql/15/bin");
+        bin.join("postgres").exists().then(|| Self::of(bin, false))
+    }
+
+    fn of(mut bin: PathBuf, copied: bool) -> Self {
         static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let home = std::env::temp_dir().join(format!("flyball-pgt-{}-{number}", std::process::id()));
         fs::create_dir_all(&home).unwrap();
         fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).unwrap();
-        let mut bin = wheel_bin();
         if let Some((uid, gid)) = other_user() {
             chown(&home, Some(uid), Some(gid)).unwrap();
+        }
+        if let Some((uid, gid)) = other_user().filter(|_| copied) {
             fs::create_dir_all(home.join("pkg")).unwrap();
             chown(home.join("pkg"), Some(uid), Some(gid)).unwrap();
             // The wheel may lie where that user cannot go.
@@ -123,6 +134,17 @@ impl Cluster {
             assert!(Instant::now() < deadline, "the server was not ready: {}", cluster.log());
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// A file that the server alone reads.
+    pub fn keep(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.home.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        if let Some((uid, gid)) = other_user() {
+            chown(&path, Some(uid), Some(gid)).unwrap();
+        }
+        path
     }
 
     pub fn log(&self) -> String {
