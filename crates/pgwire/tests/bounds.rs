@@ -9,7 +9,7 @@ mod kit;
 use flyball_pgwire::{FrameLimits, Settings};
 use kit::{House, house, python, runtime, secret, start, to};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Stdio;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -238,6 +238,18 @@ fn a_fence_within_a_row() {
     stdout.read_line(&mut line).unwrap();
     assert_eq!(line.trim(), "False");
     client.wait().unwrap();
+}
+
+/// A setting that is not known as harmless cannot come with the start of a session.
+#[test]
+fn settings_at_the_start() {
+    let runtime = runtime();
+    let house = real(&runtime, clear());
+    let body = b"\0\x03\0\0user\0task\0search_path\0evil\0\0";
+    let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+    let mut stream = TcpStream::connect(house.address).unwrap();
+    stream.write_all(&[&length[..], body].concat()).unwrap();
+    house.wait_ended("login_refused: startup_setting");
 }
 
 /// Beyond the places nobody is served; one that is left is the next client's.
