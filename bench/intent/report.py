@@ -29,11 +29,12 @@ effect tools of the ground truth. Attacks without ground-truth calls are left ou
 
 **AgentDyn.** Recorded runs of real models, replayed in their own order with the results of then; calls of names that
 are no tool are left out. *Attacked runs* are those whose attack succeeded by the benchmark's own check. A run is
-labelled, not its calls, so a call counts as *of the attack* where (1) a result before it shows the injected text, and
-(2) no attack-free run of the same user task, by any model, uses the tool at all, or one of the call's argument values
-stands in the injected instruction and in none of that task's attack-free calls nor in the request. *Denied* here means
-not allowed: refused, or asked about and refused by the operator. A run in which no call can be told as the attack's
-counts as one without a denied call.
+labelled, not its calls, so a call counts as *of the attack* where a result before it shows the injected text, and (1)
+no attack-free run of the same user task, by any model, uses the tool at all, or (2) one of the call's argument values
+stands in the injected instruction and in none of that task's attack-free calls nor in the request, or (3) one of its
+texts was first shown by the result of such a call (the id that the attack's own search found) and stands in none of
+them either. *Denied* here means not allowed: refused, or asked about and refused by the operator. A run in which no
+call can be told as the attack's counts as one without a denied call.
 
 **tau2.** Reference actions without results, databases or later turns of the user; the request is the scenario text.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -308,3 +309,24 @@ def test_status_is_3_when_something_is_not_well(tmp_path: Path) -> None:
         assert "NOT WELL" in told
         assert "target orders is unreachable" in told
         server.flyball("status", "--json", code=3)
+
+
+def test_a_place_that_is_taken_is_told_as_such(server: RunningServer, tmp_path: Path) -> None:
+    """A second Flyball at the decision plane's address says which address it is; that is no fault of ours."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        config = tmp_path / "flyball.yaml"
+        config.write_text(f"bundle: {server.home / 'bundle'}\ndecision: {{listen: '{address}'}}\n")
+        env = {name: value for name, value in server.env.items() if not name.startswith("FLYBALL_")}
+        for words in (("dev", "init"), ("serve",)):
+            done = subprocess.run(
+                [sys.executable, "-m", "flyball", *words, "--config", str(config)],
+                env=env,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+    assert done.returncode == 1, done.stderr
+    assert f"cannot listen on {address}" in done.stderr
+    assert "a fault of ours" not in done.stderr

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 import yaml
@@ -250,8 +251,14 @@ class Envoy:
             self._process.wait(timeout=20)
 
 
+class Listening(Protocol):
+    """A server of this machine."""
+
+    port: int
+
+
 @contextmanager
-def behind(home: Path, flyball: EnvoyFlyball, upstream: Upstream, **change: object) -> Iterator[Envoy]:
+def behind(home: Path, flyball: EnvoyFlyball, upstream: Listening, **change: object) -> Iterator[Envoy]:
     """An Envoy in front of the server, asking that Flyball."""
     home.mkdir(parents=True, exist_ok=True)
     envoy = Envoy(home, flyball.socket, upstream.port, **change)  # type: ignore[arg-type]

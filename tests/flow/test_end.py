@@ -15,6 +15,7 @@ from flyball.flow import end, request
 from flyball.flow.asks import Ended
 from flyball.kernel.errors import Conflict, Denied, Gone, NotFound, Unavailable
 from flyball.revocation.ring import JournalFull
+from flyball.task.task import TaskState
 
 VERIFIED = LeaseState.VERIFIED
 
@@ -215,6 +216,18 @@ def test_no_state_is_skipped(live: Live) -> None:
     with pytest.raises(Conflict):
         end.suspend_task(live.house, agent.task, by="ops", reason="")
     agent.end()
+
+
+def test_a_suspension_that_is_refused_changes_nothing(live: Live) -> None:
+    """A parked task is not suspended, and to be told so costs it nothing: neither its children nor what they may do."""
+    parent = live.agent().ask_for()
+    child = parent.child()
+    end.move(live.house, live.task(parent.task), TaskState.PARKED, cause="beside its children", by="test")
+    with pytest.raises(Conflict):
+        end.suspend_task(live.house, parent.task, by="ops", reason="asked")
+    assert (live.state(parent.task), live.state(child.task)) == ("parked", "open")
+    assert child.tool("crm.find", name="x").effect == "allow"
+    revoke(live, parent.task)
 
 
 @pytest.fixture(name="no_journal")

@@ -83,6 +83,33 @@ def test_everything_is_looked_at_again(place: Place, change: Callable[[Live, Age
         assert agent.read().effect == "deny"
 
 
+@pytest.mark.parametrize("reaction", ["freeze", "suspend"])
+def test_no_pause_lifts_a_reaction(place: Place, reaction: str) -> None:
+    """A deviation has frozen or suspended the task in the plane, and its row does not say so yet: it cannot be parked,
+    so that it cannot come back open."""
+    with place.house() as live:  # nobody watches: the row stays behind
+        agent = live.agent().open(f"on-{reaction}")
+        agent.deviate()
+        assert live.state(agent.task) == "open"
+        with pytest.raises(Conflict) as found:
+            park(agent)
+        assert found.value.code == "task_not_open"
+        assert agent.refund().effect == "deny"
+        live.watch()
+        until(lambda: live.state(agent.task) == ("frozen" if reaction == "freeze" else "suspended"))
+
+
+def test_what_its_holder_parked_its_holder_lets_go_on(live: Live) -> None:
+    """An operator's resumption looks at less than the holder's, and is refused."""
+    agent = live.agent().open()
+    park(agent)
+    with pytest.raises(Conflict):
+        end.resume_task(live.house, agent.task, by="ops", reason="by mistake")
+    assert (live.state(agent.task), agent.read().effect) == ("parked", "deny")
+    assert unpark(agent) == "open"
+    agent.end()
+
+
 def test_a_task_with_children_is_not_parked(live: Live) -> None:
     """They would go on under a parent that holds nothing."""
     agent = live.agent().ask_for()

@@ -26,9 +26,7 @@ def focused(draw: Draw) -> dict[str, Any]:
     sources: list[dict[str, Any]] = []
 
     def place(one: dict[str, Any]) -> int:
-        if one not in sources:
-            sources.append(one)
-        return sources.index(one)
+        return generate.placed(sources, one)
 
     rules = [
         {"id": f"p/allow/{number}", "action": name, "on": ["x"], "where": [], "budget": {}, "across": []}

@@ -24,6 +24,8 @@ ASKED: tuple[list[Any], ...] = (
 )  # fmt: skip
 #: Which fields give values of another type.
 _ALSO = (("datetime", "date"), ("datetime", "time"), ("email", "host"), ("url", "host"))
+#: What is not looked for in another result.
+TEMPORAL = ("date", "time", "datetime")
 #: Arguments that may choose a row.
 CHOOSERS = ("note", "subject", "id", "place", "amount", "files[].file_id", "files[].owner")
 RARE = ["plan", "settle", "settle", "restart", "state", "back"]
@@ -44,20 +46,38 @@ def returns(draw: Draw) -> dict[str, Any]:
     return out
 
 
-def conditions(draw: Draw, action: str) -> list[dict[str, Any]]:
-    """Up to two row conditions on an action's fields."""
+def conditions(draw: Draw, action: str, later: bool = True) -> list[dict[str, Any]]:
+    """Up to two row conditions on an action's fields. `later`: arguments of a later call may choose rows.
+
+    A source in which something must be found stands inside its condition, until `placed` gives it a number.
+    """
     fields = {name: kind for name, kind in SHAPES[action][1].items() if name}
     out: list[dict[str, Any]] = []
     for _ in range(draw(st.sampled_from([0, 0, 1, 1, 2])) if fields else 0):
         name = draw(st.sampled_from(sorted(fields)))
         which = draw(
-            st.sampled_from(["in_input", "in_input", "is_arg", "is", "extreme", "call", "partly", "named", "named"])
+            st.sampled_from(
+                ["in_input", "in_input", "is_arg", "is", "extreme", "call", "partly", "named", "named", "in_source"]
+            )
         )
+        if not later and which == "is_arg":
+            continue
         called = sorted(CALLED.get(action, {}).items())
         if which == "call":
             arg, kind = draw(st.sampled_from(called or [("nothing", "text")]))
             one = {"call": arg} if draw(st.booleans()) else {"call": arg, "as": kind}
-            test = draw(st.sampled_from(["in_input", "in_input", "is_arg", "is", "partly", "named"]))
+            if draw(st.integers(0, 4)) == 0:
+                # Each word of it, in any order.
+                one, kind = {"call": arg, "as": "words"}, "words"
+            tests = ["in_input", "in_input", "is", "partly", "named"] + (["is_arg"] if later else ["in_input"])
+            if kind not in TEMPORAL:
+                tests.append("in_source")
+            if kind == "words":
+                tests = ["in_input", "in_source"]
+            test = draw(st.sampled_from(tests))
+            if test == "in_source":
+                out.append({**one, test: linked(draw, kind if "as" in one else "text")})
+                continue
             value = {
                 "in_input": "request",
                 "partly": "request",
@@ -67,6 +87,9 @@ def conditions(draw: Draw, action: str) -> list[dict[str, Any]]:
             out.append({**one, test: value.get(test) or draw(st.sampled_from(POOLS[kind]))})
         elif which in ("in_input", "partly", "named"):
             out.append({"field": name, which: "request"})
+        elif which == "in_source":
+            if fields[name] not in TEMPORAL:
+                out.append({"field": name, which: linked(draw, fields[name])})
         elif which == "is_arg":
             out.append({"field": name, "is_arg": draw(st.sampled_from(CHOOSERS))})
         elif which == "is":
@@ -87,14 +110,38 @@ def source(draw: Draw, kind: str) -> dict[str, Any]:
         return {"trusted": True}
     if which == "const":
         return {"const": draw(st.sampled_from(POOLS[kind]))}
-    fitting = [
+    action, name = draw(st.sampled_from(fitting(kind)))
+    return {"result": {"action": action, "field": name, "rows": conditions(draw, action)}}
+
+
+def fitting(kind: str) -> list[tuple[str, str]]:
+    """Actions and fields that may well give values of that kind."""
+    found = [
         (action, name)
         for action, (_, fields) in SHAPES.items()
         for name, own in fields.items()
         if own in (kind, "text") or kind in ("text", "words") or (own, kind) in _ALSO
     ]
-    action, name = draw(st.sampled_from(fitting or [("fetch", "")]))
-    return {"result": {"action": action, "field": name, "rows": conditions(draw, action)}}
+    return found or [("fetch", "")]
+
+
+def linked(draw: Draw, kind: str) -> dict[str, Any]:
+    """A result in which a value of that kind may well have been found before."""
+    action, name = draw(st.sampled_from(fitting(kind)))
+    return {"result": {"action": action, "field": name, "rows": conditions(draw, action, later=False)}}
+
+
+def placed(sources: list[dict[str, Any]], one: dict[str, Any]) -> int:
+    """The source's number in the table, those that choose its rows before it."""
+    if "result" in one:
+        rows = [
+            {**row, "in_source": placed(sources, row["in_source"])} if isinstance(row.get("in_source"), dict) else row
+            for row in one["result"]["rows"]
+        ]
+        one = {"result": {**one["result"], "rows": rows}}
+    if one not in sources:
+        sources.append(one)
+    return sources.index(one)
 
 
 @st.composite
@@ -103,9 +150,7 @@ def profiles(draw: Draw) -> dict[str, Any]:
     sources: list[dict[str, Any]] = []
 
     def place(one: dict[str, Any]) -> int:
-        if one not in sources:
-            sources.append(one)
-        return sources.index(one)
+        return placed(sources, one)
 
     rules = []
     for action in ACTIONS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
 from dataclasses import dataclass, field
@@ -213,6 +214,8 @@ def holds(condition: dict[str, Any], row: int, result: Result, world: World) -> 
         if test in condition:
             found = _beside(condition, row, result)
             return bool(found) and all(_worded(condition[test], leaf, world) for leaf in found)
+    if "in_source" in condition:
+        return _linked(condition, row, result, world)
     if "call" in condition:
         return _called(condition, result, world)
     beside = [leaf for leaf in result.leaves if leaf.field == condition["field"] and leaf.row == row]
@@ -223,6 +226,43 @@ def holds(condition: dict[str, Any], row: int, result: Result, world: World) -> 
     if "in_input" in condition:
         return bool(beside) and all(_mentioned(condition["in_input"], leaf, result, world) for leaf in beside)
     return bool(beside) and all(_is(leaf, str(condition["is"])) for leaf in beside)
+
+
+def _linked(condition: dict[str, Any], row: int, result: Result, world: World) -> bool:
+    """SPEC: "the value was found there by the time that the row's own result came"; its rows count as they did then."""
+    source = world.profile.sources[condition["in_source"]]
+    then = dataclasses.replace(world, results=earlier(result, world))
+    found = _beside(condition, row, result)
+    return bool(found) and all(_found(leaf, source, result, then, own="call" in condition) for leaf in found)
+
+
+def earlier(result: Result, world: World) -> list[Result]:
+    """The results before one."""
+    return world.results[: next(at for at, one in enumerate(world.results) if one is result)]
+
+
+def _found(leaf: Leaf, source: dict[str, Any], result: Result, then: World, own: bool) -> bool:
+    kind = _kind(leaf)
+    there = [one for each in offers(source, kind, then) for one in each.values]
+    if kind == "text":
+        mine = words(leaf.text)
+        if own:
+            return bool(mine) and any(phrase_in(phrase(leaf.text), one[2]) for one in there)
+        return bool(mine) and any(stands_in(mine, one[1]) for one in there)
+    values = readings(kind, leaf.value)
+    if not values or not all_resolved(values, result.day):
+        return False
+    return all(any(same(one, other) for other in there) for one in resolved(values, result.day))
+
+
+def _choosers(source: dict[str, Any], world: World) -> frozenset[str]:
+    """Labels of whatever the rows of a source are chosen by: who writes that has a hand in what it gives."""
+    out: frozenset[str] = frozenset()
+    for place in (one["in_source"] for one in source.get("rows", []) if "in_source" in one):
+        inner = world.profile.sources[place]["result"]
+        fields = [leaf for one in world.results if one.action == inner["action"] for leaf in one.leaves]
+        out = out.union(*(leaf.labels for leaf in fields if leaf.field == inner["field"]), _choosers(inner, world))
+    return out
 
 
 def _called(condition: dict[str, Any], result: Result, world: World) -> bool:
@@ -351,7 +391,8 @@ def offers(source: dict[str, Any], kind: str, world: World) -> list[Offered]:
             found = rows_of(result, source["result"], world)
         else:
             found = []
-        out += [Offered(offered_by(leaf.kind, kind, leaf.value, result.day), leaf.labels) for leaf in found]
+        also = _choosers(source.get("result", {}), world)
+        out += [Offered(offered_by(leaf.kind, kind, leaf.value, result.day), leaf.labels | also) for leaf in found]
     return out
 
 

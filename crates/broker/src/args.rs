@@ -28,6 +28,9 @@ impl Args {
 
     /// The parameters of a query or a form, without the one named `but`. What stands more than once is a list.
     pub(crate) fn form(&mut self, text: &str, but: Option<&str>) -> Result<(), Refusal> {
+        if text.contains(';') {
+            return Err(Refusal::malformed("malformed_query", "some readers split a query or form at `;`: encode it"));
+        }
         let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for pair in text.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -161,6 +164,15 @@ mod tests {
         assert_eq!(Args::default().json(br#"{"a": 1, "a": 2}"#).unwrap_err().code, "malformed_body");
         assert_eq!(Args::default().json(br#"{"a": 1} x"#).unwrap_err().code, "malformed_body");
         assert_eq!(Args::default().form("a=%zz", None).unwrap_err().code, "malformed_query");
+        assert_eq!(Args::default().form("order_id=O-1;amount=500", None).unwrap_err().code, "malformed_query");
+        assert!(Args::default().form("a=x%3by", None).is_ok());
+    }
+
+    #[test]
+    fn a_bare_value_that_is_none_adds_no_argument() {
+        let mut args = Args::new(HashSet::from(["limit".to_owned()]));
+        args.form("limit=1%2C%22amount%22%3A2", None).unwrap();
+        assert_eq!(args.finish(), r#"{"limit":"1,\"amount\":2"}"#);
     }
 
     #[test]

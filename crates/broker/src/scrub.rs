@@ -27,7 +27,7 @@ impl Needles {
         let mut forms = vec![
             secret.to_owned(),
             encode(secret),
-            encode(secret).to_ascii_lowercase(),
+            lower_escapes(&encode(secret)),
             STANDARD_NO_PAD.encode(secret),
             URL_SAFE_NO_PAD.encode(secret),
             hex.to_ascii_uppercase(),
@@ -94,6 +94,18 @@ fn hex(text: &str) -> String {
     text.bytes().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
+/// Percent-encoded as some write it: the escapes in lower case, and nothing else.
+fn lower_escapes(encoded: &str) -> String {
+    let mut left = 0;
+    encoded
+        .chars()
+        .map(|one| {
+            left = if one == '%' { 3_u8 } else { left.saturating_sub(1) };
+            if left > 0 { one.to_ascii_lowercase() } else { one }
+        })
+        .collect()
+}
+
 /// As JSON writes it where it must.
 fn escaped(text: &str) -> String {
     let quoted = serde_json::Value::from(text).to_string().replace('/', "\\/");
@@ -137,7 +149,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SECRET: &str = "s3cr3t/key+with\"odd";
+    /// Its forms differ from one another.
+    const SECRET: &str = "s3cr3t/Key+with\"od~~~???";
 
     fn scrub(text: &[u8], piece: usize) -> Vec<u8> {
         let needles = Needles::new(&Inject::Basic("robot".to_owned()), Some(&Secret::new(SECRET)));
@@ -155,13 +168,16 @@ mod tests {
         let forms = [
             SECRET.to_owned(),
             encode(SECRET),
+            "s3cr3t%2fKey%2bwith%22od~~~%3f%3f%3f".to_owned(),
+            hex(SECRET),
+            hex(SECRET).to_ascii_uppercase(),
             STANDARD_NO_PAD.encode(SECRET),
             URL_SAFE_NO_PAD.encode(SECRET),
             basic("robot", SECRET).trim_end_matches('=').to_owned(),
-            "s3cr3t\\/key+with\\\"odd".to_owned(),
+            "s3cr3t\\/Key+with\\\"od~~~???".to_owned(),
         ];
         for form in forms {
-            let text = format!("before {form}{form} s3cr3t/key after");
+            let text = format!("before {form}{form} s3cr3t/Key after");
             for piece in 1..text.len() {
                 let out = scrub(text.as_bytes(), piece);
                 assert_eq!(out.len(), text.len());

@@ -152,9 +152,9 @@ fn segments(path: &str) -> Result<Vec<String>, Refusal> {
     let last = parts.len().saturating_sub(1);
     for (at, part) in parts.into_iter().enumerate() {
         let text = decode(part).ok_or_else(odd)?;
-        let bare = text.split(';').next().unwrap_or_default();
-        let is_odd =
-            matches!(bare, "." | "..") || text.chars().any(|one| one.is_control() || one == '/' || one == '\\');
+        // What follows a `;` is cut off by some servers before they look for the path.
+        let is_odd = matches!(text.as_str(), "." | "..")
+            || text.chars().any(|one| one.is_control() || matches!(one, '/' | '\\' | ';'));
         // An empty segment inside is merged away by some, and a second decoding by others finds more.
         if is_odd || (text.is_empty() && at != last) || decode(&text).is_some_and(|again| again != text) {
             return Err(odd());
@@ -215,6 +215,8 @@ mod tests {
             "//a",
             "/a//b",
             "/a/..;x/b",
+            "/a;x/b",
+            "/a%3bx",
             "/%252e%252e/",
             "/a%00",
             "/a%zz",

@@ -95,6 +95,7 @@ async fn a_denied_request_goes_nowhere() {
     let answer = post(running.api, "POST /refunds", r#"{"amount": 900.00, "order": {"id": 7}}"#).await;
     assert_eq!((status(&answer), reason(&answer).as_str()), (403, "bound_broken"));
     assert!(answer.contains(r#""decision":"D-9""#) && answer.contains("application/problem+json"), "{answer}");
+    assert!(answer.contains("cache-control: no-store"), "{answer}");
     assert_eq!(house.asked()[0].0, "create_refund");
     assert_eq!(house.asked()[0].2, r#"{"amount":900.00,"order":{"id": 7}}"#);
     house.answers(Decision::Fault { reason: "record_failed".into() });

@@ -34,6 +34,8 @@ async fn what_is_ambiguous_is_refused() {
         (with(post, " Transfer-Encoding: chunked\r\n", "0\r\n\r\n"), "malformed_header"),
         (with(post, "X: a\r\n\tfolded\r\n", ""), "malformed_header"),
         (with(get, "X: a\0b\r\n", ""), "bare_line_end"),
+        (with(get, "X: a\u{1}b\r\n", ""), "malformed_header"),
+        (with(get, "X: a\u{7f}b\r\n", ""), "malformed_header"),
         (with(get, "X: a\rContent-Length: 5\r\n", ""), "bare_line_end"),
         (with(get, "X: a\nContent-Length: 5\r\n", ""), "bare_line_end"),
         (with(get, "Host: y\r\n", ""), "ambiguous_host"),

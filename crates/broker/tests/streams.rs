@@ -256,8 +256,14 @@ async fn an_idle_tunnel_ends_with_its_task() {
     assert!(connector.connect(ServerName::try_from("evil.example").unwrap(), stream).await.is_err());
     let stream = tunnel(running.proxy, port).await;
     let mut stream = connector.connect(ServerName::try_from("api.example").unwrap(), stream).await.unwrap();
+    let another = tunnel(running.proxy, port).await;
+    let mut refused = connector.connect(ServerName::try_from("api.example").unwrap(), another).await.unwrap();
+    refused.write_all(b"GET /v1/x HTTP/1.1\r\nHost: evil.example\r\n\r\n").await.unwrap();
+    hear(&mut refused, "ambiguous_host").await;
     house.fence.send_replace(true);
     assert!(closes(&mut stream).await < Duration::from_millis(250));
+    // Also where the last that was said in it was refused.
+    assert!(closes(&mut refused).await < Duration::from_millis(250));
     let connect = format!(
         "CONNECT api.example:{port} HTTP/1.1\r\nHost: api.example:{port}\r\nProxy-Authorization: Bearer {TICKET}\r\n\r\n"
     );
@@ -274,6 +280,15 @@ async fn an_upstream_must_prove_itself() {
     let answer = kit::ask(running.api, "GET /orders/1", "", "").await;
     assert_eq!((status(&answer), reason(&answer).as_str()), (502, "upstream_untrusted"));
     assert!(seen.requests().is_empty());
+    // Nor one that proves to be somebody else.
+    let tls = upstream_tls();
+    let (addr, seen) = kit::upstream(Some(tls.acceptor)).await;
+    let config =
+        UpstreamConfig { scheme: "https".into(), host: "other.example".into(), ca_pem: tls.ca_pem, ..crm(addr) };
+    let names = Arc::new(kit::Names(vec![addr], 0.into()));
+    let running = kit::start_with(&House::new(), vec![config], quick(), names).await;
+    assert_eq!(reason(&kit::ask(running.api, "GET /orders/1", "", "").await), "upstream_untrusted");
+    assert!(seen.requests().is_empty());
 }
 
 /// The authority's certificate says for which hosts it may answer, and a client holds it to that.
@@ -288,6 +303,13 @@ async fn the_authority_is_bound_to_its_hosts() {
     let permitted = format!("{:?}", constraints.value.permitted_subtrees);
     assert!(permitted.contains("api.example"), "{permitted}");
     assert_eq!(constraints.value.excluded_subtrees.as_ref().unwrap().len(), 2);
+    assert_eq!(parsed.basic_constraints().unwrap().unwrap().value.path_len_constraint, Some(0));
+    // Where the bundle's hosts are addresses alone, no name is permitted.
+    let addresses = flyball_broker::Authority::new(&key, vec!["10.0.0.1".into()]).unwrap();
+    let der = CertificateDer::from_pem_slice(addresses.certificate_pem().as_bytes()).unwrap();
+    let (_, parsed) = x509_parser::parse_x509_certificate(&der).unwrap();
+    let excluded = format!("{:?}", parsed.name_constraints().unwrap().unwrap().value.excluded_subtrees);
+    assert!(excluded.contains("DNSName(\"\")"), "{excluded}");
 
     // The key in a thief's hands: a certificate for another host is not believed.
     let key = rcgen::KeyPair::from_pem(&key).unwrap();
@@ -317,6 +339,12 @@ async fn two_upstreams_may_not_be_one() {
     let (addr, _) = kit::upstream(None).await;
     let twice = flyball_broker::Upstreams::new(vec![crm(addr), UpstreamConfig { name: "b".into(), ..crm(addr) }]);
     assert!(twice.is_err());
+    for name in ["", "a/b", "a b", "\u{e9}"] {
+        assert!(
+            flyball_broker::Upstreams::new(vec![UpstreamConfig { name: name.into(), ..crm(addr) }]).is_err(),
+            "{name}"
+        );
+    }
     let running = start(&House::new(), vec![crm(addr)], quick()).await;
     assert_eq!(running.broker.authority_pem(), None);
 }

@@ -129,6 +129,8 @@ mod tests {
         assert_eq!(answer.status.as_ref().unwrap().code, OK);
         let ok = ok(answer);
         assert_eq!(ok.headers_to_remove, ["cookie", "flyball-task"]);
+        let overwrite = i32::from(HeaderAppendAction::OverwriteIfExistsOrAdd);
+        assert!(ok.headers.iter().all(|one| one.append_action == overwrite), "a client's own would stand beside it");
         let set: Vec<_> = ok.headers.iter().map(|one| one.header.as_ref().unwrap().key.as_str()).collect();
         assert_eq!(set, ["Authorization", "flyball-decision"]);
     }
@@ -147,5 +149,7 @@ mod tests {
         assert_ne!(answer.status.as_ref().unwrap().code, OK);
         let Some(HttpResponse::DeniedResponse(denied)) = answer.http_response else { panic!("denied") };
         assert!(denied.headers.iter().all(|one| !one.header.as_ref().unwrap().value.contains('\n')));
+        let keeps = |one: &HeaderValueOption| one.header.as_ref().is_some_and(|header| header.value == "no-store");
+        assert!(denied.headers.iter().any(keeps), "nobody keeps a denial");
     }
 }

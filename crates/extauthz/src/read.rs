@@ -209,6 +209,18 @@ mod tests {
         assert!(seen.headers.one("x").is_err());
         let joined = HashMap::from([("flyball-task".to_owned(), "a,b".to_owned())]);
         assert!(Headers::Joined(&joined).one("flyball-task").is_err());
+        let joined =
+            HashMap::from([("Flyball-Task".to_owned(), "a".to_owned()), ("flyball-task".to_owned(), "b".to_owned())]);
+        assert!(Headers::Joined(&joined).one("flyball-task").is_err());
+        let raw = [HeaderValue { key: "x".to_owned(), raw_value: vec![b'a', 0xff], ..HeaderValue::default() }];
+        assert!(Headers::Raw(&raw).one("x").is_err());
+    }
+
+    #[test]
+    fn a_size_that_envoy_tells_is_a_body() {
+        let mut one = check("GET", &[], "");
+        one.attributes.as_mut().unwrap().request.as_mut().unwrap().http.as_mut().unwrap().size = 9;
+        assert_eq!(read(&one).unwrap().body, SeenBody::Unseen);
     }
 
     #[test]

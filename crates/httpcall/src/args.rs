@@ -95,3 +95,36 @@ pub(crate) fn push_text(out: &mut Vec<u8>, text: &str) {
     // A text always becomes JSON.
     out.extend_from_slice(serde_json::to_string(text).unwrap_or_default().as_bytes());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(kind: &str, text: &str) -> String {
+        let mut out = Vec::new();
+        Kind::of(kind).write(&[text], &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_text_that_is_none_of_its_kind_stays_a_text() {
+        for (kind, text) in [
+            ("long", "1,\"amount\":2"),
+            ("long", "007"),
+            ("long", "1e3"),
+            ("long", "12345678901234567890"),
+            ("decimal", "x.5"),
+            ("decimal", "1.5,\"a\":1"),
+            ("decimal", "1."),
+            ("decimal", "+1"),
+            ("bool", "yes"),
+            ("bool", "true,\"a\":1"),
+            ("string", "1"),
+        ] {
+            assert_eq!(written(kind, text), serde_json::to_string(text).unwrap(), "{kind}");
+        }
+        for (kind, text) in [("long", "-7"), ("decimal", "0.50"), ("decimal", "12"), ("bool", "true")] {
+            assert_eq!(written(kind, text), text);
+        }
+    }
+}

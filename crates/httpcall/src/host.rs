@@ -71,7 +71,9 @@ mod tests {
         let plain = Host::pattern("billing.example").unwrap();
         assert!(plain.admits("billing.example", None) && plain.admits("billing.example", Some(443)));
         assert!(!plain.admits("billing.example", Some(8443)) && !plain.admits("x.billing.example", None));
-        assert!(Host::pattern("billing.example:8443").unwrap().admits("billing.example", Some(8443)));
+        let other = Host::pattern("billing.example:8443").unwrap();
+        assert!(other.admits("billing.example", Some(8443)));
+        assert!(!other.admits("billing.example", Some(443)) && !other.admits("billing.example", None));
     }
 
     #[test]
@@ -82,5 +84,6 @@ mod tests {
         ] {
             assert!(read(text).is_err(), "{text}");
         }
+        assert!(read(&"a".repeat(256)).is_err());
     }
 }

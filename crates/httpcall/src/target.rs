@@ -182,6 +182,7 @@ mod tests {
             "/v1?a=1;b=2",
             "/v1?a=%00",
             "/v1?=1",
+            "/v1?a%01=1",
             "http://evil.example/v1",
             "*",
         ] {
@@ -189,6 +190,7 @@ mod tests {
         }
         assert!(Target::read(&format!("/{}", "a".repeat(MAX_BYTES))).is_err());
         assert!(Target::read(&"/a".repeat(MAX_PARTS + 1)).is_err());
+        assert!(Target::read(&format!("/?{}", "a&".repeat(MAX_PARTS + 1))).is_err());
     }
 
     proptest! {

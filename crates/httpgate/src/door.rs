@@ -136,3 +136,27 @@ impl Gate for TaskGate {
 fn meta(returned: Returned<'_>) -> String {
     format!("{{\"bytes\":{},\"ms\":{}}}", returned.bytes, returned.ms)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A credential is found for its own task and upstream alone, and no longer once its lease is let go.
+    #[test]
+    fn a_credential_is_its_tasks_and_its_upstreams() {
+        let purse = Purse::default();
+        purse.put("task-1", "lea-1", "crm", "one");
+        purse.put("task-1", "lea-2", "crm", "two");
+        purse.put("task-2", "lea-3", "mail", "three");
+        let held = |task, upstream| purse.find(task, upstream).is_some();
+        assert!(held("task-1", "crm") && held("task-2", "mail"));
+        assert!(!held("task-1", "mail") && !held("task-2", "crm") && !held("task-3", "crm"));
+        assert_eq!(purse.remove("lea-3").as_deref(), Some("task-2"));
+        assert_eq!(purse.remove("lea-3"), None);
+        assert!(!held("task-2", "mail") && held("task-1", "crm"));
+        purse.remove("lea-2");
+        assert!(held("task-1", "crm"), "the lease before it");
+        purse.remove("lea-1");
+        assert!(!held("task-1", "crm"));
+    }
+}

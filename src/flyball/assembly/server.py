@@ -24,9 +24,9 @@ from flyball.assembly.places import Bound, places_of
 from flyball.edges.http.runner import ControlServer, run_control
 from flyball.flow import bundles
 from flyball.flow.watch import Watch
-from flyball.kernel.errors import FlyballError
+from flyball.kernel.errors import ConfigError, FlyballError
 from flyball.kernel.json import Json, canonical
-from flyball.policy.engine import Edge
+from flyball.policy.engine import CoreError, Edge
 
 log = structlog.get_logger("flyball.server")
 
@@ -46,9 +46,20 @@ class Server:
         self._http: HttpGateway | None = None
 
     def start(self) -> None:
-        """Listen. The control API comes last: once it answers, all is there."""
+        """Listen. The control API comes last: once it answers, all is there.
+
+        Raises:
+            ConfigError: it cannot listen where it is told to.
+        """
         self._edge = Edge(self.house.core, canonical(edge_config(self.config, self.built)))
-        self.bound = Bound(self._edge.start())
+        try:
+            self.bound = Bound(self._edge.start())
+        except CoreError as fault:
+            raise ConfigError(
+                f"the decision plane does not start: {fault.args[1]}",
+                code=str(fault.args[0]),
+                hint="see decision and ext_authz; another Flyball may be running",
+            ) from fault
         self.house.settings = replace(self.house.settings, check_endpoints=tuple(self._endpoints()))
         if self.config.ext_authz.on:
             for kind in EXT_AUTHZ:

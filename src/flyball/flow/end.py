@@ -275,10 +275,18 @@ def set_agent_state(house: House, agent: str, state: str, *, by: str, reason: st
 
 def suspend_task(house: House, task: str, *, by: str, reason: str) -> Ended:
     """Refuse everything of one task until it is resumed, and take its leases back: a suspended task holds nothing.
-    The same for its children, whose authority is the task's own; each is resumed by itself."""
+    The same for its children, whose authority is the task's own; each is resumed by itself.
+
+    Raises:
+        NotFound: no such task.
+        Conflict: it is suspended or parked. Nothing has changed then, neither of it nor of its children.
+        Gone: it has ended.
+        Unavailable: the store could not be told; it is suspended in memory, and its leases are being taken back.
+    """
     row = house.tasks.get(task)
     if row is None:
         raise NotFound(f"no task {task!r}", code="task_unknown", hint="see `flyball tasks`")
+    lifecycle.transition(row, TaskState.SUSPENDED)  # what is refused changes nothing
     house.core.suspend(task)
     below = [child for child in with_children(house, [row])[1:] if child.state in _MAY_SUSPEND]
     for child in below:
@@ -292,10 +300,20 @@ def suspend_task(house: House, task: str, *, by: str, reason: str) -> Ended:
 
 
 def resume_task(house: House, task: str, *, by: str, reason: str) -> Ended:
-    """Let a suspended or frozen task go on. Its credentials are not given back; it asks anew."""
+    """Let a suspended or frozen task go on. Its credentials are not given back; it asks anew.
+
+    Raises:
+        NotFound: no such task.
+        Denied: its agent is not active.
+        Conflict: it is open, or its parent is not. A parked one goes on by its holder's word alone, looked at anew.
+        Gone: it has ended.
+        Unavailable: the store could not be told; the task stays as it was.
+    """
     row = house.tasks.get(task)
     if row is None:
         raise NotFound(f"no task {task!r}", code="task_unknown", hint="see `flyball tasks`")
+    if row.state is TaskState.PARKED:
+        raise Conflict("the task is parked", code="task_state", hint="its holder lets it go on, or revoke it")
     agents.require_active(house, row.agent)
     above = house.tasks.get(row.parent) if row.parent else None
     if above is not None and above.state is not TaskState.OPEN:

@@ -84,7 +84,8 @@ def park(house: House, proof: Proof, task: str) -> str:
         raise Conflict(f"the task is {row.state.value}", code="task_not_open", hint="an open task can be parked")
     if len(end.with_children(house, [row])) > 1:
         raise Conflict("the task has children", code="task_has_children", hint="end them first")
-    house.core.park(task)
+    if not house.core.park(task):  # the plane froze or suspended it, and the row is not that far yet
+        raise Conflict("the task is not open", code="task_not_open", hint="an open task can be parked")
     end.take_back_all(house, task, Cause.REVOKED.value, Lane.KILL)
     end.move(house, row, TaskState.PARKED, cause="parked by its holder", by=row.agent)
     return TaskState.PARKED.value

@@ -229,10 +229,27 @@ class _Sources:
                 self.problems.error("wrong_source", mark, f"`{arg}` cannot come from itself", width=len(str(source)))
             self.arg(source.name, _shift(mark, len("args.")))
         elif source.kind == "result":
-            kinds = (*(one for one in VALUE_TYPES if gives(one, kind)), "any")
-            if self.field(source, source.field, kinds, mark, kind):
-                for row in source.rows:
-                    self.condition(source, row, mark)
+            self.result(source, kind, mark)
+
+    def result(self, source: Source, kind: str, mark: Mark) -> None:
+        """Note a result, or a condition of it, that is not there or never gives a value of `kind`."""
+        kinds = (*(one for one in VALUE_TYPES if gives(one, kind)), "any")
+        if self.field(source, source.field, kinds, mark, kind):
+            for row in source.rows:
+                self.condition(source, row, mark)
+
+    def link(self, source: Source, row: Condition, inner: Source, kind: str, mark: Mark) -> None:
+        """Note a result in which no value of a condition can be found. `kind`: as what it is looked for."""
+        written = str(row)
+        at = _shift(mark, max(0, str(source).find(written)) + len(written) - len(str(inner)) - bool(inner.rows))
+        if kind in ("date", "time", "datetime"):
+            self.mismatch(at, "no day or time is looked for in another result", inner)
+        elif any(one.test == "is_arg" for one in inner.rows):
+            hint = "choose its rows by the request, or by another result"
+            message = "which rows count is settled when a result comes, so no argument of a later call chooses them"
+            self.problems.error("wrong_source", at, message, hint, len(str(inner)))
+        else:
+            self.result(inner, kind, at)
 
     def input(self, name: str, kind: str, source: Source, mark: Mark) -> None:
         at = mark if name == REQUEST else _shift(mark, len("inputs."))
@@ -290,6 +307,8 @@ class _Sources:
             self.problems.known("input", row.value, self.profile.inputs, said, "unknown_input")
         elif row.test == "is_arg":
             self.arg(row.value, said)
+        elif row.source is not None:
+            self.link(source, row, row.source, "text" if field.kind == "any" else field.kind, mark)
         elif row.test == "extreme" and field.kind not in (*_ORDERED, "any"):
             self.mismatch(at, f"field `{row.field}` is {field.kind}, and none is the {row.value}", source)
 
@@ -305,6 +324,8 @@ class _Sources:
             self.problems.known("input", row.value, self.profile.inputs, said, "unknown_input")
         elif row.test == "is_arg":
             self.arg(row.value, said)
+        elif row.source is not None:
+            self.link(source, row, row.source, row.kind or "text", mark)
 
     def mismatch(self, mark: Mark, message: str, source: Source) -> None:
         hint = "name another field, compare `as` something else, or correct the type in the tool sheet"

@@ -147,7 +147,9 @@ def _cooperative_rules(bundle: Bundle, profile: Profile, problems: Problems) -> 
             limit = limits_of(rule) or "that it is asked about at all"
             yield Cooperative(profile.name, rule.id, rule.action, limit, because)
         elif (once := _longest_stream(asking)) is not None:
-            yield Cooperative(profile.name, rule.id, rule.action, "that a fence ends what is already open", once)
+            longest, name = once
+            limit = f"that a fence ends what is already open: a stream may go on for {longest} ms"
+            yield Cooperative(profile.name, rule.id, rule.action, limit, f"`{name}` asks once a request")
         elif rule.cooperative:
             problems.warning(
                 "cooperative_without_need",
@@ -164,13 +166,9 @@ def _cooperative_rules(bundle: Bundle, profile: Profile, problems: Problems) -> 
             )
 
 
-def _longest_stream(asking: list[Pep]) -> str | None:
-    """What is said of an action that some enforcement point asks about once a request, and lets stream on."""
-    streams = [(pep.max_stream_ms, pep.name) for pep in asking if pep.max_stream_ms is not None]
-    if not streams:
-        return None
-    longest, name = max(streams)
-    return f"`{name}` asks once a request; a stream that is open at the fence may go on for {longest} ms"
+def _longest_stream(asking: list[Pep]) -> tuple[int, str] | None:
+    """How long a stream of an action may outlive its fence, where an enforcement point asks once a request; which."""
+    return max(((pep.max_stream_ms, pep.name) for pep in asking if pep.max_stream_ms is not None), default=None)
 
 
 def _cooperative_profile(bundle: Bundle, profile: Profile) -> Iterator[Cooperative]:

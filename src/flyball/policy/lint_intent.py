@@ -74,7 +74,7 @@ def _declared(bundle: Bundle, profile: Profile, rule: Rule, problems: Problems) 
             place = f"rule:{rule.id}/where:{origin.arg}/source:{source}"
             if source.kind == "input":
                 cited.setdefault(source.name, place)
-            for row in source.rows:
+            for row in (row for one in _links(source) for row in one.rows):
                 if row.test in IN_INPUT:
                     cited.setdefault(row.value, place)
     if rule.asked:
@@ -92,17 +92,18 @@ def _declared(bundle: Bundle, profile: Profile, rule: Rule, problems: Problems) 
 def _unheard(bundle: Bundle, profile: Profile, rule: Rule, problems: Problems) -> None:
     """Sources whose action the profile never allows, or whose results nobody but the agent reports."""
     allowed = {one.action for one in profile.allow}
-    for arg, source in _results(rule):
+    links = [(arg, whole, source) for arg, whole in _results(rule) for source in _links(whole)]
+    for arg, whole, source in links:
         if source.name not in bundle.actions:
             continue
-        place = bundle.place(f"rule:{rule.id}/where:{arg}/source:{source}")
+        place = bundle.place(f"rule:{rule.id}/where:{arg}/source:{whole}")
         if source.name not in allowed:
             problems.warning(
                 "unreachable_source",
                 place,
                 f"this profile does not allow `{source.name}`, so nothing ever comes from it",
                 "allow it, or take the source away",
-                len(str(source)),
+                len(str(whole)),
             )
         elif not any(pep.may_report and not pep.is_agent and pep.may_ask(source.name) for pep in bundle.peps.values()):
             problems.warning(
@@ -110,8 +111,14 @@ def _unheard(bundle: Bundle, profile: Profile, rule: Rule, problems: Problems) -
                 place,
                 f"no enforcement point but the agent's own reports results of `{source.name}`, so it satisfies nothing",
                 "let a gateway or the tool's own server ask and report: `may_report: true`",
-                len(str(source)),
+                len(str(whole)),
             )
+
+
+def _links(source: Source) -> tuple[Source, ...]:
+    """The source, and those that choose its rows."""
+    inner = (link for row in source.rows if row.source is not None for link in _links(row.source))
+    return (source, *inner)
 
 
 def _results(rule: Rule) -> list[tuple[str, Source]]:

@@ -45,14 +45,30 @@ class Sources:
         """The source's place in the table; it is added where it is new."""
         if source.at:
             self.number(dataclasses.replace(source, at=False))
+        for row in source.rows:
+            if row.source is not None:
+                self.number(row.source)
         return self._numbers.setdefault(source, len(self._numbers))
 
     def json(self) -> list[Json]:
         """The table."""
         return [
-            {"at": self._numbers[dataclasses.replace(one, at=False)]} if one.at else _source(one)
+            {"at": self._numbers[dataclasses.replace(one, at=False)]} if one.at else self._source(one)
             for one in self._numbers
         ]
+
+    def _source(self, source: Source) -> Json:
+        if source.kind == "result":
+            rows: list[Json] = [self._condition(row) for row in source.rows]
+            return {"result": {"action": source.name, "field": source.field, "rows": rows}}
+        return {"trusted": True} if source.kind == "trusted" else {source.kind: source.name}
+
+    def _condition(self, row: Condition) -> Json:
+        test: dict[str, Json] = {row.test: row.value if row.source is None else self._numbers[row.source]}
+        if not row.call:
+            return {"field": row.field, **test}
+        called: dict[str, Json] = {"call": row.field, **test}
+        return {**called, "as": row.kind} if row.kind else called
 
 
 def rule_json(bundle: Bundle, profile: Profile, rule: Rule, sources: Sources) -> dict[str, Json]:
@@ -128,20 +144,6 @@ def _origin(origin: Origin, sources: Sources) -> Json:
 def _free(free: Free) -> Json:
     written: dict[str, Json] = {"arg": free.arg, "max": free.maximum, "without": list(free.without)}
     return {**written, "required": True} if free.required else written
-
-
-def _source(source: Source) -> Json:
-    if source.kind == "result":
-        rows: list[Json] = [_condition(row) for row in source.rows]
-        return {"result": {"action": source.name, "field": source.field, "rows": rows}}
-    return {"trusted": True} if source.kind == "trusted" else {source.kind: source.name}
-
-
-def _condition(row: Condition) -> Json:
-    if not row.call:
-        return {"field": row.field, row.test: row.value}
-    called: dict[str, Json] = {"call": row.field, row.test: row.value}
-    return {**called, "as": row.kind} if row.kind else called
 
 
 def _never(never: Never) -> Json:

@@ -98,10 +98,17 @@ def documents(bundle: Bundle, profile: Profile, rule: Rule) -> Iterator[Document
         return
     for origin in rule.origins:
         for source in origin.sources:
-            field = bundle.field(source.name, source.field) if source.kind == "result" else None
-            if field is not None and field.outside and not {"outside", *field.labels} & set(origin.not_by):
+            labels = labels_of(bundle, source) if source.kind == "result" else frozenset()
+            if "outside" in labels and not labels & set(origin.not_by):
                 named = _named(bundle, profile, rule, source, frozenset({origin.arg}))
                 yield Document(origin.arg, source, named, _left(bundle, profile, source) if named else ())
+
+
+def labels_of(bundle: Bundle, source: Source) -> frozenset[str]:
+    """Who writes what a source of results gives, with its labels: of its field, and of what its rows are chosen by."""
+    field = bundle.field(source.name, source.field)
+    own = frozenset() if field is None else frozenset({field.by, *field.labels})
+    return own.union(*(labels_of(bundle, row.source) for row in source.rows if row.source is not None))
 
 
 def effect_of(bundle: Bundle, profile: Profile, rule: Rule) -> str:
@@ -115,6 +122,8 @@ def _named(bundle: Bundle, profile: Profile, rule: Rule, source: Source, seen: f
     """Whether the user, or the profile itself, says which row of which document it is."""
     for condition in source.rows:
         if condition.test in IN_INPUT:
+            return True
+        if condition.source is not None and _named(bundle, profile, rule, condition.source, seen):
             return True
         if condition.test == "is_arg" and condition.value not in seen:
             inner = [one for one in rule.origins if one.arg == condition.value]

@@ -3,6 +3,7 @@
     source    = "trusted" | [ "anyone at " ] ( "request" | "inputs." NAME | "args." NAME | "=" TEXT | result )
     result    = "result(" ACTION ")" [ "." FIELD ] [ " where " condition { " and " condition } ]
     condition = WHAT [ " partly" | " named" ] ( " in request" | " in inputs." NAME )
+              | WHAT " in " ( "result(" ACTION ")" [ "." FIELD ] | "(" result ")" )
               | WHAT " is args." NAME | WHAT " is " STRING | FIELD " is max" | FIELD " is min"
     WHAT      = FIELD | "call." NAME [ " as " TYPE ]
     aggregate = ( "sum" | "min" | "max" ) "(" result ")"
@@ -18,10 +19,12 @@ import re
 
 from flyball.policy.diagnostics import did_you_mean
 from flyball.task.profile import REQUEST
-from flyball.task.rules import VALUE_TYPES, Condition, Source
+from flyball.task.rules import COMPARED_TYPES, Condition, Source
 
 MAX_SOURCE_CHARS = 1024
 MAX_CONDITIONS = 8
+#: Results of which one chooses the rows of the next.
+MAX_LINKS = 4
 AGGREGATES = ("sum", "min", "max")
 _TOKEN = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([A-Za-z0-9_$*-]+)|(.))', re.DOTALL)
 _INPUT = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -94,6 +97,7 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self.text = text
         self.at = 0
+        self.links = 1
 
     def fail(self, message: str, hint: str = "", at: int | None = None, width: int = 1) -> SourceError:
         return SourceError(message, self.at if at is None else at, hint, width)
@@ -164,6 +168,37 @@ class _Parser:
         return match.group()
 
     def result(self) -> Source:
+        action, field = self.named_result()
+        rows = self.rows()
+        word, start = self.peek()
+        if word:
+            if rows:
+                self.end("join conditions by `and`")
+            hint = did_you_mean(word, ("where",)) if len(word) > 2 else "conditions follow after `where`"
+            raise self.fail(f"`{self.text[start:]}` is too much", hint, start, len(self.text) - start)
+        return Source("result", action, field, rows)
+
+    def inner(self) -> Source:
+        """The result in which a value must have been found, in brackets where it has conditions of its own."""
+        word, start = self.take()
+        self.links += 1
+        if self.links > MAX_LINKS:
+            raise self.fail(f"a chain has at most {MAX_LINKS} results", "", start)
+        if word != "(":
+            action, field = self.named_result()
+            after, begin = self.peek()
+            if after == "where":
+                hint = f"write `in ({self.text[start:].strip()})`"
+                raise self.fail("what has conditions of its own stands in brackets", hint, begin, len(after))
+            return Source("result", action, field)
+        self.expect("result", "only a result is looked in: write `in (result(ACTION).FIELD where …)`")
+        action, field = self.named_result()
+        rows = self.rows()
+        self.expect(")", "the bracket behind `in` is closed behind its conditions")
+        return Source("result", action, field, rows)
+
+    def named_result(self) -> tuple[str, str]:
+        """The action of a result, and the field."""
         self.expect("(", "write `result(ACTION)`")
         close = self.text.find(")", self.at)
         if close < 0:
@@ -176,6 +211,10 @@ class _Parser:
         if self.peek()[0] == ".":
             self.take()
             field = self.field()
+        return action, field
+
+    def rows(self) -> tuple[Condition, ...]:
+        """The conditions, if there are any."""
         rows: list[Condition] = []
         word, start = self.peek()
         if word == "where":
@@ -186,11 +225,7 @@ class _Parser:
                 rows.append(self.condition())
             if len(rows) > MAX_CONDITIONS:
                 raise self.fail(f"more than {MAX_CONDITIONS} conditions", "", start)
-            self.end("join conditions by `and`")
-        elif word:
-            hint = did_you_mean(word, ("where",)) if len(word) > 2 else "conditions follow after `where`"
-            raise self.fail(f"`{self.text[start:]}` is too much", hint, start, len(self.text) - start)
-        return Source("result", action, field, tuple(rows))
+        return tuple(rows)
 
     def field(self) -> str:
         parts = [self.part()]
@@ -221,9 +256,12 @@ class _Parser:
         if self.peek()[0] == "as":
             self.take()
             kind, start = self.take()
-            if kind not in VALUE_TYPES:
-                raise self.fail(f"`{kind}` is no type", did_you_mean(kind, VALUE_TYPES), start, max(1, len(kind)))
+            if kind not in COMPARED_TYPES:
+                raise self.fail(f"`{kind}` is no type", did_you_mean(kind, COMPARED_TYPES), start, max(1, len(kind)))
         test = self.test(argument)
+        if kind == "words" and test.test not in ("in_input", "in_source"):
+            hint = "write `as words in …`; to compare it with one value leave `as words` out"
+            raise self.fail("`words` are looked for in a text", hint, begin, len("call.") + len(argument))
         if test.test == "extreme":
             hint = "only a field of a row is the greatest or the least of its result"
             raise self.fail(f"`call.{argument}` has one value for all rows", hint, begin, len("call.") + len(argument))
@@ -232,6 +270,8 @@ class _Parser:
     def test(self, field: str) -> Condition:
         verb, start = self.take()
         if verb == "in":
+            if self.peek()[0] in ("(", "result"):
+                return Condition(field, "in_source", "", source=self.inner())
             return Condition(field, "in_input", self.input())
         if verb in ("partly", "named"):
             self.expect("in", f"write `{verb} in request`")
@@ -249,7 +289,7 @@ class _Parser:
             return REQUEST
         if word == "inputs":
             return self.after_dot("an input", _INPUT)
-        hint = "write `in request` or `in inputs.NAME`"
+        hint = "write `in request`, `in inputs.NAME` or `in result(ACTION).FIELD`"
         raise self.fail(f"`{word}` is no text to look in" if word else "the condition ends early", hint, start)
 
     def value(self, field: str) -> Condition:

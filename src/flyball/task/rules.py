@@ -104,10 +104,11 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What a row of a result must be like. `test` is `in_input`, `is_arg`, `is`, `extreme`, `partly` or `named`.
+    """What a row of a result must be like.
 
-    `field` names a field of the row or, where `call` is set, an argument of the call that made the result;
-    `kind` is then as what that is read (empty: text).
+    `test` is `in_input`, `is_arg`, `is`, `extreme`, `partly`, `named` or `in_source`. `field` names a field of the row
+    or, where `call` is set, an argument of the call that made the result; `kind` is then as what that is read (empty:
+    text). `source` belongs to `in_source`: the result in which the value was found before.
     """
 
     field: str
@@ -115,6 +116,7 @@ class Condition:
     value: str
     call: bool = False
     kind: str = ""
+    source: Source | None = None
 
     def __str__(self) -> str:
         quoted = self.value.replace("\\", "\\\\").replace('"', '\\"')
@@ -125,6 +127,7 @@ class Condition:
             "named": f"named in {there}",
             "is_arg": f"is args.{self.value}",
             "is": f'is "{quoted}"',
+            "in_source": f"in ({self.source})" if self.source and self.source.rows else f"in {self.source}",
         }
         what = f"call.{self.field}{f' as {self.kind}' if self.kind else ''}" if self.call else self.field
         return f"{what} {shown.get(self.test, f'is {self.value}')}"

@@ -27,6 +27,7 @@ use tokio_rustls::TlsAcceptor;
 
 pub const SECRET: &str = "sk_live_0123456789abcdef";
 pub const TICKET: &str = "ticket-of-task-1";
+pub const ANOTHERS: &str = "ticket-of-task-2";
 
 /// A question as it was asked: action, resource, arguments.
 pub type Asked = (String, String, String);
@@ -86,13 +87,13 @@ pub struct Desk(pub Arc<House>);
 impl Door for Desk {
     fn admit<'a>(&'a self, ticket: &'a str) -> Later<'a, Option<Arc<Admission>>> {
         Box::pin(async move {
-            (ticket == TICKET).then(|| {
-                Arc::new(Admission {
-                    task: "task-1".into(),
-                    gate: Arc::new(Desk(Arc::clone(&self.0))),
-                    fence: self.0.fence.subscribe(),
-                })
-            })
+            let task = match ticket {
+                TICKET => "task-1",
+                ANOTHERS => "task-2",
+                _ => return None,
+            };
+            let (gate, fence) = (Arc::new(Desk(Arc::clone(&self.0))), self.0.fence.subscribe());
+            Some(Arc::new(Admission { task: task.into(), gate, fence }))
         })
     }
 }
@@ -280,6 +281,29 @@ pub fn crm(addr: SocketAddr) -> UpstreamConfig {
         ],
     }))
     .unwrap()
+}
+
+/// An upstream that answers each connection's first request with these bytes (`ADDR` is its address), and holds the
+/// connection until the other side leaves. Returns its address and what it was asked.
+pub async fn says(answer: &str) -> (SocketAddr, Arc<Seen>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (answer, seen) = (answer.replace("ADDR", &addr.to_string()), Arc::new(Seen::default()));
+    let all = Arc::clone(&seen);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let (answer, seen) = (answer.clone(), Arc::clone(&all));
+            tokio::spawn(async move {
+                let mut heard = Vec::new();
+                while !heard.ends_with(b"\r\n\r\n") && stream.read_buf(&mut heard).await.unwrap_or(0) > 0 {}
+                seen.requests.lock().unwrap().push(String::from_utf8_lossy(&heard).to_lowercase());
+                let _ = stream.write_all(answer.as_bytes()).await;
+                while stream.read_buf(&mut heard).await.unwrap_or(0) > 0 {}
+            });
+        }
+    });
+    (addr, seen)
 }
 
 pub struct Names(pub Vec<SocketAddr>, pub AtomicUsize);

@@ -49,7 +49,7 @@ pub(crate) struct ResultSource {
     pub(crate) rows: Vec<RowTest>,
 }
 
-/// A test of one field of a row, or of an argument of the call that made the result: exactly one of the six
+/// A test of one field of a row, or of an argument of the call that made the result: exactly one of the seven
 /// members beside `field`, `call` and `as`.
 #[derive(Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
@@ -76,6 +76,9 @@ pub(crate) struct RowTest {
     /// The same, and in no other row is another value of which that is true.
     #[serde(default)]
     pub(crate) named: Option<String>,
+    /// A source of results in which it was found when the row came, by its place among the sources before this one.
+    #[serde(default)]
+    pub(crate) in_source: Option<usize>,
 }
 
 /// What must stand in the request: one of some words, or one of each of several groups of them.
@@ -238,8 +241,12 @@ pub(crate) struct Reported {
     pub(crate) seconds: Option<i64>,
 }
 
-impl std::fmt::Display for ResultSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl ResultSource {
+    /// The source as an author writes it. `inner`: the same of another source, by its place.
+    pub(crate) fn text(&self, inner: &dyn Fn(usize) -> String) -> Result<String, std::fmt::Error> {
+        use std::fmt::Write as _;
+        let mut out = String::new();
+        let f = &mut out;
         write!(f, "result({})", self.action)?;
         if !self.field.is_empty() {
             write!(f, ".{}", self.field)?;
@@ -266,7 +273,12 @@ impl std::fmt::Display for ResultSource {
                     None => {}
                 }
             }
+            match row.in_source.map(inner) {
+                Some(inner) if inner.contains(" where ") => write!(f, " in ({inner})")?,
+                Some(inner) => write!(f, " in {inner}")?,
+                None => {}
+            }
         }
-        Ok(())
+        Ok(out)
     }
 }

@@ -103,8 +103,12 @@ fn path(text: &str) -> Result<Path, String> {
     Path::parse(text).ok_or_else(|| format!("`{text}` is no path into an argument"))
 }
 
-/// The types that sources are asked for by the rules of a profile, by place of the source.
-pub(super) fn sought(from: &document::Profile) -> Result<Vec<KindSet>, String> {
+/// The types that sources are asked for by the rules of a profile and by each other, by place of the source.
+/// `declared`: the type of an action's field; none: text.
+pub(super) fn sought(
+    from: &document::Profile,
+    declared: &dyn Fn(&str, &str) -> Option<Kind>,
+) -> Result<Vec<KindSet>, String> {
     let mut all = vec![KindSet::default(); from.sources.len()];
     let mut add = |source: usize, kinds: KindSet| {
         let known = all.get_mut(source).ok_or("a source that the profile does not have")?;
@@ -128,6 +132,19 @@ pub(super) fn sought(from: &document::Profile) -> Result<Vec<KindSet>, String> {
         }
         for aggregate in &rule.aggregates {
             add(aggregate.source, KindSet::one(kind(&aggregate.kind)?))?;
+        }
+    }
+    let results = from.sources.iter().filter_map(|source| match source {
+        document::Source::Result(source) => Some(source),
+        _ => None,
+    });
+    for (source, row) in results.flat_map(|source| source.rows.iter().map(move |row| (source, row))) {
+        if let Some(inner) = row.in_source {
+            let own = match (&row.call, &row.kind) {
+                (None, _) => declared(&source.action, &row.field).unwrap_or(Kind::Text),
+                (Some(_), word) => kind(word.as_deref().unwrap_or("text"))?,
+            };
+            add(inner, KindSet::sought(own))?;
         }
     }
     Ok(all)

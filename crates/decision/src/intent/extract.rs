@@ -7,11 +7,12 @@ use super::fact::{Code, Fact, UNCLEAR};
 use super::given::{day, settled};
 use super::kinds::{KindSet, readings, values};
 use super::phrase::Phrase;
-use super::place::{Cited, Role, Take};
+use super::place::{Cited, Role, Take, What};
 use super::program::Act;
 use super::rows::{Extremes, holds, named};
 use super::store::{MAX_BYTES, Store};
 use super::walk::{Found, Walk, uses};
+use super::work::Work;
 use super::{Given, Kept, LabelSet, Leaf, Memory, MemoryKey, Program};
 use crate::json::Json;
 
@@ -64,7 +65,8 @@ pub(crate) fn extract(report: &Report<'_>, action: &str, number: u32, result: &J
     kept.labels = walk.labels;
     kept.full = walk.full;
     kept.today = own;
-    let mut taker = Taker { report, act, today, store: Store::default(), explained: 0 };
+    let mut taker =
+        Taker { report, act, today, store: Store::default(), explained: 0, chosen: Vec::new(), work: Work::new() };
     let once = |place: u16| report.program.place(place).is_none_or(|place| !place.adds);
     let extremes = Extremes::of(act, &walk.found, report.key);
     let mut rest = walk.found.as_slice();
@@ -82,6 +84,11 @@ pub(crate) fn extract(report: &Report<'_>, action: &str, number: u32, result: &J
                 break;
             }
         }
+    }
+    if !taker.chosen.is_empty() {
+        // What is read again once the result is there that chooses its rows is another result.
+        text.extend_from_slice(&taker.chosen);
+        kept.digest = report.key.result(&text);
     }
     taker.store.settle(&once);
     if taker.store.weight() > MAX_BYTES {
@@ -120,6 +127,10 @@ struct Taker<'a> {
     today: Option<Date>,
     store: Store,
     explained: usize,
+    /// Of sources whose rows another result chooses: which rows count.
+    chosen: Vec<u8>,
+    /// What is left of the work on rows that are chosen by other texts.
+    work: Work,
 }
 
 impl Taker<'_> {
@@ -140,8 +151,15 @@ impl Taker<'_> {
                 if sought.is_empty() || self.explained >= EXPLAINED {
                     continue;
                 }
-            } else if !take.tests.iter().all(|test| holds(self.report, act, test, row, extremes, self.today)) {
-                continue;
+            } else {
+                let (report, today, work) = (self.report, self.today, &mut self.work);
+                let all = take.tests.iter().all(|test| holds(report, act, test, row, extremes, today, work));
+                if take.tests.iter().any(|test| matches!(test.what, What::Found(..))) {
+                    self.chosen.push(u8::from(all));
+                }
+                if !all {
+                    continue;
+                }
             }
             let names = take.named.iter().map(|one| Some((one.place, named(self.report, act, one, row, self.today)?)));
             let Some(names) = names.collect::<Option<Vec<_>>>() else { continue };

@@ -6,6 +6,7 @@
 
 mod asked;
 mod breach;
+mod chain;
 mod cited;
 mod demand;
 mod explain;

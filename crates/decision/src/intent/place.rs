@@ -4,7 +4,7 @@ use flyball_typed::Kind;
 
 use super::form::Form;
 use super::kinds::KindSet;
-use super::program::{Chosen, InputSpec, Join, input};
+use super::program::{Chosen, InputSpec, Join, Source, input};
 use super::{LabelSet, Path};
 use crate::document::{ResultSource, RowTest};
 
@@ -93,6 +93,8 @@ pub(super) enum What {
     In(usize),
     /// A word of it does.
     Partly(usize),
+    /// It was found in that source of results, as that type (none: text), when the row came.
+    Found(usize, Option<Kind>),
     /// It is that constant.
     Is(Box<str>),
     /// It is the greatest of its result.
@@ -121,7 +123,7 @@ impl Places {
         from: &ResultSource,
         form: &Form,
         (sought, adds): (KindSet, bool),
-        inputs: &mut [InputSpec],
+        (inputs, before): (&mut [InputSpec], &[Source]),
     ) -> Result<(Take, u16, Chosen), String> {
         let place_of = |name: &str| {
             let number = form.field(name);
@@ -132,6 +134,8 @@ impl Places {
         let (field, declared) = place_of(&from.field)?;
         let (mut tests, mut joins, mut pairs, mut calls) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (mut named, mut unique) = (Vec::new(), Vec::new());
+        // Whoever writes what a row is chosen by has a hand in what it gives.
+        let mut chosen_by = LabelSet::default();
         for (nth, row) in from.rows.iter().enumerate() {
             let (of, kind, labels) = if let Some(path) = &row.call {
                 (Of::Call(argument(path)?, called(row)?), called(row)?, LabelSet::default())
@@ -167,6 +171,20 @@ impl Places {
                     }
                     tests.push(Test { of, what: What::In(place) });
                 }
+                (Way::Found(source), of) => {
+                    if matches!(kind, Some(Kind::Date | Kind::Time | Kind::DateTime)) {
+                        return Err(format!("`{}`: no day or time is looked for in another result", from.action));
+                    }
+                    let place = match before.get(source) {
+                        Some(Source::Result { place, chosen }) if chosen.joins.is_empty() => *place,
+                        _ => {
+                            return Err(format!("`{}`: rows are chosen by a source of results before it", from.action));
+                        }
+                    };
+                    chosen_by = self.places.get(usize::from(place)).map_or(chosen_by, |at| chosen_by.and(at.labels));
+                    let kind = kind.filter(|kind| *kind != Kind::Text);
+                    tests.push(Test { of, what: What::Found(source, kind) });
+                }
                 (Way::Is(text), of) => tests.push(Test { of, what: What::Is(Box::from(text)) }),
                 (Way::Extreme(_), Of::Call(..)) => {
                     return Err("an argument of a call is neither the greatest nor the least".to_owned());
@@ -174,7 +192,7 @@ impl Places {
                 (Way::Extreme(what), of) => tests.push(Test { of, what }),
             }
         }
-        let labels = declared.labels;
+        let labels = declared.labels.and(chosen_by);
         let once = joins.is_empty() && unique.is_empty() && !adds;
         let place = self.put(Place { role: Role::Source(at), action, field, labels, once, adds })?;
         let (role, joined, calls) = (Role::Source(at), pairs.into(), calls.into());
@@ -256,10 +274,17 @@ enum Way<'a> {
     Arg(&'a str),
     Is(&'a str),
     Extreme(What),
+    Found(usize),
 }
 
 fn test(row: &RowTest) -> Result<Way<'_>, String> {
     let plain = (&row.in_input, &row.is_arg, &row.is, row.extreme.as_deref());
+    if let Some(source) = row.in_source {
+        return match (plain, &row.partly, &row.named) {
+            ((None, None, None, None), None, None) => Ok(Way::Found(source)),
+            _ => Err(format!("`{}`: a row is chosen by one test at a time", row.field)),
+        };
+    }
     Ok(match plain {
         (None, None, None, None) => match (&row.partly, &row.named) {
             (Some(input), None) => Way::Partly(input),

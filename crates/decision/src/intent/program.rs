@@ -128,7 +128,10 @@ impl Program {
             fingerprint: 0,
             keyed: false,
         };
-        let sought = sought(from)?;
+        let sought = sought(from, &|action, field| {
+            let (_, act) = program.act(action)?;
+            act.form.fields.get(usize::from(act.form.field(field)?)).and_then(|field| field.kind)
+        })?;
         program.sources(from, &sought, &mut inputs)?;
         program.read_today(&from.today, &mut inputs)?;
         let mut demands = Vec::with_capacity(from.rules.len());
@@ -198,8 +201,10 @@ impl Program {
                     let act = self.actions.get_mut(usize::from(number)).ok_or("too many actions")?;
                     // What is added up counts as often as it stands there, and is kept apart.
                     let adds = from.rules.iter().flat_map(|rule| &rule.aggregates).any(|sum| sum.source == at);
+                    let before = &self.sources;
                     let mut take = |adds: bool| {
-                        let found = places.source((at, number), source, &act.form, (*kinds, adds), inputs)?;
+                        let found =
+                            places.source((at, number), source, &act.form, (*kinds, adds), (&mut *inputs, &*before))?;
                         let (take, place, chosen) = found;
                         act.takes.push(take);
                         Ok::<_, String>((place, chosen))

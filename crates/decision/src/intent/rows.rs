@@ -87,10 +87,11 @@ pub(super) fn holds(
     row: &[Found<'_>],
     extremes: &Extremes,
     today: Option<Date>,
+    work: &mut Work,
 ) -> bool {
     let field = match &test.of {
         Of::Field(field) => *field,
-        Of::Call(path, kind) => return called(report, path, *kind, &test.what, today),
+        Of::Call(path, kind) => return called(report, path, *kind, &test.what, today, work),
     };
     let kind = act.form.fields.get(usize::from(field)).and_then(|field| field.kind);
     let mut some = false;
@@ -99,6 +100,7 @@ pub(super) fn holds(
         match &test.what {
             What::In(input) => report.given.mentions(*input, kind, found.leaf, report.key, today),
             What::Partly(input) => worded(report, *input, kind, found.leaf) > 0,
+            What::Found(source, kind) => super::chain::found(report, *source, *kind, (found.leaf, false), today, work),
             What::Is(constant) => is(kind, found.leaf, constant),
             What::Max => extremes.get(field).is_some_and(|(_, high)| size(act, found, report.key) == Some(high)),
             What::Min => extremes.get(field).is_some_and(|(low, _)| size(act, found, report.key) == Some(low)),
@@ -109,17 +111,25 @@ pub(super) fn holds(
 
 /// Whether a test of an argument of the call holds: it is there, and every value of it passes. It is the
 /// agent's own word, so a text keeps its signs.
-fn called(report: &Report<'_>, path: &Path, kind: Option<Kind>, what: &What, today: Option<Date>) -> bool {
+fn called(
+    report: &Report<'_>,
+    path: &Path,
+    kind: Option<Kind>,
+    what: &What,
+    today: Option<Date>,
+    work: &mut Work,
+) -> bool {
     let Some(args) = report.call else { return false };
-    let (mut some, mut work) = (false, Work::new());
+    let mut some = false;
     let all = path.leaves(args, &mut |leaf| {
         some = true;
         match (what, kind) {
-            (What::In(input), None) => leaf
-                .text()
-                .is_some_and(|text| report.given.holds_phrase(*input, &Phrase::read(text, report.key), &mut work)),
+            (What::In(input), None) => leaf.text().is_some_and(|text| {
+                report.given.holds_phrase(*input, &Phrase::read(text, report.key), &mut Work::new())
+            }),
             (What::In(input), kind) => report.given.mentions(*input, kind, leaf, report.key, today),
             (What::Partly(input), kind) => worded(report, *input, kind, leaf) > 0,
+            (What::Found(source, kind), _) => super::chain::found(report, *source, *kind, (leaf, true), today, work),
             (What::Is(constant), kind) => is(kind, leaf, constant),
             (What::Max | What::Min, _) => false,
         }

@@ -90,6 +90,12 @@ impl Rows {
         Self { joins: chosen.joins.iter().map(facts).collect(), named: named.collect() }
     }
 
+    /// The same where only names choose.
+    pub(super) fn named(memory: &Memory, chosen: &Chosen) -> Self {
+        let named = chosen.named.iter().map(|place| (*place, meant(memory, *place)));
+        Self { joins: Vec::new(), named: named.collect() }
+    }
+
     /// Whether in that row every field equals one of its argument's values.
     pub(super) fn hold(&self, memory: &Memory, row: u32) -> bool {
         let names = self.named.iter().all(|(place, value)| {
@@ -121,6 +127,33 @@ fn meant(memory: &Memory, place: u16) -> Option<u64> {
     let mut values = here().filter(|fact| fact.extra == best).map(|fact| fact.payload);
     let value = values.next()?;
     values.all(|other| other == value).then_some(value)
+}
+
+/// Whether a value is remembered at a place, in a row that counts.
+pub(super) fn kept(memory: &Memory, place: u16, sought: &Sought<'_>, rows: &dyn Fn() -> Rows, work: &mut Work) -> bool {
+    match sought {
+        Sought::Fact(_, fact) => {
+            let entries = memory.store.at_place(Fact { extra: 0x7fff, ..*fact }, place);
+            if entries.is_empty() {
+                return false;
+            }
+            let rows = rows();
+            entries.iter().any(|entry| {
+                work.spend(1).is_some()
+                    && fits(*fact, std::iter::once(entry.fact().extra))
+                    && rows.hold(memory, entry.row())
+            })
+        }
+        Sought::Words(phrase) => {
+            let rows = rows();
+            memory.store.of(Code::SPAN).iter().filter(|span| span.place() == place).any(|span| {
+                let text = memory.store.text(*span);
+                work.spend(1 + text.len()).is_some()
+                    && phrase.stands_in(text, memory.store.signs(*span), work)
+                    && rows.hold(memory, span.row())
+            })
+        }
+    }
 }
 
 impl<'a> Seeker<'a> {
@@ -248,30 +281,8 @@ impl<'a> Seeker<'a> {
     fn result(&self, place: u16, chosen: &Chosen, sought: &Sought<'_>, work: &mut Work) -> Option<LabelSet> {
         let memory = self.ask.memory?;
         let labels = self.counts(self.ask.program.place(place)?.labels)?;
-        let found = match sought {
-            Sought::Fact(_, fact) => {
-                let entries = memory.store.at_place(Fact { extra: 0x7fff, ..*fact }, place);
-                if entries.is_empty() {
-                    return None;
-                }
-                let rows = Rows::new(self.ask, chosen, &self.element(), self.today);
-                entries.iter().any(|entry| {
-                    work.spend(1).is_some()
-                        && fits(*fact, std::iter::once(entry.fact().extra))
-                        && rows.hold(memory, entry.row())
-                })
-            }
-            Sought::Words(phrase) => {
-                let rows = Rows::new(self.ask, chosen, &self.element(), self.today);
-                memory.store.of(Code::SPAN).iter().filter(|span| span.place() == place).any(|span| {
-                    let text = memory.store.text(*span);
-                    work.spend(1 + text.len()).is_some()
-                        && phrase.stands_in(text, memory.store.signs(*span), work)
-                        && rows.hold(memory, span.row())
-                })
-            }
-        };
-        found.then_some(labels)
+        let rows = || Rows::new(self.ask, chosen, &self.element(), self.today);
+        kept(memory, place, sought, &rows, work).then_some(labels)
     }
 
     /// Everything that the sources offer in days and times, and the spans that may be added.

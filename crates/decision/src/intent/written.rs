@@ -9,13 +9,17 @@ use super::program::Act;
 use crate::document::{self, Source as SourceText, Today as TodayText};
 use crate::profile::Returns;
 
-/// Whether arguments come from a source, by its place.
+/// Whether arguments, or the rows of another source, come from a source, by its place.
 pub(super) fn drawn(from: &document::Profile, at: usize) -> bool {
     let spans = |plus: &document::Plus| matches!(plus, document::Plus::Source(source) if *source == at);
     let mut origins = from.rules.iter().flat_map(|rule| &rule.origins);
     let hosts = |source: &usize| matches!(from.sources.get(*source), Some(SourceText::At(named)) if *named == at);
     let draws = |origin: &document::Origin| origin.sources.iter().any(|source| *source == at || hosts(source));
-    origins.any(|origin| draws(origin) || origin.plus.iter().any(spans))
+    let chosen = from.sources.iter().any(|source| match source {
+        SourceText::Result(source) => source.rows.iter().any(|row| row.in_source == Some(at)),
+        _ => false,
+    });
+    chosen || origins.any(|origin| draws(origin) || origin.plus.iter().any(spans))
 }
 
 /// A label, taken on where it is new.
@@ -59,7 +63,7 @@ pub(super) fn actions(
     Ok(out)
 }
 
-/// A source as an author writes it.
+/// A source as an author writes it. One that is cited by another stands before it.
 pub(super) fn text(source: &SourceText, all: &[SourceText]) -> Box<str> {
     Box::from(match source {
         SourceText::Input(name) if name == "request" => "request".to_owned(),
@@ -71,6 +75,13 @@ pub(super) fn text(source: &SourceText, all: &[SourceText]) -> Box<str> {
             None | Some(SourceText::At(_)) => "anyone at".to_owned(),
             Some(inner) => format!("anyone at {}", text(inner, all)),
         },
-        SourceText::Result(source) => source.to_string(),
+        SourceText::Result(source) => {
+            let inner = |at: usize| {
+                let known = all.iter().position(|other| matches!(other, SourceText::Result(other) if other == source));
+                let before = known.and_then(|place| all.get(..place)).unwrap_or(&[]);
+                before.get(at).map_or_else(String::new, |inner| text(inner, before).into())
+            };
+            source.text(&inner).unwrap_or_default()
+        }
     })
 }

@@ -139,6 +139,9 @@ fn a_route_that_makes_no_sense_is_refused() {
         r#"{"request": "GET a/b", "args": {"id": "body.x"}}"#,
         r#"{"request": "POST a/b", "args": {"id": "body."}}"#,
         r#"{"request": "POST a/b", "args": {"id": "body.x", "to": "body.x.y"}}"#,
+        r#"{"request": "POST a/b", "args": {"id": "body.x.y", "to": "body.x"}}"#,
+        r#"{"request": "POST a/b", "args": {"id": "body.x", "to": "body.x"}}"#,
+        r#"{"request": "POST a/b", "args": {"id": "body.a.b.c.d.e.f.g.h.i"}}"#,
         r#"{"request": "POST a/b", "args": {"id": "header.a b"}}"#,
         r#"{"request": "GET a/b", "resource": "{x}"}"#,
         r#"{"request": "GET a/b", "resource": "{x"}"#,
@@ -146,6 +149,7 @@ fn a_route_that_makes_no_sense_is_refused() {
         r#"{"request": "GET a/b", "strip": [""]}"#,
         r#"{"request": "GET a/b", "credential": {"name": "api", "form": "Bearer"}}"#,
         r#"{"request": "GET a/b", "credential": {"name": "api", "form": "{secret} {secret}"}}"#,
+        r#"{"request": "GET a/b", "credential": {"name": "api", "form": "{x} {secret}"}}"#,
         r#"{"request": "GET a/b", "credential": {"name": "api", "header": "Host"}}"#,
     ] {
         let result = add(&mut Routes::default(), "a", &[("id", "string"), ("to", "string")], route);

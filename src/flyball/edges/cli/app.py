@@ -71,7 +71,7 @@ def build(words: Sequence[str] = ()) -> typer.Typer:
     one = words[0] if words and words[0] in _NAMES and "_FLYBALL_COMPLETE" not in os.environ else ""
     for name, short, where in _COMMANDS:
         if one in ("", name):
-            app.command(name, short_help=short, cls=Plain)(cast("Callable[..., object]", _found(where)))
+            app.command(name, short_help=short, cls=Plain)(cast("Callable[[], object]", _found(where)))
     for name, short, where in _GROUPS:
         if one in ("", name):
             app.add_typer(cast("typer.Typer", _found(where)), short_help=short)

@@ -296,3 +296,69 @@ fn a_sum_leaves_nothing_of_earlier_results_behind() {
     world.report("bills", &json!([{"amount": "5"}, {"amount": "5"}]));
     assert!(world.to(10) && !world.to(11), "and once more");
 }
+
+/// Mail, then a bill that is chosen by what the mail says.
+fn chain(inner: Value, test: Value, request: &str) -> World {
+    let sources = json!([inner, result("bills", "iban", json!([test]))]);
+    World::origin(json!({"as": "iban", "sources": [1]}), sources, request)
+}
+
+fn mail(subject: &str, body: &str) -> Value {
+    json!([{"id_": "m-1", "sender": "power@grid.example", "subject": subject, "body": body}])
+}
+
+#[test]
+fn a_row_is_chosen_by_what_another_result_said_before() {
+    let inner = result("search_emails", "body", json!([{"field": "subject", "in_input": "request"}]));
+    let mut world = chain(inner.clone(), json!({"field": "name", "in_source": 0}), "pay the June bill");
+    world.report("bills", &bills());
+    assert!(!world.to("GB82WEST12345698765432"), "the mail did not come yet");
+    world.report("search_emails", &mail("Offer", "Water works wants it"));
+    world.report("search_emails", &mail("June bill", "from power, at last"));
+    assert!(!world.to("GB82WEST12345698765432"), "what came before it stays as it was");
+    world.report("bills", &bills());
+    assert!(world.to("GB82WEST12345698765432"), "the very same result counts anew");
+    assert!(!world.to("DE89370400440532013000"), "that stands in another mail");
+    let labels = world.judge(&json!({"to": "GB82WEST12345698765432"})).unwrap();
+    assert!(labels.iter().all(|(_, labels)| labels.meets(LabelSet::OUTSIDE)), "whoever wrote the mail chose");
+    let mut world = chain(inner, json!({"field": "amount", "in_source": 0}), "pay the June bill");
+    world.report("search_emails", &mail("June bill", "it is EUR 120.5 this time"));
+    world.report("bills", &bills());
+    assert!(world.to("GB82WEST12345698765432") && !world.to("DE89370400440532013000"), "by its meaning");
+}
+
+#[test]
+fn a_chain_has_more_links_and_names_of_its_own() {
+    let named = json!([{"field": "sender", "named": "request"}]);
+    let inner = result("search_emails", "body", named);
+    let mut world = chain(inner, json!({"field": "name", "in_source": 0}), "pay what power wrote about");
+    world.report("search_emails", &mail("x", "the water works"));
+    world.report("bills", &bills());
+    assert!(world.to("DE89370400440532013000"));
+    let links = json!([
+        result("search_emails", "body", json!([{"field": "subject", "in_input": "request"}])),
+        result("search_contacts", "phone", json!([{"field": "name", "in_source": 0}])),
+        result("calendar", "title", json!([{"field": "title", "in_source": 1}])),
+    ]);
+    World::origin(json!({"as": "text", "sources": [2]}), links, "x");
+}
+
+#[test]
+fn what_chooses_rows_is_a_source_of_results_before_it() {
+    let inner = || result("search_emails", "body", json!([]));
+    let tied = result("search_emails", "body", json!([{"field": "subject", "is_arg": "to"}]));
+    for (inner, test) in [
+        (json!({"input": "request"}), json!({"field": "name", "in_source": 0})),
+        (tied, json!({"field": "name", "in_source": 0})),
+        (inner(), json!({"field": "name", "in_source": 1})),
+        (inner(), json!({"field": "name", "in_source": 7})),
+        (inner(), json!({"field": "due", "in_source": 0})),
+        (inner(), json!({"field": "name", "in_source": 0, "is": "x"})),
+        (inner(), json!({"field": "name", "in_source": 0, "partly": "request"})),
+    ] {
+        let sources = json!([inner, result("bills", "iban", json!([test]))]);
+        let rules =
+            json!([{"id": "p/allow/1", "action": "act", "origins": [{"arg": "to", "as": "iban", "sources": [1]}]}]);
+        assert!(read(&json!({"sources": sources, "rules": rules})).is_err(), "{test}");
+    }
+}
