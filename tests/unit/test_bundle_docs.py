@@ -138,6 +138,12 @@ actions:
     args: {number: string}
     returns: {number: id by org, iban: iban by outside, total: money by outside}
   file_read: {effect: read, args: {path: string}, returns: text by outside}
+  file_download: {effect: write, args: {url: string}, returns: text by outside}
+  catalogue_search:
+    effect: read
+    args: {query: string}
+    returns: [{product_id: id by org, name: text by org}]
+  order: {effect: write, args: {product: string}}
   pay: {effect: write, args: {iban: string, amount: decimal}}
 """
 READS = "  - actions: [clock_now, contacts_find, mail_search, calendar_list, files_find, vault_read, bill_get]\n"

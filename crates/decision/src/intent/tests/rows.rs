@@ -319,12 +319,24 @@ fn a_row_is_chosen_by_what_another_result_said_before() {
     world.report("bills", &bills());
     assert!(world.to("GB82WEST12345698765432"), "the very same result counts anew");
     assert!(!world.to("DE89370400440532013000"), "that stands in another mail");
-    let labels = world.judge(&json!({"to": "GB82WEST12345698765432"})).unwrap();
-    assert!(labels.iter().all(|(_, labels)| labels.meets(LabelSet::OUTSIDE)), "whoever wrote the mail chose");
     let mut world = chain(inner, json!({"field": "amount", "in_source": 0}), "pay the June bill");
     world.report("search_emails", &mail("June bill", "it is EUR 120.5 this time"));
     world.report("bills", &bills());
     assert!(world.to("GB82WEST12345698765432") && !world.to("DE89370400440532013000"), "by its meaning");
+}
+
+#[test]
+fn whoever_writes_a_link_has_a_hand_in_what_comes_of_it() {
+    let total = |rows: Value| result("bills", "amount", rows);
+    let mail_of = || result("search_emails", "body", json!([{"field": "subject", "in_input": "request"}]));
+    for (rows, outside) in [(json!([]), false), (json!([{"field": "name", "in_source": 0}]), true)] {
+        let sources = json!([mail_of(), total(rows)]);
+        let mut world = World::origin(json!({"as": "money", "sources": [1]}), sources, "pay the June bill");
+        world.report("search_emails", &mail("June bill", "from power"));
+        world.report("bills", &bills());
+        let labels = world.judge(&json!({"to": "120.50"})).unwrap();
+        assert!(labels.iter().all(|(_, labels)| (labels & LabelSet::OUTSIDE.bits() != 0) == outside));
+    }
 }
 
 #[test]
