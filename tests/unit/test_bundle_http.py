@@ -82,5 +82,5 @@ def test_a_stated_stream_is_listed_as_not_enforced(tmp_path: Path) -> None:
     """`max_stream` of an enforcement point: what it alone asks about may outlive its fence, and is told so."""
     compiled = load_bundle(bundle(tmp_path, "actions: [look]", "actions: [look], max_stream: 90s"))
     [listed] = compiled.cooperative["looks"]
-    assert (listed.action, "90000 ms" in listed.because) == ("look", True)
+    assert (listed.action, "90000 ms" in listed.limit) == ("look", True)
     assert json.loads(compiled.json)["peps"][0]["max_stream_ms"] == 90_000

@@ -34,6 +34,11 @@ impl Sink for Store {
                 done(Written::Durable);
             }
             1 => done(Written::Failed),
+            // This one holds, and the next does not.
+            4 => {
+                self.way.store(1, Ordering::SeqCst);
+                done(Written::Durable);
+            }
             2 => return Err(NotTaken::Full),
             _ => std::mem::forget(done),
         }
@@ -198,6 +203,21 @@ fn no_record_no_privilege() {
     }
 }
 
+/// Where one record of a statement holds and the next does not, none of it may happen, and it costs nothing.
+#[test]
+fn half_a_record_costs_nothing() {
+    let house = house(true);
+    let task = open(&house.plane, 1, "deny");
+    let good = read("orders.public.orders");
+    for _ in 0..5 {
+        house.store.way.store(4, Ordering::SeqCst);
+        assert_eq!(house.reason(&task, &[good, good]), Reason::RecordFailed);
+    }
+    house.store.way.store(0, Ordering::SeqCst);
+    assert!((0..3).all(|_| house.reason(&task, &[good]) == Reason::Allowed), "the budget of three is whole");
+    assert_eq!(house.reason(&task, &[good]), Reason::BudgetSpent);
+}
+
 /// A gateway that the bundle does not declare decides nothing.
 #[test]
 fn an_undeclared_gateway() {
@@ -216,6 +236,11 @@ fn what_comes_back_is_metered() {
     let (one, two) = (house.kit.meter(&task, rows), house.kit.meter(&task, rows));
     assert!((0..6).all(|_| one.take(1)) && (0..4).all(|_| two.take(1)));
     assert!(!one.take(1) && !two.take(1));
+    let other = open(&house.plane, 2, "deny");
+    assert!(house.kit.meter(&other, rows).take(1), "another task's rows are its own");
+    let reported = flyball_decision::Counted { used: rows.limit, ..rows };
+    assert!(!house.kit.meter(&other, reported).take(1), "what others reported counts");
+    assert!(house.plane.fence(&other) && house.kit.meter(&other, rows).take(1), "a task that is over is forgotten");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     assert!(runtime.block_on(house.kit.report(&task, &allowed.decisions[0], b"[]", br#"{"rows": 10}"#)));
     assert!(!runtime.block_on(house.kit.report(&task, &allowed.decisions[0], b"[]", b"{}")), "once");

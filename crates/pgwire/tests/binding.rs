@@ -43,7 +43,9 @@ fn accepts(own: &Own) -> Arc<ServerConfig> {
 
 fn trusts(all: &[&Own]) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
-    all.iter().for_each(|own| roots.add(own.certificate.clone()).unwrap());
+    for own in all {
+        roots.add(own.certificate.clone()).unwrap();
+    }
     let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
     let builder = builder.with_safe_default_protocol_versions().unwrap();
     Arc::new(builder.with_root_certificates(roots).with_no_client_auth())

@@ -8,11 +8,11 @@ mod kit;
 
 use flyball_pgwire::{FrameLimits, Settings};
 use kit::{House, house, python, runtime, secret, start, to};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Stdio;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use support::{Cluster, PASSWORD};
 use tokio::runtime::Runtime;
 
@@ -191,6 +191,65 @@ fn a_client_that_does_not_read() {
     house.wait_ended("too_slow");
     drop(client.stdin.take());
     client.wait().unwrap();
+}
+
+/// A fence ends what the server is doing, which would write nothing for hours.
+#[test]
+fn a_fence_ends_the_statement() {
+    let runtime = runtime();
+    let house = real(&runtime, clear());
+    let script = "c = psycopg.connect(WORDS, autocommit=True)\ntry:\n    \
+        c.execute('SELECT count(*) AS endless FROM generate_series(1, 1000000000000)')\nexcept psycopg.Error: pass\n";
+    let mut client = start(house.address.port(), script, Stdio::null());
+    let running = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%AS endless%' AND state = 'active' \
+        AND pid <> pg_backend_pid()";
+    let until = |count: &str| {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while cluster().sql(running).trim() != count {
+            assert!(Instant::now() < deadline, "never {count}");
+        }
+    };
+    until("1");
+    house.fence.send(true).unwrap();
+    until("0");
+    client.wait().unwrap();
+}
+
+/// A fence in the middle of a row says nothing more: the client would take it for a part of the row.
+#[test]
+fn a_fence_within_a_row() {
+    let runtime = runtime();
+    let house = real(&runtime, clear());
+    let script = "import socket\nc = psycopg.connect(WORDS, autocommit=True)\ns = socket.socket(fileno=c.fileno())\n\
+        s.setblocking(True)\nq = b\"SELECT repeat('x', 100000000)\\0\"\n\
+        s.sendall(b'Q' + (len(q) + 4).to_bytes(4, 'big') + q)\nn = 0\n\
+        while n < 100000: n += len(s.recv(4096))\nprint('within', flush=True)\ninput()\nseen = b''\n\
+        try:\n    while more := s.recv(65536): seen = seen[-100:] + more\nexcept ConnectionError: pass\n\
+        print(b'flyball' in seen)\ns.detach()\n";
+    let mut client = start(house.address.port(), script, Stdio::piped());
+    let mut stdout = BufReader::new(client.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line.trim(), "within");
+    house.fence.send(true).unwrap();
+    house.wait_ended("fenced");
+    client.stdin.take().unwrap().write_all(b"\n").unwrap();
+    line.clear();
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line.trim(), "False");
+    client.wait().unwrap();
+}
+
+/// A setting that is not known as harmless cannot come with the start of a session.
+#[test]
+fn settings_at_the_start() {
+    let runtime = runtime();
+    let house = real(&runtime, clear());
+    let body = b"\0\x03\0\0user\0task\0search_path\0evil\0\0";
+    let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
+    let mut stream = TcpStream::connect(house.address).unwrap();
+    stream.write_all(&[&length[..], body].concat()).unwrap();
+    house.wait_ended("login_refused: startup_setting");
 }
 
 /// Beyond the places nobody is served; one that is left is the next client's.

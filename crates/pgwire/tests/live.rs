@@ -230,6 +230,9 @@ except errors.InsufficientPrivilege: pass
 try:
     c.execute("SELECT 1"); print("NOT ABORTED")
 except errors.InFailedSqlTransaction: pass
+try:
+    c.execute("SELECT secret FROM app.customers"); print("ALLOWED")
+except errors.InFailedSqlTransaction: pass
 c.rollback()
 assert c.execute("SELECT count(*) FROM app.lines WHERE sku = 't1'").fetchone()[0] == 0
 c.rollback()
