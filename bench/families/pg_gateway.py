@@ -85,9 +85,10 @@ def run(context: Context) -> None:
                 if context.wants("pg-gateway-throughput"):
                     _throughput(context, task, pooled, seconds, repetitions)
                 if context.wants("pg-gateway-latency"):
-                    direct = {**pooled, "PGPORT": str(postgres.port)}
+                    ways = {"direct": {**pooled, "PGPORT": str(postgres.port)}, "PgBouncer": pooled}
                     with _flyball(home / "buffered", postgres, admin, "buffered") as other, other.task() as buffered:
-                        _latency(context, direct, buffered, task, seconds, repetitions)
+                        tasks = {"buffered": buffered, "durable": task}
+                        _latency(context, ways, tasks, seconds, repetitions)
             if context.wants("pg-gateway-fence"):
                 _fence(context, durable)
 
@@ -106,25 +107,27 @@ def _throughput(
 
 def _latency(
     context: Context,
-    direct: Mapping[str, str],
-    buffered: flyball_sdk.Task,
-    durable: flyball_sdk.Task,
+    ways: Mapping[str, Mapping[str, str]],
+    tasks: Mapping[str, flyball_sdk.Task],
     seconds: int,
     repetitions: int,
 ) -> None:
-    plain, early, late = [], [], []
+    """`ways` past Flyball, and one through it for each of `tasks`, named by how its records are kept."""
+    names = [*ways, *tasks]
+    took: dict[str, list[float]] = {name: [] for name in names}
     for at in range(repetitions):
-        plain.append(_p50_us(direct, seconds))
-        early.append(_p50_us(_ticket(buffered), seconds))
-        late.append(_p50_us(_ticket(durable), seconds))
-        context.say(f"latency {at + 1}/{repetitions}: {plain[-1]:.0f}, {early[-1]:.0f}, {late[-1]:.0f} µs")
-    added = [one - other for one, other in zip(early, plain, strict=True)]
-    durably = median([one - other for one, other in zip(late, plain, strict=True)])
-    told = (
-        f"direct {median(plain):.0f} µs, with a buffered record {median(early):.0f}, durable first {median(late):.0f}"
-    )
-    note = f"One client; p50 {told}."
-    context.add(row("pg-gateway-latency", added, "µs", note=note, durable_us=round(durably, 1)))
+        for name in names:
+            took[name].append(_p50_us(ways[name] if name in ways else _ticket(tasks[name]), seconds))
+        context.say(
+            f"latency {at + 1}/{repetitions}: " + ", ".join(f"{name} {took[name][-1]:.0f} µs" for name in names)
+        )
+
+    def added(name: str) -> list[float]:
+        return [one - other for one, other in zip(took[name], took["direct"], strict=True)]
+
+    note = "One client; p50 " + ", ".join(f"{name} {median(took[name]):.0f} µs" for name in names) + "."
+    durably = round(median(added("durable")), 1)
+    context.add(row("pg-gateway-latency", added("buffered"), "µs", note=note, durable_us=durably))
 
 
 def _fence(context: Context, place: Place) -> None:
