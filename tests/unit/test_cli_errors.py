@@ -143,6 +143,17 @@ def test_help_shows_arguments_by_their_names(capsys: pytest.CaptureFixture[str])
     assert "<str>" not in out
 
 
+@pytest.mark.parametrize("words", [(), ("task",), ("mcp",), ("audit",)])
+def test_without_a_command_the_help_stands_there_as_it_is(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever types the program's name alone reads its help, and no error with the help in it."""
+    code, _, err = told(capsys, *words)
+    assert code == 2
+    assert err.startswith(f"Usage: {' '.join(['flyball', *words])} [OPTIONS] COMMAND [ARGS]...\n")
+    assert "error:" not in err
+
+
 def test_every_command_has_help_with_an_example_where_it_takes_more_than_an_id() -> None:
     """`--help` of every command works and says what it does."""
     from typer.main import get_command

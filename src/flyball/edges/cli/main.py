@@ -66,6 +66,9 @@ def complain(text: str, hint: str) -> None:
 def _misused(fault: TyperException) -> int:
     said = getattr(fault, "format_message", None)
     text = str(said()) if callable(said) else str(fault)
+    if type(fault).__name__ == "NoArgsIsHelpError":  # typer does not export it
+        print(text, file=sys.stderr)
+        return MISUSED
     context = getattr(fault, "ctx", None)
     command = str(getattr(context, "command_path", "flyball"))
     complain(text.strip().rstrip(".") or "that is not a command", f"see `{command} --help`")
