@@ -398,6 +398,8 @@ def test_the_demo_that_is_kept_leaves_nothing_when_it_is_stopped(tmp_path: Path,
         [sys.executable, "-m", "flyball", "demo", "--keep", "--json", "--home", str(home)],
         env={**env, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         stdout=subprocess.PIPE, text=True, start_new_session=True,
+        # Whoever runs the tests in the background may have had it ignored, and it stays so in what they start.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )  # fmt: skip
     assert demo.stdout is not None
     # Only the first is played to its end; the others are stopped once the server runs.
