@@ -394,13 +394,14 @@ def test_the_demo_that_is_kept_leaves_nothing_when_it_is_stopped(tmp_path: Path,
     its server and its database. A signal in the middle of the story does so too."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("FLYBALL_", "PG", "KEEP"))}
     home = tmp_path / "demo"
+    # Where the tests run in the background it may be ignored, and would be so in what they start.
+    before = signal.signal(number, signal.SIG_DFL)
     demo = subprocess.Popen(
         [sys.executable, "-m", "flyball", "demo", "--keep", "--json", "--home", str(home)],
         env={**env, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         stdout=subprocess.PIPE, text=True, start_new_session=True,
-        # Whoever runs the tests in the background may have had it ignored, and it stays so in what they start.
-        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )  # fmt: skip
+    signal.signal(number, before)
     assert demo.stdout is not None
     # Only the first is played to its end; the others are stopped once the server runs.
     wanted = "to stop it all" if number is signal.SIGINT else "Flyball started in"
