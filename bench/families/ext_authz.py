@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import threading
 import time
 from pathlib import Path
@@ -40,9 +41,9 @@ def _with_requests(manifest: Path) -> None:
         args = "args: {order_id: body.order_id, amount: body.amount}"
         request = f'{{request: "POST */{name}{PATH}", resource: refunds, {args}}}'
         text = text.replace(old, old.replace("}}\n", f"}}, http: [{request}]}}\n"))
-    text = text.replace(
-        "peps:\n", f'peps:\n  envoy: {{identity: {{uid: {os.getuid()}}}, actions: ["fast.*", "safe.*"]}}\n'
-    )
+    # One identity is one enforcement point: here the user is Envoy, and no MCP gateway.
+    envoys = f'  envoy: {{identity: {{uid: {os.getuid()}}}, actions: ["fast.*", "safe.*"]}}'
+    text = re.sub(r"^  mcp: .*$", lambda _: envoys, text, flags=re.M)
     manifest.write_text(text)
 
 
