@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flyball_decision::{Call, Carried, Checked, Counted, Form, PepIdentity, Reason, Room, Verdict};
+use flyball_decision::{Call, Carried, Checked, Counted, Form, Noted, PepIdentity, Reason, Room, Verdict};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -127,9 +127,7 @@ impl<V: Clone + Send + Sync + 'static, U: Send + Sync + 'static> Kit<V, U> {
     /// Tell what came back of an allowed call, once. Whether that is durable; a point that may not report tells nothing.
     pub async fn report(&self, task: &str, decision: &str, result: &[u8], meta: &[u8]) -> bool {
         let parts = &self.parts;
-        let Some((pep, _)) = self.pep() else { return false };
-        let noted = parts.plane.report_result(task, &pep, decision, result, meta, (parts.clock)());
-        let Ok(noted) = noted else { return false };
+        let Some(noted) = self.noted(task, decision, result, meta) else { return false };
         let (tell, told) = oneshot::channel();
         parts.plane.carry(&parts.sink, noted, move |carried| drop(tell.send(carried)));
         matches!(timeout(parts.max_wait, told).await, Ok(Ok(Carried::Done(_))))
@@ -138,11 +136,15 @@ impl<V: Clone + Send + Sync + 'static, U: Send + Sync + 'static> Kit<V, U> {
     /// The same without waiting, for a result that nobody holds back for it. Its budgets are charged when this comes
     /// back; its record may gather with others for milliseconds.
     pub fn report_later(&self, task: &str, decision: &str, result: &[u8], meta: &[u8]) {
-        let parts = &self.parts;
-        let Some((pep, _)) = self.pep() else { return };
-        if let Ok(noted) = parts.plane.report_result(task, &pep, decision, result, meta, (parts.clock)()) {
-            parts.plane.carry_later(&parts.sink, noted);
+        if let Some(noted) = self.noted(task, decision, result, meta) {
+            self.parts.plane.carry_later(&self.parts.sink, noted);
         }
+    }
+
+    /// A result taken note of, not durable yet.
+    fn noted(&self, task: &str, decision: &str, result: &[u8], meta: &[u8]) -> Option<Noted> {
+        let (pep, _) = self.pep()?;
+        self.parts.plane.report_result(task, &pep, decision, result, meta, (self.parts.clock)()).ok()
     }
 
     /// The meter of a budget of a task, shared by its sessions here.
