@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from flyball.assembly.config_listening import Listening
+from flyball.assembly.config_listening import Listening, read_places
 from flyball.assembly.config_reader import Reader
 
 
@@ -25,11 +25,7 @@ class ExtAuthzConfig(Listening):
 def read_ext_authz(section: Reader) -> ExtAuthzConfig:
     """Read the section; faults go to the reader's problems."""
     return ExtAuthzConfig(
-        listen=section.address("listen", ""),
-        unix=section.optional_path("unix", None),
-        unix_mode=section.octal("unix_mode", 0o600),
-        tls_cert=section.optional_path("tls_cert", None),
-        tls_key=section.optional_path("tls_key", None),
+        **read_places(section),
         client_ca=section.optional_path("client_ca", None),
         principal=section.choice("principal", ("match", "required", "alone", "ignore"), "match"),
     )

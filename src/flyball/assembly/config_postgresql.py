@@ -6,11 +6,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from flyball.assembly.config_listening import GatewayConfig
+from flyball.assembly.config_listening import GatewayConfig, read_gateway
 from flyball.assembly.config_reader import Reader
 from flyball.policy.diagnostics import Mark, Problems
 
-_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,252}")
 _DOMAIN = re.compile(r"[a-z0-9._-]{1,255}")
 _SOCKET = re.compile(r"\.s\.PGSQL\.[1-9][0-9]{0,4}")
 
@@ -31,18 +30,9 @@ class PostgresqlGatewayConfig(GatewayConfig):
 def read_postgresql(section: Reader) -> PostgresqlGatewayConfig:
     """The section as it is written."""
     return PostgresqlGatewayConfig(
-        listen=section.address("listen", ""),
-        unix=section.optional_path("unix", None),
-        unix_mode=section.octal("unix_mode", 0o600),
-        tls_cert=section.optional_path("tls_cert", None),
-        tls_key=section.optional_path("tls_key", None),
-        tls_ca=section.optional_path("tls_ca", None),
+        **read_gateway(section, ticket_ms=300_000, most_ticket_ms=3_600_000),
         client_ca=section.optional_path("client_ca", None),
         client_trust_domain=section.name("client_trust_domain", "", _DOMAIN),
-        host=section.name("host", "", _HOST),
-        max_connections=section.whole("max_connections", 1000, least=1, most=65_536),
-        workers=section.whole("workers", 2, least=1, most=64),
-        ticket_ms=section.duration("ticket", 300_000, least=1000, most=3_600_000),
     )
 
 
