@@ -7,8 +7,9 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from multiprocessing.process import BaseProcess
+from typing import TypeVar
 
 import httpx
 from tests.server import RunningServer
@@ -77,3 +78,17 @@ class ForkedServer(RunningServer):
         if self.running:
             os.kill(self.pid, sign)
             until(lambda: not self.running, 30, "the server does not end")
+
+
+S = TypeVar("S", bound=ForkedServer)
+
+
+@contextlib.contextmanager
+def running(made: S) -> Iterator[S]:
+    """It, started; stopped at the end, as it should stop."""
+    made.start()
+    try:
+        yield made
+    finally:
+        made.kill(signal.SIGTERM)
+        assert made.exit_code == 0, made.log()

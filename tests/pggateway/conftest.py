@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 
 import pytest
+from tests.forked import running
 from tests.pggateway.kit import GatewayServer, logging_shop
 
 from flyball.demo.postgres import EmbeddedPostgres
@@ -22,9 +22,5 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
 def server(tmp_path_factory: pytest.TempPathFactory, postgres: EmbeddedPostgres) -> Iterator[GatewayServer]:
     """A server whose gateway listens on loopback."""
     made = GatewayServer(tmp_path_factory.mktemp("gateway"), postgres)
-    made.start()
-    try:
+    with running(made):
         yield made
-    finally:
-        made.kill(signal.SIGTERM)
-        assert made.exit_code == 0, made.log()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.certified import certificate, pem
+from tests.forked import running
 from tests.pggateway.kit import GatewayServer
 from tests.wait import until
 
@@ -46,12 +46,8 @@ def serving(home: Path, postgres: EmbeddedPostgres, folder: Path, domain: str) -
         f"listen: 127.0.0.1:0\ntls_cert: {folder}/server.pem\ntls_key: {folder}/server.key\ntls_ca: {folder}/ca.pem\n"
         f"client_ca: {folder}/ca.pem\nclient_trust_domain: {domain}",
     )
-    made.start()
-    try:
+    with running(made):
         yield made
-    finally:
-        made.kill(signal.SIGTERM)
-        assert made.exit_code == 0, made.log()
 
 
 @pytest.fixture(scope="module")

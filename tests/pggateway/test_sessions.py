@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from tests.forked import running
 from tests.pggateway.kit import GatewayServer, connect
 from tests.wait import until
 
@@ -189,12 +190,8 @@ def secure(tmp_path_factory: pytest.TempPathFactory, postgres: EmbeddedPostgres)
         f"listen: 127.0.0.1:0\ntls_cert: {folder}/tls/server.pem\ntls_key: {folder}/tls/server.key\n"
         f"tls_ca: {folder}/tls/ca.pem\nunix: {folder}/.s.PGSQL.6543\nticket: 1s",
     )
-    made.start()
-    try:
+    with running(made):
         yield made
-    finally:
-        made.kill(signal.SIGTERM)
-        assert made.exit_code == 0, made.log()
 
 
 def test_tls_and_socket(secure: GatewayServer) -> None:
