@@ -37,13 +37,24 @@ class Load:
 
 
 def flyball_filter(socket: Path) -> tuple[dict[str, object], dict[str, object]]:
-    """The filter that asks Flyball, and its cluster."""
+    """The filter that asks Flyball over gRPC, and its cluster."""
+    return _grpc(socket, {"encode_raw_headers": True}, {"pack_as_bytes": True})
+
+
+def opa_grpc_filter(socket: Path) -> tuple[dict[str, object], dict[str, object]]:
+    """The filter that asks OPA's plugin over gRPC, as its documentation writes it, and its cluster."""
+    return _grpc(socket, {}, {})
+
+
+def _grpc(
+    socket: Path, more: dict[str, object], body: dict[str, object]
+) -> tuple[dict[str, object], dict[str, object]]:
     guard: dict[str, object] = {
         "@type": _FILTER,
         "transport_api_version": "V3",
         "grpc_service": {"envoy_grpc": {"cluster_name": "judge"}, "timeout": "5s"},
-        "encode_raw_headers": True,
-        "with_request_body": {"max_request_bytes": 65536, "pack_as_bytes": True},
+        "with_request_body": {"max_request_bytes": 65536, **body},
+        **more,
     }
     protocol = {"@type": _HTTP2, "explicit_http_config": {"http2_protocol_options": {}}}
     cluster = _cluster({"pipe": {"path": str(socket)}})
@@ -148,3 +159,5 @@ def send(home: Path, port: int, path: str, tokens: Sequence[str], seconds: float
 
 
 POLICY = ROOT / "rego" / "envoy.rego"
+GRPC_POLICY = ROOT / "rego" / "envoy_grpc.rego"
+GRPC_DECISION = "bench_envoy_grpc/allow"

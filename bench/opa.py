@@ -1,4 +1,4 @@
-"""OPA as a server: `opa run --server` with bench/rego, as its documentation starts it."""
+"""OPA as a server with bench/rego, as its documentation starts it: by itself, and with its plugin for Envoy."""
 
 from __future__ import annotations
 
@@ -30,11 +30,34 @@ def running(policy: Path = ROOT / "rego" / "policy.rego") -> Iterator[Opa]:
     Raises:
         BenchError: it is not built, or does not start.
     """
-    binary = machine.opa_path()
+    with _running(machine.opa_path(), [str(policy)]) as peer:
+        yield peer
+
+
+@contextlib.contextmanager
+def running_for_envoy(socket: Path, policy: Path, path: str) -> Iterator[Opa]:
+    """The same with the plugin, which answers Envoy's gRPC at a Unix socket with the decision at `path`.
+
+    Raises:
+        BenchError: it is not built, or does not start.
+    """
+    plugin = f"plugins.envoy_ext_authz_grpc.addr=unix://{socket}", f"plugins.envoy_ext_authz_grpc.path={path}"
+    words = [word for setting in plugin for word in ("--set", setting)]
+    with _running(machine.opa_path().with_name("opa-envoy"), [*words, str(policy)]) as peer:
+        deadline = time.monotonic() + 20
+        while not socket.exists():
+            if time.monotonic() > deadline:
+                raise BenchError(f"OPA's plugin does not listen; see {CACHE}/opa.log")
+            time.sleep(0.05)
+        yield peer
+
+
+@contextlib.contextmanager
+def _running(binary: Path, more: list[str]) -> Iterator[Opa]:
     if not binary.exists():
-        raise BenchError("OPA is not built: run `make peers`")
+        raise BenchError(f"{binary.name} is not built: run `make peers`")
     addr = f"127.0.0.1:{free_port()}"
-    words = [str(binary), "run", "--server", "--addr", addr, "--log-level", "error", str(policy)]
+    words = [str(binary), "run", "--server", "--addr", addr, "--log-level", "error", *more]
     process = machine.start(words, log=CACHE / "opa.log")
     try:
         deadline = time.monotonic() + 20

@@ -33,11 +33,12 @@ fi
 say "building the decision plane (Rust; the first time takes some minutes on two cores) and the locked environment"
 start=$(date +%s)
 flags=(--frozen --all-extras --no-install-project --inexact --group build --python "$python")
-if [ "${1:-}" = "--no-dev" ]; then flags+=(--no-dev); else flags+=(--group frameworks); fi
+profile=release
+if [ "${1:-}" = "--no-dev" ]; then flags+=(--no-dev); profile=demo; else flags+=(--group frameworks); fi
 uv sync -q "${flags[@]}" || die "the environment could not be set up" "the message stands above; is PyPI reachable?"
 # Once more: what .venv now holds (libclang) is named only when it is there.
 . scripts/env.sh
 # maturin by itself, not through uv's isolated build: cargo's progress shows, and nothing is built twice.
-maturin develop --release --locked --uv || die "the decision plane did not build" "the compiler's message stands above"
+maturin develop --profile "$profile" --locked --uv || die "the decision plane did not build" "the compiler's message stands above"
 printf '%s' "$want" > .venv/.flyball-setup
 say "ready after $(( $(date +%s) - start )) s"
