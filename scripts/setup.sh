@@ -25,14 +25,15 @@ if ! command -v uv >/dev/null; then
   .tools/bin/pip install -q 'uv>=0.5' || die "uv could not be installed" "is PyPI reachable?"
 fi
 
-stamp() { cat pyproject.toml uv.lock Cargo.toml Cargo.lock crates/*/Cargo.toml $(find crates -name '*.rs' | sort) | sha256sum | cut -c1-32; }
+stamp() { cat pyproject.toml uv.lock .cargo/config.toml Cargo.toml Cargo.lock crates/*/Cargo.toml $(find crates -name '*.rs' | sort) | sha256sum | cut -c1-32; }
 want="$(stamp) ${1:-}"
 if [ "$(cat .venv/.flyball-setup 2>/dev/null || true)" = "$want" ] || [ "$(cat .venv/.flyball-setup 2>/dev/null || true)" = "${want% *} " ]; then
   exit 0
 fi
 say "building the decision plane (Rust; the first time takes some minutes on two cores) and the locked environment"
 start=$(date +%s)
-flags=(--frozen --all-extras --no-install-project --inexact --group build --python "$python")
+# Bytecode once, here: else the first processes of the demo and of the tests each compile the same modules.
+flags=(--frozen --all-extras --no-install-project --inexact --compile-bytecode --group build --python "$python")
 profile=release
 if [ "${1:-}" = "--no-dev" ]; then flags+=(--no-dev); profile=demo; else flags+=(--group frameworks); fi
 uv sync -q "${flags[@]}" || die "the environment could not be set up" "the message stands above; is PyPI reachable?"

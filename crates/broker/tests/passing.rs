@@ -54,6 +54,25 @@ async fn what_an_upstream_says_of_its_connection_stays_here() {
     }
 }
 
+/// A chunked answer's trailers are not passed on, whatever the client takes; what looked like the beginning of a secret
+/// and was its end is not lost.
+#[tokio::test]
+async fn a_chunked_answer_arrives_to_its_last_byte_and_no_further() {
+    let tail = &SECRET[..6];
+    let (running, ..) = before(&format!(
+        "HTTP/1.1 200 OK\r\nTrailer: x-note\r\nTransfer-Encoding: chunked\r\n\r\n\
+         9\r\nit is {}\r\n3\r\n{}\r\n0\r\nx-note: {SECRET}\r\n\r\n",
+        &tail[..3],
+        &tail[3..]
+    ))
+    .await;
+    let answer = ask(running.api, "GET /echo", "TE: trailers\r\n", "").await;
+    assert!(status(&answer) == 200 && answer.contains(tail), "{answer}");
+    for gone in [SECRET, "x-note", "trailer"] {
+        assert!(!answer.to_lowercase().contains(gone), "{gone} in {answer}");
+    }
+}
+
 /// Two locations, one with a user, one for another scheme, one that a browser reads as another host, one beside the
 /// upstream's base: none is passed on.
 #[tokio::test]
