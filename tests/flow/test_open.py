@@ -10,9 +10,12 @@ from tests.flow.kit import BASE, DESK, INPUTS, ISSUER, PARCELS, REFUNDS, Live, P
 from flyball.flow import end, request
 from flyball.flow.asks import OpenAsk, Proof
 from flyball.identity import jose
-from flyball.kernel.errors import Denied, FlyballError, InvalidInput, Unauthenticated, Unavailable
+from flyball.kernel.errors import Denied, FlyballError, Gone, InvalidInput, Unauthenticated, Unavailable
 from flyball.kernel.faults import FaultInjected, armed
 from flyball.kernel.json import Json
+from flyball.task import lifecycle
+from flyball.task.spec import task_spec
+from flyball.task.task import LIVE, Task
 
 
 def refused(live: Live, profile: str, inputs: dict[str, Json] | None = None, *vouchers: str) -> FlyballError:
@@ -209,6 +212,72 @@ def test_no_record_no_task(place: Place) -> None:
         with pytest.raises(Unavailable):
             live.agent().open()
         assert live.house.core.tasks() == []
+
+
+@pytest.mark.parametrize("how", ["revoked", "suspended", "offboarded"])
+def test_ended_between_record_and_plane_it_is_not_opened(
+    place: Place, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ended, suspended, or its agent offboarded before the plane knew it: it does not come to life there."""
+    write_bundle(place.bundle)
+    with place.house() as live:
+
+        def stop(name: str) -> None:
+            if name == "open.after_record":
+                (row,) = live.house.tasks.select(states=LIVE)
+                if how == "revoked":
+                    end.revoke_task(live.house, row.id, by="ops", reason="test")
+                elif how == "suspended":
+                    end.suspend_task(live.house, row.id, by="ops", reason="test")
+                else:
+                    end.set_agent_state(live.house, "refund-agent", how, by="ops", reason="test")
+
+        monkeypatch.setattr(request, "fault_point", stop)
+        with pytest.raises(Gone) as found:
+            live.agent().open()
+        assert found.value.code == "task_fenced"
+        assert live.house.core.tasks() == []
+        assert [row.state.value for row in live.house.tasks.select()] == ["closed"]
+
+
+def test_an_agent_stopped_while_it_opens_has_no_task(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Offboarded between the look at the agent and the record: no list of its tasks had this one, and it ends."""
+    write_bundle(place.bundle)
+    real = lifecycle.open_task
+    with place.house() as live:
+
+        def stop(**members: object) -> Task:
+            end.set_agent_state(live.house, "refund-agent", "offboarded", by="ops", reason="test")
+            return real(**members)  # type: ignore[arg-type]  # what was given is handed on
+
+        monkeypatch.setattr(request.lifecycle, "open_task", stop)
+        with pytest.raises(Denied) as found:
+            live.agent().open()
+        assert found.value.code == "agent_offboarded"
+        assert live.house.core.tasks() == []
+        assert [row.state.value for row in live.house.tasks.select()] == ["closed"]
+
+
+def test_a_fence_meets_a_task_that_comes_into_the_plane_meanwhile(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opened in the plane between the fence and its record: who opens sees no record yet, so the fence looks again."""
+    write_bundle(place.bundle)
+    with place.house() as live:
+        agent = live.agent().open()
+        core = live.house.core
+        row = live.house.tasks.get(agent.task)
+        assert row is not None
+        core.fence(row.id, "revoked")
+        core.close(row.id)  # so the plane does not know it, as before the end of an opening
+
+        def opened(name: str) -> None:
+            if name == "end.after_fence":
+                core.open(task_spec(row, bytes(32)))
+
+        monkeypatch.setattr(end, "fault_point", opened)
+        end.revoke_task(live.house, row.id, by="ops", reason="test")
+        assert core.tasks() == []
 
 
 def test_died_between_record_and_plane_it_is_rebuilt_and_ends_unheard(place: Place) -> None:

@@ -6,6 +6,7 @@ mod common;
 use common::*;
 use flyball_decision::{Due, PepIdentity, Plane, Reason, TasklessCall, Written};
 use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
 
 #[test]
 fn only_whole_tasks_are_opened() {
@@ -82,6 +83,23 @@ fn an_agent_or_owner_is_fenced_whole() {
     assert_eq!(plane.tasks(Some("a"), Some("o")).len(), 20);
     let id = open(&plane, 100, "freeze");
     assert!(!plane.close(&id), "a live task is not forgotten");
+}
+
+/// While the tasks of an agent are fenced one after the other, none of them is allowed anything and none is opened.
+#[test]
+fn an_agent_is_fenced_at_once_and_not_task_by_task() {
+    let plane = Arc::new(loaded(&[profile("freeze")], &[]));
+    let ids: Vec<String> = (0..20).map(|number| open(&plane, number, "freeze")).collect();
+    let seen: Arc<Mutex<Vec<(bool, bool)>>> = Arc::default();
+    let (within, into, all) = (Arc::downgrade(&plane), Arc::clone(&seen), ids.clone());
+    plane.on_fence(Box::new(move |_| {
+        let Some(plane) = within.upgrade() else { return };
+        let allowed = all.iter().any(|id| ask(&plane, &select(id, "orders.public.orders")).allowed());
+        let opened = plane.open(spec(&task_id(99), "sha256:p-freeze", "T-99").as_bytes(), NOW).is_ok();
+        into.lock().unwrap().push((allowed, opened));
+    }));
+    assert_eq!(plane.fence_agent("a").len(), 20);
+    assert_eq!(*seen.lock().unwrap(), [(false, false); 20]);
 }
 
 fn refused(change: impl Fn(&mut Value)) -> flyball_decision::LoadError {

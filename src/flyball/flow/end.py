@@ -27,7 +27,7 @@ from flyball.credential.lease import Lease, LeaseState
 from flyball.flow import agents, labels
 from flyball.flow.asks import Ended
 from flyball.flow.house import House
-from flyball.kernel.errors import Conflict, FlyballError, NotFound, Unavailable
+from flyball.kernel.errors import Conflict, Denied, FlyballError, Gone, NotFound, Unavailable
 from flyball.kernel.faults import fault_point
 from flyball.kernel.json import Json, parse_object
 from flyball.revocation.loop import Lane
@@ -86,6 +86,8 @@ def finish(
         if _save_fence(house, task, told, now_ms=now):
             unwritten.pop(task.id, None)
         unmet.extend(left)
+    for task in tasks:
+        house.core.fence(task.id, cause.value)  # one that was still being opened may have come into the plane since
     fault_point("end.after_store")
     # 4 leases
     lane = Lane.EXPIRY if cause in (Cause.EXPIRED, Cause.ENDED) else Lane.KILL
@@ -105,6 +107,28 @@ def finish(
     for task in reversed(tasks):  # a parent is closed after its children: what they did not use is its own again
         close(house, task.id)
     return Ended(tuple(task.id for task in tasks), tuple(receipts), tuple(pending), tuple(dict.fromkeys(unmet)))
+
+
+def unless_ended(house: House, task: Task) -> None:
+    """Let go of a task that was ended, or whose agent was stopped, while it was being opened. `finish` fences once more
+    when the end is written down, so that one of the two sees the other.
+
+    Raises:
+        Gone: it was ended or suspended.
+        Denied: its agent is not active any more.
+    """
+    row = house.tasks.get(task.id)
+    if row is None or row.state is not TaskState.OPEN:
+        house.core.fence(task.id, Cause.REVOKED.value)
+        if row is not None and row.state in LIVE:
+            finish(house, [row], Cause.REVOKED, by="flyball", detail="suspended while it was being opened")
+        house.core.close(task.id)
+        raise Gone("the task was ended while it was being opened", code="task_fenced", hint="open a new task")
+    try:
+        agents.require_active(house, task.agent)
+    except Denied:
+        finish(house, [task], Cause.AGENT_STATE, by="flyball", detail="its agent was stopped while it was being opened")
+        raise
 
 
 def with_children(house: House, tasks: Sequence[Task]) -> list[Task]:
@@ -294,6 +318,7 @@ def suspend_task(house: House, task: str, *, by: str, reason: str) -> Ended:
     for one in (row, *below):
         take_back_all(house, one.id, Cause.REVOKED.value, Lane.KILL)  # ahead of the row: it waits for no store
     move(house, row, TaskState.SUSPENDED, cause=reason, by=by)
+    house.core.suspend(task)  # see `finish`: it may have come into the plane since
     for child in below:
         move(house, child, TaskState.SUSPENDED, cause=f"with its parent {child.parent}", by=by)
     return Ended((task, *(child.id for child in below)))

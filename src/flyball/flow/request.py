@@ -49,7 +49,7 @@ def open_task(house: House, proof: Proof, ask: OpenAsk) -> Opened:
         Unauthenticated: the caller's proof does not hold.
         Denied: the agent, the profile, the policy or the parent says no.
         InvalidInput: an input is unknown, missing or out of its bounds, or the plan is none.
-        Gone, Conflict: the task that is to delegate has ended, or is not open now.
+        Gone, Conflict: the task that is to delegate has ended, or is not open now; or this one was ended meanwhile.
         Unavailable: a fault of our own.
     """
     # 1 identity
@@ -113,6 +113,7 @@ def open_task(house: House, proof: Proof, ask: OpenAsk) -> Opened:
     except CoreError as fault:
         end.finish(house, [task], Cause.REVOKED, by=PEP, detail=f"not opened: {refusals.code_of(fault)}")
         raise refusals.of_core(fault, "the task cannot be opened") from fault
+    end.unless_ended(house, task)  # the plane, which fences, did not know it until now
 
     # 3 policy: whether this agent may open this profile now
     verdict = _check(house, task.id, "task.open", "profile", profile.name)
