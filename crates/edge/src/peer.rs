@@ -79,6 +79,32 @@ fn is_workload_id(text: &str) -> bool {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use rcgen::KeyUsagePurpose::{CrlSign, DigitalSignature, KeyCertSign, KeyEncipherment};
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose, SanType};
+
+    const ID: &str = "spiffe://prod.example/agents/refund-1";
+
+    fn read(names: &[&str], usages: &[KeyUsagePurpose], is_ca: IsCa) -> Option<String> {
+        let mut params = CertificateParams::default();
+        params.subject_alt_names = names.iter().map(|name| SanType::URI((*name).try_into().unwrap())).collect();
+        params.key_usages = usages.to_vec();
+        params.is_ca = is_ca;
+        spiffe_id(params.self_signed(&KeyPair::generate().unwrap()).unwrap().der())
+    }
+
+    /// X509-SVID 4.1, 4.3 and 2: a leaf signs and certifies nothing, and has one URI name.
+    #[test]
+    fn only_a_leaf_for_one_workload_names_it() {
+        let leaf = |names: &[&str], usages: &[KeyUsagePurpose]| read(names, usages, IsCa::ExplicitNoCa);
+        assert_eq!(leaf(&[ID], &[DigitalSignature]).as_deref(), Some(ID));
+        assert_eq!(leaf(&[ID], &[DigitalSignature, KeyEncipherment]).as_deref(), Some(ID));
+        for usages in [&[][..], &[KeyEncipherment], &[DigitalSignature, KeyCertSign], &[DigitalSignature, CrlSign]] {
+            assert_eq!(leaf(&[ID], usages), None, "{usages:?}");
+        }
+        assert_eq!(leaf(&[], &[DigitalSignature]), None);
+        assert_eq!(leaf(&[ID, "https://prod.example/"], &[DigitalSignature]), None);
+        assert_eq!(read(&[ID], &[DigitalSignature], IsCa::Ca(BasicConstraints::Unconstrained)), None);
+    }
 
     #[test]
     fn only_a_workloads_id_counts() {
