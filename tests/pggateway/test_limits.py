@@ -44,7 +44,7 @@ def test_rows_that_were_rolled_back_are_spent(server: GatewayServer) -> None:
         connection.execute("BEGIN")
         assert len(connection.execute("SELECT id FROM orders LIMIT 40").fetchall()) == 40
         connection.execute("ROLLBACK")
-        with pytest.raises(psycopg.Error):
+        with pytest.raises(psycopg.Error, match="budget_spent"):
             connection.execute("SELECT id FROM orders LIMIT 40").fetchall()
 
 
