@@ -29,7 +29,7 @@ test: setup parts ## Set up, then all tests (cargo and pytest)
 
 .PHONY: nightly
 nightly: setup ## 100,000 random intents and traces: the decision plane beside its plain model
-	@$(RUN) FLYBALL_INTENT_CASES=$(or $(CASES),100000) pytest tests/properties/test_intent_model.py
+	@$(RUN) FLYBALL_INTENT_CASES=$(or $(CASES),100000) pytest -n auto tests/properties/test_intent_model.py
 
 .PHONY: parts
 parts: ## Install what only a system package gives, where that is allowed
