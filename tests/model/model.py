@@ -111,7 +111,7 @@ class Model(Decider):
             raise Wrong("pep_may_not_report")
         name, _, number = decision.rpartition("/")
         call = found.state.allowed.get(int(number)) if name == task and number.isdigit() else None
-        if call is None:
+        if call is None or (self._own(call.pep) and not found.profile.reports):
             raise Wrong("decision_unknown")
         if call.pep != pep and not (pep == "self" and self._own(call.pep)):
             raise Wrong("pep_mismatch")

@@ -77,6 +77,12 @@ class Profile:
         self.most: int = self.written.get("most_per_minute", 10)
         self.total_calls: int | None = self.written.get("budget", {}).get("calls")
 
+    @property
+    def reports(self) -> bool:
+        """SPEC: of an agent's own word only what some rule has a use for is waited for: values, labels or amounts."""
+        uses = ("origins", "free", "aggregates", "asked", "distinct", "each", "reported", "unless")
+        return bool(self.never) or self.plan == "required" or any(rule.get(use) for rule in self.rules for use in uses)
+
     def rules_of(self, action: str) -> list[dict[str, Any]]:
         """In order; SPEC: "Rules of one action are tried in order"."""
         return [rule for rule in self.rules if rule["action"] == action]

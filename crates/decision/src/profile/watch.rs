@@ -47,12 +47,12 @@ impl Profile {
         !self.never.is_empty() || self.plan == PlanMode::Required || self.any(looks)
     }
 
-    /// Whether results matter to it.
+    /// Whether results matter to it: their values, their labels or how much they are.
     pub(crate) fn reports(&self) -> bool {
         let counted = |rule: &Rule| {
             let reported = &rule.conduct.reported;
             reported.rows.is_some() || reported.bytes.is_some() || reported.seconds.is_some()
         };
-        self.minded() || self.any(counted)
+        self.minded() || self.labels_matter() || self.any(counted)
     }
 }

@@ -57,6 +57,28 @@ fn a_report_adds_labels_and_takes_none_away() {
     house.survives(&id);
 }
 
+/// An agent's own word can bind it, wherever something goes by labels; where nothing goes by results none is waited for.
+#[test]
+fn an_agents_own_word_of_labels_binds_it() {
+    let told = |profile: &Value| {
+        let house = House::new(profile);
+        let id = house.open(1);
+        let verdict = house.call_at(&id, "flyball", "contacts", &json!({}), NOW);
+        let told = house.report_as(&id, "self", &verdict.decision, &json!([]), &json!({"labels": ["secret"]}));
+        (told.map_err(|no| no.code), why(&house.call(&id, "send", &json!({}))))
+    };
+    for profile in [
+        with(SEND, json!({"unless": ["secret"]})),
+        top(profile(), json!({"never": [{"after": "secret", "action": "send"}]})),
+    ] {
+        let (told, then) = told(&profile);
+        assert!(told.is_ok(), "{told:?}");
+        assert_eq!(then, Reason::LabelForbids);
+    }
+    let (told, then) = told(&profile());
+    assert_eq!((told.unwrap_err(), then), ("decision_unknown", Reason::Allowed));
+}
+
 #[test]
 fn policies_see_labels_and_origins() {
     let sees = |text: &str| {
