@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import signal
+import contextlib
 from collections.abc import Iterator
 
 import pytest
+from tests.forked import running
 from tests.httpgateway.kit import GatewayServer
 
 
@@ -13,11 +14,6 @@ from tests.httpgateway.kit import GatewayServer
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayServer]:
     """A server whose gateway listens on loopback."""
     made = GatewayServer(tmp_path_factory.mktemp("gateway"))
-    made.start()
-    try:
+    with contextlib.closing(made), running(made):
         yield made
-    finally:
-        made.kill(signal.SIGTERM)
-        made.close()
-        assert made.exit_code == 0, made.log()
-        assert "sk_live" not in made.log()
+    assert "sk_live" not in made.log()

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import psycopg
 import pytest
-from tests.forked import ForkedServer
+from tests.forked import ForkedServer, running
 from tests.server import CONTROL_PASSWORD, shop
 from tests.wait import until
 from tests.wire import EVALUATION, REFUNDS, Wire, svid
@@ -41,8 +41,8 @@ LONG_READ = (
 
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
-    with shop(tmp_path_factory.mktemp("pg")) as running:
-        yield running
+    with shop(tmp_path_factory.mktemp("pg")) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +52,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, postgres: EmbeddedPostgres)
     manifest = server.home / "bundle" / "bundle.yaml"
     text = manifest.read_text()
     manifest.write_text(text.replace("peps:\n", "peps:" + HOST_PEP % os.getuid(), 1))
-    server.start()
-    try:
+    with running(server):
         yield server
-    finally:
-        server.kill(signal.SIGTERM)
-        assert server.exit_code == 0, server.log()
 
 
 def task(server: ForkedServer, ticket: str, limit: str = "120.00") -> flyball_sdk.Task:
@@ -210,15 +206,15 @@ def test_a_command_with_a_password_file(server: ForkedServer, postgres: Embedded
     assert said.startswith("fb_")
     assert said.strip() not in roles(postgres)
     server.flyball(*words, *psql, "SELECT 1 FROM public.customers", code=1, **env)
-    running = subprocess.Popen(
+    played = subprocess.Popen(
         [sys.executable, "-m", "flyball", *words, *psql, "SELECT pg_sleep(60)"], env={**server.env, **env},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     until(lambda: roles(postgres), 30)
     until(lambda: sleeping(postgres), 30)
-    running.send_signal(signal.SIGTERM)
-    running.communicate(timeout=30)
-    assert running.returncode == 128 + signal.SIGTERM
+    played.send_signal(signal.SIGTERM)
+    played.communicate(timeout=30)
+    assert played.returncode == 128 + signal.SIGTERM
     assert roles(postgres) == {}
     assert not sleeping(postgres)
 
