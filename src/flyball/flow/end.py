@@ -321,6 +321,7 @@ def suspend_task(house: House, task: str, *, by: str, reason: str) -> Ended:
     house.core.suspend(task)  # see `finish`: it may have come into the plane since
     for child in below:
         move(house, child, TaskState.SUSPENDED, cause=f"with its parent {child.parent}", by=by)
+        house.core.suspend(child.id)
     return Ended((task, *(child.id for child in below)))
 
 
