@@ -5,11 +5,12 @@
 //! nobody could look for [`STALE`], statements are refused: `catalog_stale`.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ahash::AHashMap;
 use flyball_pgsql::{Judgement, Policy, Reason, Refusal, SNAPSHOT_SQL, Snapshot, judge};
-use flyball_pgwire::{Console, Upstream};
+use flyball_pgwire::{Console, Judged, Upstream};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -30,13 +31,16 @@ const VERSION_SQL: &str = include_str!("version.sql");
 const MOST_JUDGED: usize = 4_096;
 const LONGEST_JUDGED: usize = 8 * 1024;
 
-type Judged = Result<Arc<Judgement>, Refusal>;
+/// The number of the next state of any catalog.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// One state of a catalog.
 struct Known {
+    /// No other state, of this or another catalog, has it.
+    number: u64,
     version: String,
     snapshot: Snapshot,
-    judged: Mutex<AHashMap<Box<str>, Judged>>,
+    judged: Mutex<AHashMap<Box<str>, Result<Arc<Judgement>, Refusal>>>,
 }
 
 /// When it was last looked at, and what was seen.
@@ -119,20 +123,37 @@ impl Database {
                 if after != version {
                     continue;
                 }
-                let known = Arc::new(Known { version, snapshot, judged: Mutex::default() });
-                self.seen.send_modify(|seen| seen.known = Some(known));
+                self.saw(Known::new(version, snapshot));
             }
-            self.seen.send_modify(|seen| {
-                seen.at = Some(Instant::now());
-                seen.looks += 1;
-            });
+            self.looked();
             sleep(AT_LEAST).await;
             let _ = timeout(EVERY, self.wanted.notified()).await;
         }
     }
 
+    fn saw(&self, known: Known) {
+        self.seen.send_modify(|seen| seen.known = Some(Arc::new(known)));
+    }
+
+    fn looked(&self) {
+        self.seen.send_modify(|seen| {
+            seen.at = Some(Instant::now());
+            seen.looks += 1;
+        });
+    }
+
+    /// What a judged statement does, by the catalog as it is now: told already where it was judged by this very state,
+    /// else judged anew.
+    pub(crate) async fn in_force(&self, judged: &Judged) -> Result<Arc<Judgement>, Refusal> {
+        let (known, _) = self.fresh(0).await?;
+        if known.number == judged.catalog() {
+            return Ok(Arc::clone(judged.judgement()));
+        }
+        self.judge(judged.sql()).await.map(|judged| Arc::clone(judged.judgement()))
+    }
+
     /// What a statement does, by the catalog as it is now.
-    pub(crate) async fn judge(&self, sql: &str) -> Judged {
+    pub(crate) async fn judge(&self, sql: &str) -> Result<Judged, Refusal> {
         let (known, looks) = self.fresh(0).await?;
         let judged = known.judge(sql, &self.policy);
         let absent = |no: &Refusal| {
@@ -177,7 +198,15 @@ impl Database {
 }
 
 impl Known {
-    fn judge(&self, sql: &str, policy: &Policy) -> Judged {
+    fn new(version: String, snapshot: Snapshot) -> Self {
+        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), version, snapshot, judged: Mutex::default() }
+    }
+
+    fn judge(&self, sql: &str, policy: &Policy) -> Result<Judged, Refusal> {
+        self.judgement(sql, policy).map(|judgement| Judged::new(sql, judgement, self.number))
+    }
+
+    fn judgement(&self, sql: &str, policy: &Policy) -> Result<Arc<Judgement>, Refusal> {
         if let Some(judged) = self.judged.lock().get(sql) {
             return judged.clone();
         }
@@ -190,5 +219,87 @@ impl Known {
             all.insert(sql.into(), judged.clone());
         }
         judged
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+mod tests {
+    use super::{Database, Known, LONGEST_JUDGED, STALE};
+    use flyball_pgsql::{Policy, Reason, Snapshot};
+    use std::sync::Arc;
+    use tokio::time::Instant;
+
+    const ORDERS: &str = r#"{"oid": 16400, "schema": "public", "name": "orders", "kind": "r", "columns": ["id"]}"#;
+    const CUSTOMERS: &str =
+        r#"{"oid": 16401, "schema": "public", "name": "customers", "kind": "r", "columns": ["id"]}"#;
+
+    fn state(version: &str, relations: &[&str]) -> Known {
+        let relations = relations.join(",");
+        let json = format!(
+            r#"{{"database": "shop", "functions": [], "operators": [], "types": [], "relations": [{relations}]}}"#
+        );
+        Known::new(version.to_owned(), Snapshot::read(&json, &["public"]).unwrap())
+    }
+
+    fn database(known: Known) -> Arc<Database> {
+        let database = Database::new("orders", Policy::default(), &["public".to_owned()]);
+        database.saw(known);
+        database.looked();
+        database
+    }
+
+    /// Longer than what is remembered, so that each judgement of it parses it.
+    fn long() -> String {
+        format!("SELECT id FROM orders /* {} */", "x".repeat(LONGEST_JUDGED))
+    }
+
+    /// A statement that is decided by the state it was judged by is not judged again, however long it is.
+    #[tokio::test]
+    async fn one_state_judges_once() {
+        let database = database(state("1", &[ORDERS]));
+        let judged = database.judge(&long()).await.unwrap();
+        let again = database.judge(&long()).await.unwrap();
+        assert!(!Arc::ptr_eq(judged.judgement(), again.judgement()), "it is remembered: this shows nothing");
+        database.looked();
+        assert!(Arc::ptr_eq(judged.judgement(), &database.in_force(&judged).await.unwrap()));
+    }
+
+    /// Where the definitions changed after it was judged, it is what they make of it now, or refused.
+    #[tokio::test]
+    async fn another_state_judges_anew() {
+        let view = r#"{"oid": 16400, "schema": "public", "name": "orders", "kind": "v", "columns": ["id"],
+            "definition": "SELECT customers.id FROM public.customers"}"#;
+        let database = database(state("1", &[ORDERS, CUSTOMERS]));
+        let judged = database.judge("SELECT id FROM orders").await.unwrap();
+        let tables = |judgement: &flyball_pgsql::Judgement| {
+            let all = judgement.tables.keys().map(|touch| touch.table.to_string());
+            all.collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(tables(judged.judgement()), ["public.orders"]);
+        database.saw(state("2", &[view, CUSTOMERS]));
+        assert_eq!(tables(&*database.in_force(&judged).await.unwrap()), ["public.customers", "public.orders"]);
+        // The same definitions again are another state, too: what was judged by the first is told anew.
+        database.saw(state("1", &[ORDERS, CUSTOMERS]));
+        assert_eq!(tables(&*database.in_force(&judged).await.unwrap()), ["public.orders"]);
+        database.saw(state("3", &[CUSTOMERS]));
+        database.looked();
+        let gone = async { database.in_force(&judged).await.map(|_| ()) };
+        let seen = async {
+            tokio::task::yield_now().await;
+            database.looked();
+            database.looked();
+        };
+        let (gone, ()) = tokio::join!(gone, seen);
+        assert_eq!(gone.unwrap_err().reason, Reason::UnknownRelation);
+    }
+
+    /// No state is in force that nobody has looked at lately, also for what was judged by it.
+    #[tokio::test]
+    async fn a_stale_state_judges_nothing() {
+        let database = database(state("1", &[ORDERS]));
+        let judged = database.judge("SELECT id FROM orders").await.unwrap();
+        database.seen.send_modify(|seen| seen.at = Instant::now().checked_sub(STALE));
+        assert_eq!(database.in_force(&judged).await.unwrap_err().reason, Reason::CatalogStale);
     }
 }

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use flyball_decision::Room;
 use flyball_gateway::{Allowed, Answer, Ask as Call, Meter, Session};
-use flyball_pgsql::{Judgement, Refusal};
-use flyball_pgwire::{Allowance, Ask, Decision, Gate, Later};
+use flyball_pgsql::Refusal;
+use flyball_pgwire::{Allowance, Ask, Decision, Gate, Judged, Later};
 
 use crate::args::Bound;
 use crate::asks::{CATALOG, Question, questions};
@@ -29,8 +29,8 @@ impl TaskGate {
     }
 
     async fn decided(&self, ask: Ask<'_>) -> Decision {
-        // Judged anew for each run: between its Parse and now the definitions may have changed.
-        let judgement = match self.database.judge(ask.sql).await {
+        // Between its Parse and now the definitions may have changed.
+        let judgement = match self.database.in_force(ask.judged).await {
             Ok(judgement) => judgement,
             Err(no) => return denied(no.reason.code(), no.what, no.reason == flyball_pgsql::Reason::CatalogStale),
         };
@@ -82,7 +82,7 @@ fn denied(reason: &str, detail: String, fault: bool) -> Decision {
 }
 
 impl Gate for TaskGate {
-    fn judge<'a>(&'a self, sql: &'a str) -> Later<'a, Result<Arc<Judgement>, Refusal>> {
+    fn judge<'a>(&'a self, sql: &'a str) -> Later<'a, Result<Judged, Refusal>> {
         Box::pin(self.database.judge(sql))
     }
 

@@ -8,9 +8,9 @@
 
 use crate::close::Close;
 use crate::message::Params;
-use crate::port::Allowance;
+use crate::port::{Allowance, Judged};
 use ahash::AHashMap;
-use flyball_pgsql::{Judgement, Session};
+use flyball_pgsql::Session;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,8 +23,7 @@ pub const MOST_NAMES: usize = 4_096;
 /// A statement that was judged.
 #[derive(Debug)]
 pub struct Statement {
-    pub sql: String,
-    pub judgement: Arc<Judgement>,
+    pub judged: Judged,
     /// Types of its parameters: those that its Parse named, then all of them, as the server described them.
     pub types: Mutex<Vec<u32>>,
 }
@@ -99,7 +98,7 @@ impl Book {
             return Err(Close::Pipeline);
         }
         if let Entry::Run(run) = &entry {
-            self.awaiting_copy = run.bound.statement.judgement.copies_in && !self.skipping;
+            self.awaiting_copy = run.bound.statement.judged.judgement().copies_in && !self.skipping;
         }
         let sync = matches!(entry, Entry::Sync);
         self.line.push_back((self.epoch, entry));
@@ -134,7 +133,7 @@ impl Book {
         let of = |entry: &Entry| match entry {
             Entry::Parse(n, statement) if n == name => Of::Is(statement.clone()),
             Entry::CloseStatement(n) if n == name => Of::Gone,
-            Entry::Run(run) => match &run.bound.statement.judgement.session {
+            Entry::Run(run) => match &run.bound.statement.judged.judgement().session {
                 Some(Session::Prepare(n)) if n == name => Of::Is(run.bound.statement.clone()),
                 Some(Session::Deallocate(Some(n))) if n == name => Of::Gone,
                 Some(Session::Deallocate(None) | Session::Discard) => Of::Gone,
@@ -149,7 +148,7 @@ impl Book {
         let of = |entry: &Entry| match entry {
             Entry::Bind(n, bound) if n == name => Of::Is(bound.clone()),
             Entry::ClosePortal(n) if n == name => Of::Gone,
-            Entry::Run(run) => match &run.bound.statement.judgement.session {
+            Entry::Run(run) => match &run.bound.statement.judged.judgement().session {
                 Some(Session::Declare(n)) if n == name => Of::Is(Bound { cursor: true, ..run.bound.clone() }),
                 Some(Session::Close(Some(n))) if n == name => Of::Gone,
                 Some(Session::Close(None) | Session::Discard) => Of::Gone,
@@ -231,7 +230,7 @@ impl Book {
 
     fn define(&mut self, run: &Run) {
         let statement = &run.bound.statement;
-        match &statement.judgement.session {
+        match &statement.judged.judgement().session {
             Some(Session::Prepare(name)) => {
                 self.statements.insert(name.clone(), statement.clone());
             }
@@ -295,7 +294,7 @@ impl Book {
     /// `CopyInResponse`.
     pub fn copy_in(&mut self) -> Result<(), Close> {
         match self.line.front() {
-            Some((_, Entry::Run(run))) if run.bound.statement.judgement.copies_in => {
+            Some((_, Entry::Run(run))) if run.bound.statement.judged.judgement().copies_in => {
                 self.copying_in = true;
                 self.awaiting_copy = false;
                 Ok(())

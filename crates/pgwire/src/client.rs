@@ -5,7 +5,7 @@ use crate::close::Close;
 use crate::message::{Params, Reader, error_response, frame, read_bind, read_types};
 use crate::port::{Ask, Decision, Gate};
 use bytes::{Bytes, BytesMut};
-use flyball_pgsql::{Judgement, Reason, Refusal, Session};
+use flyball_pgsql::{Reason, Refusal, Session};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -121,11 +121,11 @@ impl Client<'_> {
         let mut reader = Reader(body);
         let sql = reader.text()?;
         reader.end()?;
-        let judgement = match self.gate.judge(sql).await {
-            Ok(judgement) => judgement,
+        let judged = match self.gate.judge(sql).await {
+            Ok(judged) => judged,
             Err(no) => return self.fail(refusal(&no), true, out),
         };
-        let statement = Arc::new(Statement { sql: sql.to_owned(), judgement, types: Mutex::default() });
+        let statement = Arc::new(Statement { judged, types: Mutex::default() });
         let bound = Bound { statement, params: Params::default(), cursor: false };
         match self.decided(bound).await {
             Ok(run) => {
@@ -147,8 +147,8 @@ impl Client<'_> {
             return Err(Close::Violation("reserved name"));
         }
         match self.gate.judge(sql).await {
-            Ok(judgement) if judgement.statements <= 1 => {
-                let statement = Arc::new(Statement { sql: sql.to_owned(), judgement, types: Mutex::new(types) });
+            Ok(judged) if judged.judgement().statements <= 1 => {
+                let statement = Arc::new(Statement { judged, types: Mutex::new(types) });
                 self.book.lock().sent(Entry::Parse(name.to_owned(), statement))?;
                 out.extend_from_slice(frame);
                 Ok(())
@@ -224,16 +224,14 @@ impl Client<'_> {
 
     /// Ask whether it may run. EXECUTE and FETCH are asked for as what their name stands for.
     async fn decided(&self, bound: Bound) -> Result<Box<Run>, No> {
-        let own = bound.statement.judgement.clone();
+        let own = Arc::clone(bound.statement.judged.judgement());
         let target = match &own.session {
             Some(Session::Execute(name)) => {
                 let found = self.known(|book| book.statement(name)).await;
                 let found = found.ok_or_else(|| refused("26000", "unknown_statement", name, ""))?;
                 // Its values are those of EXECUTE.
-                let mut judgement = Judgement::clone(&found.judgement);
-                judgement.values.extend(own.values.iter().cloned());
-                let judgement = Arc::new(judgement);
-                let statement = Arc::new(Statement { sql: found.sql.clone(), judgement, types: Mutex::default() });
+                let judged = found.judged.with_values(&own);
+                let statement = Arc::new(Statement { judged, types: Mutex::default() });
                 // Its parameters are those of EXECUTE, which are not told from the text: none is known.
                 Some(Bound { statement, params: Params::default(), cursor: false })
             }
@@ -247,10 +245,9 @@ impl Client<'_> {
         // What EXECUTE or FETCH stands for is itself no EXECUTE or FETCH: one step is all there is.
         let types = asked.statement.types.lock().clone();
         let ask = Ask {
-            judgement: &asked.statement.judgement,
+            judged: &asked.statement.judged,
             params: &asked.params,
             types: &types,
-            sql: &asked.statement.sql,
             runs: !matches!(own.session, Some(Session::Prepare(_))),
         };
         match self.gate.decide(ask).await {

@@ -34,7 +34,7 @@ pub use end_point::end_point;
 pub use frame::{FrameLimits, Frames};
 pub use login::Wire;
 pub use message::{Params, error_response};
-pub use port::{Admission, Allowance, Ask, Decision, Door, Gate, Hello, Later, Shows, Upstream};
+pub use port::{Admission, Allowance, Ask, Decision, Door, Gate, Hello, Judged, Later, Shows, Upstream};
 pub use scram::Verifier;
 pub use serve::{Listens, Proxy, Settings};
 pub use startup::{Opening, Startup};

@@ -82,16 +82,52 @@ pub trait Door: Send + Sync {
     fn admit<'a>(&'a self, hello: &'a Hello) -> Later<'a, Result<Option<Admission>, Close>>;
 }
 
+/// A statement as it was judged: its text, what it does, and the state of the catalog by which that was told. Who
+/// decides it sees by the last whether the judgement still holds, and has the text to judge anew where it does not.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    sql: Arc<str>,
+    judgement: Arc<Judgement>,
+    catalog: u64,
+}
+
+impl Judged {
+    /// `catalog` is a number that the [`Gate`] gives to no other state of a catalog.
+    pub fn new(sql: &str, judgement: Arc<Judgement>, catalog: u64) -> Self {
+        Self { sql: sql.into(), judgement, catalog }
+    }
+
+    /// Its text.
+    pub fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// What it does, by that state of the catalog.
+    pub fn judgement(&self) -> &Arc<Judgement> {
+        &self.judgement
+    }
+
+    /// That state.
+    pub fn catalog(&self) -> u64 {
+        self.catalog
+    }
+
+    /// The same statement, with the values of the EXECUTE that runs it.
+    pub(crate) fn with_values(&self, execute: &Judgement) -> Self {
+        let mut judgement = Judgement::clone(&self.judgement);
+        judgement.values.extend(execute.values.iter().cloned());
+        Self { judgement: Arc::new(judgement), ..self.clone() }
+    }
+}
+
 /// One question.
 pub struct Ask<'a> {
-    /// What the statement does.
-    pub judgement: &'a Judgement,
+    /// The statement.
+    pub judged: &'a Judged,
     /// Its parameters, where it was bound.
     pub params: &'a Params,
     /// The types of its parameters, as far as they are known; 0 where not.
     pub types: &'a [u32],
-    /// Its text.
-    pub sql: &'a str,
     /// Whether it runs now: PREPARE itself runs nothing.
     pub runs: bool,
 }
@@ -127,7 +163,8 @@ pub trait Gate: Send + Sync {
     ///
     /// # Errors
     /// The refusal.
-    fn judge<'a>(&'a self, sql: &'a str) -> Later<'a, Result<Arc<Judgement>, Refusal>>;
-    /// Whether it may run now. Asked before each run; an allow is durable when this answers.
+    fn judge<'a>(&'a self, sql: &'a str) -> Later<'a, Result<Judged, Refusal>>;
+    /// Whether it may run now. Asked before each run; an allow is durable when this answers. The judgement in the question
+    /// may be older than the definitions: it counts only for the state of the catalog that it names.
     fn decide<'a>(&'a self, ask: Ask<'a>) -> Later<'a, Decision>;
 }

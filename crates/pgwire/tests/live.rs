@@ -4,9 +4,10 @@
 #[path = "../../pgsql/tests/support/mod.rs"]
 mod support;
 
-use flyball_pgsql::{Access, Judgement, Policy, Refusal, Snapshot, Source, judge};
+use flyball_pgsql::{Access, Policy, Refusal, Snapshot, Source, judge};
 use flyball_pgwire::{
-    Admission, Allowance, Ask, Close, Decision, Door, Gate, Hello, Later, Proxy, Settings, Shows, Upstream, Verifier,
+    Admission, Allowance, Ask, Close, Decision, Door, Gate, Hello, Judged, Later, Proxy, Settings, Shows, Upstream,
+    Verifier,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -44,16 +45,16 @@ impl Allowance for Rows {
 }
 
 impl Gate for TestGate {
-    fn judge<'a>(&'a self, sql: &'a str) -> Later<'a, Result<Arc<Judgement>, Refusal>> {
-        Box::pin(async move { judge(sql, &self.snapshot, &self.policy).map(Arc::new) })
+    fn judge<'a>(&'a self, sql: &'a str) -> Later<'a, Result<Judged, Refusal>> {
+        Box::pin(async move { Ok(Judged::new(sql, Arc::new(judge(sql, &self.snapshot, &self.policy)?), 0)) })
     }
 
     fn decide<'a>(&'a self, ask: Ask<'a>) -> Later<'a, Decision> {
         let id = format!("d{}", self.number.fetch_add(1, Ordering::Relaxed));
-        self.seen.lock().unwrap().push(ask.sql.to_owned());
-        let values = ask.judgement.values.iter().any(|v| v.source == Source::Text("forbidden".into()));
+        self.seen.lock().unwrap().push(ask.judged.sql().to_owned());
+        let values = ask.judged.judgement().values.iter().any(|v| v.source == Source::Text("forbidden".into()));
         let bound = (0..ask.params.len()).any(|n| ask.params.get(n) == Some(b"forbidden"));
-        let secret = ask.judgement.columns("app", "customers", Access::Select).contains("secret");
+        let secret = ask.judged.judgement().columns("app", "customers", Access::Select).contains("secret");
         let denied = secret || values || bound;
         let allowed = Rows { left: AtomicU64::new(self.rows), returned: self.returned.clone() };
         Box::pin(async move {

@@ -3,7 +3,8 @@
 
 use flyball_pgsql::{Judgement, Refusal};
 use flyball_pgwire::{
-    Admission, Allowance, Ask, Close, Decision, Door, Gate, Hello, Later, Proxy, Settings, Shows, Upstream, Verifier,
+    Admission, Allowance, Ask, Close, Decision, Door, Gate, Hello, Judged, Later, Proxy, Settings, Shows, Upstream,
+    Verifier,
 };
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -28,8 +29,9 @@ impl Allowance for Open {
 }
 
 impl Gate for Open {
-    fn judge<'a>(&'a self, _: &'a str) -> Later<'a, Result<Arc<Judgement>, Refusal>> {
-        Box::pin(async { Ok(Arc::new(Judgement { statements: 1, ..Judgement::default() })) })
+    fn judge<'a>(&'a self, sql: &'a str) -> Later<'a, Result<Judged, Refusal>> {
+        let judgement = Arc::new(Judgement { statements: 1, ..Judgement::default() });
+        Box::pin(async move { Ok(Judged::new(sql, judgement, 0)) })
     }
 
     fn decide<'a>(&'a self, _: Ask<'a>) -> Later<'a, Decision> {
