@@ -88,15 +88,14 @@ impl Broker {
         }
     }
 
-    /// The same for a proxy behind TLS.
-    pub async fn listen_tls(self: Arc<Self>, listener: TcpListener, config: Arc<ServerConfig>) {
-        let acceptor = TlsAcceptor::from(config);
+    /// The same for a proxy behind TLS. Each handshake goes by the configuration that is in force as it begins.
+    pub async fn listen_tls(self: Arc<Self>, listener: TcpListener, in_force: impl Fn() -> Arc<ServerConfig> + Send) {
         loop {
             let Some((stream, place)) = self.next(listener.accept().await.map(|(stream, _)| stream)).await else {
                 continue;
             };
             let _ = stream.set_nodelay(true);
-            let (broker, accepting) = (Arc::clone(&self), acceptor.accept(stream));
+            let (broker, accepting) = (Arc::clone(&self), TlsAcceptor::from(in_force()).accept(stream));
             tokio::spawn(async move {
                 let Ok(Ok(stream)) = timeout(broker.limits.head_time, accepting).await else { return };
                 connection(broker, stream, Origin::Open(None), place).await;

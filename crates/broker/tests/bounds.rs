@@ -139,7 +139,8 @@ async fn a_handshake_that_does_not_end_is_left() {
         .unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let place = listener.local_addr().unwrap();
-    tokio::spawn(Arc::clone(&running.broker).listen_tls(listener, Arc::new(config)));
+    let config = Arc::new(config);
+    tokio::spawn(Arc::clone(&running.broker).listen_tls(listener, move || Arc::clone(&config)));
     assert_eq!(raw(place, b"").await, "");
 }
 

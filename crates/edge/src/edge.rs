@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::config::{Config, StartError};
 use crate::dpop::Used;
 use crate::listen::{Bound, Place, Serves};
+use crate::tls::{Certificates, Renewed};
 use crate::worker::{Shared, run};
 
 /// What the edge, or a gateway beside it, works with.
@@ -42,6 +43,7 @@ struct Running {
     threads: Vec<JoinHandle<()>>,
     stop: watch::Sender<Option<Duration>>,
     sockets: Vec<PathBuf>,
+    certificates: Vec<Arc<Certificates>>,
 }
 
 /// AuthZEN over HTTP, and `ext_authz` over gRPC, on threads of its own.
@@ -79,7 +81,8 @@ impl Edge {
         }
         self.shared.draining.store(false, Ordering::SeqCst);
         let (stop, stopping) = watch::channel(None);
-        let mut started = Running { threads: Vec::new(), stop, sockets: sockets(&bound) };
+        let certificates = places.iter().filter_map(|(place, _)| place.certificates()).collect();
+        let mut started = Running { threads: Vec::new(), stop, sockets: sockets(&bound), certificates };
         for number in 0..self.shared.config.workers {
             let thread = self.worker(number, &places, stopping.clone());
             match thread {
@@ -125,6 +128,12 @@ impl Edge {
     /// The newest lease that is lent for a credential.
     pub fn lent(&self, task: &str, credential: &str) -> Option<String> {
         self.shared.lent.lent(task, credential)
+    }
+
+    /// Look at the certificates' files of all TLS listeners again. May block.
+    pub fn renew(&self) -> Vec<Renewed> {
+        let certificates = self.running.lock().as_ref().map(|running| running.certificates.clone());
+        certificates.iter().flatten().map(|one| one.renew()).collect()
     }
 
     /// Tell health checks that no more requests should come. They are answered until `stop`.

@@ -32,3 +32,4 @@ pub use edge::{Edge, Parts};
 pub use listen::{Bound, Place, Serves};
 pub use peer::spiffe_id;
 pub use serving::Serving;
+pub use tls::{Certificates, Renewed, Shown};

@@ -8,18 +8,15 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls_pki_types::CertificateDer;
-use tokio_rustls::rustls::ServerConfig;
-
 use crate::config::{Listen, StartError};
-use crate::tls;
+use crate::tls::Certificates;
 
 /// An open place to listen on, shared by all workers.
 pub enum Place {
     /// Plain TCP.
     Tcp(TcpListener),
-    /// TCP with TLS, and the certificate that is shown there.
-    Tls(TcpListener, Arc<ServerConfig>, CertificateDer<'static>),
+    /// TCP with TLS, and the certificates that handshakes there go by.
+    Tls(TcpListener, Arc<Certificates>),
     /// A Unix socket, and where it lies.
     Unix(UnixListener, PathBuf),
 }
@@ -66,9 +63,9 @@ impl Place {
                 Ok((Self::Tcp(listener), Bound::Tcp(bound)))
             }
             Listen::Tls { tls } => {
-                let (config, leaf) = tls::server(tls, alpn)?;
+                let certificates = Certificates::read(tls, alpn)?;
                 let (listener, bound) = tcp_listener(tls.addr)?;
-                Ok((Self::Tls(listener, config, leaf), Bound::Tls(bound)))
+                Ok((Self::Tls(listener, Arc::new(certificates.at(bound))), Bound::Tls(bound)))
             }
             Listen::Unix { unix, mode } => {
                 let listener = unix_listener(unix, *mode)
@@ -85,9 +82,17 @@ impl Place {
     pub fn share(&self) -> Result<Self, Error> {
         Ok(match self {
             Self::Tcp(listener) => Self::Tcp(listener.try_clone()?),
-            Self::Tls(listener, config, leaf) => Self::Tls(listener.try_clone()?, Arc::clone(config), leaf.clone()),
+            Self::Tls(listener, certificates) => Self::Tls(listener.try_clone()?, Arc::clone(certificates)),
             Self::Unix(listener, path) => Self::Unix(listener.try_clone()?, path.clone()),
         })
+    }
+
+    /// Its certificates, where it has some.
+    pub(crate) fn certificates(&self) -> Option<Arc<Certificates>> {
+        match self {
+            Self::Tls(_, certificates) => Some(Arc::clone(certificates)),
+            Self::Tcp(_) | Self::Unix(..) => None,
+        }
     }
 }
 

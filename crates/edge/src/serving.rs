@@ -1,6 +1,7 @@
 //! The threads of a gateway in this process, and the places where it listens.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -8,12 +9,19 @@ use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::config::{Listen, StartError};
 use crate::listen::{Bound, Place};
+use crate::tls::{Certificates, Renewed};
 
 /// A gateway's own runtime: started once, stopped, or forgotten.
 pub struct Serving {
     name: &'static str,
     prepare: fn(),
-    running: Mutex<Option<(Runtime, Vec<PathBuf>)>>,
+    running: Mutex<Option<Running>>,
+}
+
+struct Running {
+    runtime: Runtime,
+    sockets: Vec<PathBuf>,
+    certificates: Vec<Arc<Certificates>>,
 }
 
 impl Serving {
@@ -74,24 +82,31 @@ impl Serving {
             places.push(place);
             bound.push(at);
         }
+        let certificates = places.iter().filter_map(Place::certificates).collect();
         let inside = runtime.enter();
         for place in places {
             serve(place).map_err(StartError::Threads)?;
         }
         drop(inside);
-        *running = Some((runtime, sockets));
+        *running = Some(Running { runtime, sockets, certificates });
         Ok(bound)
     }
 
     /// Where to spawn what belongs to the gateway, while it runs.
     pub fn handle(&self) -> Option<Handle> {
-        self.running.lock().as_ref().map(|(runtime, _)| runtime.handle().clone())
+        self.running.lock().as_ref().map(|running| running.runtime.handle().clone())
+    }
+
+    /// Look at the certificates' files of all TLS listeners again. May block.
+    pub fn renew(&self) -> Vec<Renewed> {
+        let certificates = self.running.lock().as_ref().map(|running| running.certificates.clone());
+        certificates.iter().flatten().map(|one| one.renew()).collect()
     }
 
     /// Close everything: what is live ends.
     pub fn stop(&self) {
         let running = self.running.lock().take();
-        if let Some((runtime, sockets)) = running {
+        if let Some(Running { runtime, sockets, .. }) = running {
             for socket in sockets {
                 drop(std::fs::remove_file(socket));
             }

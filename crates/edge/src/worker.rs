@@ -144,14 +144,14 @@ async fn accept(worker: Rc<Worker>, place: Place, serves: Serves) {
                 }
             }
         }
-        Place::Tls(listener, config, _) => {
-            let acceptor = TlsAcceptor::from(config);
+        Place::Tls(listener, certificates) => {
             let Ok(listener) = TcpListener::from_std(listener) else { return };
             loop {
                 let Some((stream, _)) = patient(listener.accept().await).await else { continue };
                 if let Some(counted) = worker.admit() {
                     drop(stream.set_nodelay(true));
-                    spawn_local(handshake(counted, acceptor.clone(), stream, serves));
+                    let acceptor = TlsAcceptor::from(Arc::clone(&certificates.shown().config));
+                    spawn_local(handshake(counted, acceptor, stream, serves));
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::door::{HttpKit, Purse, TicketDoor};
 use flyball_broker::{Authority, AuthorityFault, Broker, Limits, System, UpstreamConfig, Upstreams, WrongUpstream};
-use flyball_edge::{Bound, Listen, Parts, Place, Serving, StartError};
+use flyball_edge::{Bound, Listen, Parts, Place, Renewed, Serving, StartError};
 use flyball_gateway::{Kit, KitError, Lease, Salted, Ticket};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -80,13 +80,19 @@ impl Gateway {
             let broker = Arc::clone(&self.broker);
             match place {
                 Place::Tcp(listener) => tokio::spawn(broker.listen(TcpListener::from_std(listener)?, None)),
-                Place::Tls(listener, config, _) => {
-                    tokio::spawn(broker.listen_tls(TcpListener::from_std(listener)?, config))
+                Place::Tls(listener, certificates) => {
+                    let in_force = move || Arc::clone(&certificates.shown().config);
+                    tokio::spawn(broker.listen_tls(TcpListener::from_std(listener)?, in_force))
                 }
                 Place::Unix(listener, _) => tokio::spawn(broker.listen_unix(UnixListener::from_std(listener)?)),
             };
             Ok(())
         })?)
+    }
+
+    /// Look at the certificates' files again. May block.
+    pub fn renew(&self) -> Vec<Renewed> {
+        self.serving.renew()
     }
 
     /// Close everything: live connections end.

@@ -31,6 +31,8 @@ const VERSION_SQL: &str = include_str!("version.sql");
 const MOST_JUDGED: usize = 4_096;
 const LONGEST_JUDGED: usize = 8 * 1024;
 
+type Judging = Result<Arc<Judgement>, Refusal>;
+
 /// The number of the next state of any catalog.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -40,7 +42,7 @@ struct Known {
     number: u64,
     version: String,
     snapshot: Snapshot,
-    judged: Mutex<AHashMap<Box<str>, Result<Arc<Judgement>, Refusal>>>,
+    judged: Mutex<AHashMap<Box<str>, Judging>>,
 }
 
 /// When it was last looked at, and what was seen.
@@ -144,7 +146,7 @@ impl Database {
 
     /// What a judged statement does, by the catalog as it is now: told already where it was judged by this very state,
     /// else judged anew.
-    pub(crate) async fn in_force(&self, judged: &Judged) -> Result<Arc<Judgement>, Refusal> {
+    pub(crate) async fn in_force(&self, judged: &Judged) -> Judging {
         let (known, _) = self.fresh(0).await?;
         if known.number == judged.catalog() {
             return Ok(Arc::clone(judged.judgement()));
@@ -206,7 +208,7 @@ impl Known {
         self.judgement(sql, policy).map(|judgement| Judged::new(sql, judgement, self.number))
     }
 
-    fn judgement(&self, sql: &str, policy: &Policy) -> Result<Arc<Judgement>, Refusal> {
+    fn judgement(&self, sql: &str, policy: &Policy) -> Judging {
         if let Some(judged) = self.judged.lock().get(sql) {
             return judged.clone();
         }
@@ -278,10 +280,10 @@ mod tests {
         };
         assert_eq!(tables(judged.judgement()), ["public.orders"]);
         database.saw(state("2", &[view, CUSTOMERS]));
-        assert_eq!(tables(&*database.in_force(&judged).await.unwrap()), ["public.customers", "public.orders"]);
+        assert_eq!(tables(&database.in_force(&judged).await.unwrap()), ["public.customers", "public.orders"]);
         // The same definitions again are another state, too: what was judged by the first is told anew.
         database.saw(state("1", &[ORDERS, CUSTOMERS]));
-        assert_eq!(tables(&*database.in_force(&judged).await.unwrap()), ["public.orders"]);
+        assert_eq!(tables(&database.in_force(&judged).await.unwrap()), ["public.orders"]);
         database.saw(state("3", &[CUSTOMERS]));
         database.looked();
         let gone = async { database.in_force(&judged).await.map(|_| ()) };

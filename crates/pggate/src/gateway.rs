@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use flyball_edge::{Bound, Listen, Parts, Place as Listener, Serving, StartError};
+use flyball_edge::{Bound, Listen, Parts, Place as Listener, Renewed, Serving, StartError};
 use flyball_gateway::{Kit, KitError, Lease, Ticket};
 use flyball_pgsql::Policy;
-use flyball_pgwire::{Proxy, Settings, Upstream, Verifier, end_point};
+use flyball_pgwire::{Proxy, Secured, Settings, Upstream, Verifier, end_point};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::net::{TcpListener, UnixListener};
@@ -91,9 +91,11 @@ impl Gateway {
                 let listener = TcpListener::from_std(listener)?;
                 tokio::spawn(Proxy::new(settings, door).listen(listener, |_| ()));
             }
-            Listener::Tls(listener, config, leaf) => {
-                settings.tls = Some(config);
-                settings.end_point = end_point(&leaf);
+            Listener::Tls(listener, certificates) => {
+                settings.tls = Some(Arc::new(move || {
+                    let shown = certificates.shown();
+                    Secured { config: Arc::clone(&shown.config), end_point: end_point(&shown.leaf) }
+                }));
                 settings.require_tls = true;
                 let listener = TcpListener::from_std(listener)?;
                 tokio::spawn(Proxy::new(settings, door).listen(listener, |_| ()));
@@ -104,6 +106,11 @@ impl Gateway {
             }
         }
         Ok(())
+    }
+
+    /// Look at the certificates' files again. May block.
+    pub fn renew(&self) -> Vec<Renewed> {
+        self.serving.renew()
     }
 
     /// Close everything: live sessions end.

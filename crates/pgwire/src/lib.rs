@@ -36,5 +36,5 @@ pub use login::Wire;
 pub use message::{Params, error_response};
 pub use port::{Admission, Allowance, Ask, Decision, Door, Gate, Hello, Judged, Later, Shows, Upstream};
 pub use scram::Verifier;
-pub use serve::{Listens, Proxy, Settings};
+pub use serve::{Listens, Proxy, Secured, Settings};
 pub use startup::{Opening, Startup};

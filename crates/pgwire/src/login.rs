@@ -68,6 +68,8 @@ async fn opened(
     cancels: &Cancels,
 ) -> Result<Option<(Startup, Admission)>, Close> {
     let mut certificate = None;
+    // What the log-in may be bound to, of the very handshake that was made.
+    let mut end_point = None;
     let mut tls = false;
     // GSS, then TLS, then the start: no client asks for more.
     for _ in 0..4 {
@@ -76,17 +78,19 @@ async fn opened(
             Opening::Ssl if tls => return Err(Close::Violation("TLS twice")),
             Opening::Ssl => match &settings.tls {
                 None => wire.write_all(b"N").await?,
-                Some(config) => {
+                Some(in_force) => {
+                    let secured = in_force();
                     wire.write_all(b"S").await?;
                     wire.flush().await?;
                     // What came in clear behind the request would be taken as said under TLS: there
                     // is no buffer here that could keep it, the handshake reads it and fails.
                     let plain =
                         std::mem::replace(wire, Box::new(tokio::io::join(tokio::io::empty(), tokio::io::sink())));
-                    let acceptor = tokio_rustls::TlsAcceptor::from(config.clone());
+                    let acceptor = tokio_rustls::TlsAcceptor::from(secured.config);
                     let secure = acceptor.accept(plain).await?;
                     let shown = secure.get_ref().1.peer_certificates().and_then(|c| c.first());
                     certificate = shown.map(|c| c.as_ref().to_vec());
+                    end_point = secured.end_point;
                     tls = true;
                     *wire = Box::new(secure);
                 }
@@ -104,8 +108,7 @@ async fn opened(
                     return Err(Close::TlsRequired);
                 }
                 let hello = Hello { user: startup.user.clone(), database: startup.database.clone(), tls, certificate };
-                let end_point = settings.end_point.as_deref().filter(|_| tls);
-                return authenticate(wire.as_mut(), startup, door, &hello, end_point).await.map(Some);
+                return authenticate(wire.as_mut(), startup, door, &hello, end_point.as_deref()).await.map(Some);
             }
         }
     }

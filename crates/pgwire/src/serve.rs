@@ -15,13 +15,21 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::rustls;
 
+/// What one handshake goes by.
+#[derive(Clone)]
+pub struct Secured {
+    /// What accepts it; with a verifier of client certificates where they log in by SVID.
+    pub config: Arc<rustls::ServerConfig>,
+    /// What the client may bind its log-in to (see [`end_point`](crate::end_point())), by the certificate that it is
+    /// shown; nothing where it cannot.
+    pub end_point: Option<Vec<u8>>,
+}
+
 /// How the gateway treats its clients.
 #[derive(Clone)]
 pub struct Settings {
-    /// TLS for clients; with a verifier of client certificates where they log in by SVID.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
-    /// What clients may bind their log-in to (see [`end_point`](crate::end_point())); nothing where they cannot.
-    pub end_point: Option<Vec<u8>>,
+    /// TLS for clients: what the handshake that begins now goes by. Asked once for each.
+    pub tls: Option<Arc<dyn Fn() -> Secured + Send + Sync>>,
     /// Whether a client must use it. Off on loopback and Unix sockets only.
     pub require_tls: bool,
     /// From the first byte to the open session.
@@ -40,7 +48,6 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             tls: None,
-            end_point: None,
             require_tls: true,
             login_time: Duration::from_secs(10),
             frame_time: Duration::from_secs(30),

@@ -7,7 +7,7 @@ mod support;
 
 mod kit;
 
-use flyball_pgwire::{Settings, Shows, end_point};
+use flyball_pgwire::{Secured, Settings, Shows, end_point};
 use kit::{house, python, runtime, secret, to};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use std::sync::{Arc, OnceLock};
@@ -105,7 +105,8 @@ fn cluster() -> &'static Cluster {
 }
 
 fn secure(own: &Own) -> Settings {
-    Settings { tls: Some(accepts(own)), end_point: end_point(&own.certificate), ..Settings::default() }
+    let secured = Secured { config: accepts(own), end_point: end_point(&own.certificate) };
+    Settings { tls: Some(Arc::new(move || secured.clone())), ..Settings::default() }
 }
 
 /// A client that insists on a bound log-in gets one, also after a wrong secret is refused; not in clear, and not past

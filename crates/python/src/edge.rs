@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flyball_edge::{Bound as Place, Config, Edge, Serves, StartError};
+use flyball_edge::{Bound as Place, Config, Edge, Renewed, Serves, StartError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyBytes;
@@ -47,6 +47,15 @@ pub(crate) fn places(bound: impl Iterator<Item = (&'static str, Place)>) -> Vec<
     serde_json::to_vec(&places).unwrap_or_default()
 }
 
+/// What a look at certificates found, as JSON.
+pub(crate) fn renewals(found: &[Renewed]) -> Vec<u8> {
+    let all: Vec<serde_json::Value> = found
+        .iter()
+        .map(|one| serde_json::json!({"place": one.place.to_string(), "changed": one.changed, "problem": one.problem}))
+        .collect();
+    serde_json::to_vec(&all).unwrap_or_default()
+}
+
 /// A place, with what stands before its kind: nothing for AuthZEN.
 fn named((place, serves): (Place, Serves)) -> (&'static str, Place) {
     (if serves == Serves::ExtAuthz { "ext_authz_" } else { "" }, place)
@@ -82,6 +91,12 @@ impl PyEdge {
     fn lent(&self, task: &str, credential: &str) -> PyResult<Option<String>> {
         self.process.check()?;
         Ok(self.edge.lent(task, credential))
+    }
+
+    fn renew<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        self.process.check()?;
+        let found = py.detach(|| self.edge.renew());
+        Ok(PyBytes::new(py, &renewals(&found)))
     }
 
     fn drain(&self) -> PyResult<()> {

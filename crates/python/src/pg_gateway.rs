@@ -6,7 +6,7 @@ use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyBytes;
 
 use crate::core::PyCore;
-use crate::edge::{places, start_code};
+use crate::edge::{places, renewals, start_code};
 use crate::errors::{CoreError, Process};
 
 /// The PostgreSQL gateway.
@@ -40,6 +40,12 @@ impl PyPgGateway {
         self.process.check()?;
         let bound = py.detach(|| self.gateway.start()).map_err(|fault| refused(&fault))?;
         Ok(PyBytes::new(py, &places(bound.into_iter().map(|place| ("", place)))))
+    }
+
+    fn renew<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        self.process.check()?;
+        let found = py.detach(|| self.gateway.renew());
+        Ok(PyBytes::new(py, &renewals(&found)))
     }
 
     fn stop(&self, py: Python<'_>) -> PyResult<()> {

@@ -191,6 +191,9 @@ class Edge:
         """Requests of the task that need this credential carry the secret from now on."""
     def take_back(self, lease: str) -> bool: ...
     def lent(self, task: str, credential: str) -> str | None: ...
+    def renew(self) -> bytes:
+        """Look at the files of certificates again; what each TLS place found: `[{"place","changed","problem"}]`. Lets
+        other threads run."""
     def drain(self) -> None:
         """Health checks answer NOT_SERVING from now on; requests are answered until `stop`."""
     def stop(self, drain_ms: int = 2000) -> None: ...
@@ -202,6 +205,8 @@ class PgGateway:
     def __new__(cls, core: Core, config_json: bytes) -> PgGateway: ...
     def start(self) -> bytes:
         """Listen; returns the bound addresses as JSON."""
+    def renew(self) -> bytes:
+        """See `Edge.renew`."""
     def stop(self) -> None:
         """Close it; live sessions end."""
     def lend(self, task: str, credential: str, lease: str, place_json: bytes, secret: str) -> None:
@@ -224,6 +229,8 @@ class HttpGateway:
     def __new__(cls, core: Core, config_json: bytes) -> HttpGateway: ...
     def start(self) -> bytes:
         """Listen; returns the bound addresses as JSON."""
+    def renew(self) -> bytes:
+        """See `Edge.renew`."""
     def stop(self) -> None:
         """Close it; live connections end."""
     @staticmethod

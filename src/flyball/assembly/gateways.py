@@ -52,6 +52,10 @@ class PostgresqlGateway:
         """Close it; live sessions end."""
         self._native.stop()
 
+    def renew(self) -> bytes:
+        """Look at its certificates again; what was found, as `certificates.looks_of` reads it."""
+        return self._native.renew()
+
     def lend(self, lent: Lent) -> None:
         """See `Gateway`."""
         place: dict[str, Json] = {"search_path": ["public"], **lent.judging, "target": lent.target}

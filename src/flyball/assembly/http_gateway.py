@@ -46,6 +46,10 @@ class HttpGateway:
         """Close it; live connections end."""
         self._native.stop()
 
+    def renew(self) -> bytes:
+        """Look at its certificates again; what was found, as `certificates.looks_of` reads it."""
+        return self._native.renew()
+
     def in_force(self, bundle: Bundle) -> None:
         """Go on with the APIs of this bundle.
 

@@ -2,7 +2,8 @@
 
 Signals are taken by the main thread, which only waits: a call into Rust there would delay them.
 SIGTERM and SIGINT stop orderly (stop accepting, drain, sign the last head); a second one stops at
-once. SIGHUP activates the bundle folder anew; a bad bundle is refused and the running one stays.
+once. SIGHUP activates the bundle folder anew; a bad bundle is refused and the running one stays. It also has the
+certificates looked at at once, which else happens every few seconds.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import structlog
 
 from flyball.assembly.build import Built, build
+from flyball.assembly.certificates import Look, Renewal, looks_of
 from flyball.assembly.config import Config
 from flyball.assembly.gateways import EXT_AUTHZ, POSTGRESQL, ExtAuthzGateway, PostgresqlGateway
 from flyball.assembly.http_gateway import HTTP, HttpGateway
@@ -40,6 +42,7 @@ class Server:
         self.house = self.built.house
         self.bound = Bound()
         self._watch = Watch(self.house)
+        self.renewal = Renewal(self.house, [self._compiled_looks, self._control_looks])
         self._edge: Edge | None = None
         self._control: ControlServer | None = None
         self._postgresql: PostgresqlGateway | None = None
@@ -73,6 +76,7 @@ class Server:
             self.house.bundle_watchers.append(self._http.in_force)
         self._watch.start()
         self._control = run_control(self.house, self.config)
+        self.renewal.start()
 
     @property
     def control(self) -> ControlServer:
@@ -82,6 +86,7 @@ class Server:
 
     def stop(self) -> None:
         """Say that we go, stop accepting, drain, stop watching, close. Live privilege stays; the next start goes on."""
+        self.renewal.stop()
         if self._edge is not None:
             self._edge.drain()
         if self._control is not None:
@@ -104,6 +109,16 @@ class Server:
         """Where gateways listen."""
         running = [one for one in (self._postgresql, self._http) if one is not None]
         return [address for one in running for address in one.addresses]
+
+    def _compiled_looks(self) -> Iterator[Look]:
+        for listening in (self._edge, self._postgresql, self._http):
+            if listening is not None:
+                yield from looks_of(listening.renew())
+
+    def _control_looks(self) -> Iterator[Look]:
+        found = None if self._control is None else self._control.renew()
+        if found is not None:
+            yield Look(self.control.addresses[0], *found)
 
     def _endpoints(self) -> list[str]:
         if self.config.decision.public_url:
@@ -170,6 +185,7 @@ def serve(config: Config, env: Mapping[str, str]) -> int:
 
 
 def _reload(server: Server) -> None:
+    server.renewal.now()
     try:
         told = bundles.activate(server.house, None, by="signal")
         log.info("the bundle was activated", digest=told["digest"])

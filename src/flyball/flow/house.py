@@ -178,6 +178,8 @@ class House:
     gateways: dict[str, Gateway] = field(default_factory=dict)
     bundle_watchers: list[Callable[[Bundle], None]] = field(default_factory=list)
     """Told a bundle before it comes into force; one that cannot use it refuses it (`ConfigError`)."""
+    certificate_problems: dict[str, str] = field(default_factory=dict)
+    """Places whose certificates' files cannot be used as they stand, and why; replaced whole."""
     brokering: Brokering = field(default_factory=Brokering)
     issuing: Issuing = field(default_factory=Issuing)
     hearing: threading.Lock = field(default_factory=threading.Lock)

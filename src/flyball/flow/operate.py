@@ -186,8 +186,8 @@ def records(house: House, wanted: RecordFilter) -> list[dict[str, Json]]:
 
 
 def status(house: House) -> dict[str, Json]:
-    """How the house stands. `ok` is false while anything is quarantined, unreachable or over-privileged, and for an
-    hour after reactions had to be degraded."""
+    """How the house stands. `ok` is false while anything is quarantined, unreachable or over-privileged, or new
+    certificates cannot be used, and for an hour after reactions had to be degraded."""
     by_task = Counter(row.state.value for row in house.tasks.select(limit=100_000))
     rows = house.leases.select(limit=100_000)
     by_lease = Counter(row.state.value for row in rows)
@@ -197,7 +197,10 @@ def status(house: House) -> dict[str, Json]:
     seq, head = house.log.head()
     degraded: list[Json] = [*react.degraded(house)]
     waiting = sum(parse_object(one).get("state") == "pending" for one in house.core.approvals(None))
-    trouble = bool(quarantined or degraded) or any(not t["reachable"] or t["excess"] for t in targets.values())
+    unusable: dict[str, Json] = {**house.certificate_problems}
+    trouble = bool(quarantined or degraded or unusable) or any(
+        not t["reachable"] or t["excess"] for t in targets.values()
+    )
     inactive = {name: agents.state_of(house, name) for name in house.active.bundle.agents}
     return {
         "ok": not trouble,
@@ -214,6 +217,7 @@ def status(house: House) -> dict[str, Json]:
         "approvals_waiting": waiting,
         "agents": {name: state for name, state in inactive.items() if state != "active"},
         "targets": dict(targets),
+        "certificates": unusable,
         "store": {"seq": seq, "head": head.hex(), "writer": parse(house.writer.stats_json())},
         "journal": house.journal.stats(),
         "decisions": parse_object(house.core.stats_json()),
@@ -238,6 +242,9 @@ def metrics(house: House) -> str:
     gauge("leases_quarantined", "Leases not proved gone.", {"": sum(r.state is LeaseState.QUARANTINED for r in rows)})
     waiting = sum(parse_object(one).get("state") == "pending" for one in house.core.approvals(None))
     gauge("approvals_waiting", "Calls that wait for a person.", {"": waiting})
+    gauge(
+        "certificates_unusable", "Places whose new certificates cannot be used.", {"": len(house.certificate_problems)}
+    )
     paged = {name: row["count"] for name, row in house.store.rows("degraded")}
     counts = {name: count for name, count in paged.items() if isinstance(count, int)}
     gauge("reactions_degraded", "Reactions degraded to freezing, ever, by profile.", counts or {"": 0}, "profile")

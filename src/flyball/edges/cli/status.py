@@ -10,8 +10,8 @@ from flyball.kernel.json import Json
 
 
 def status(config: ConfigOption = None, addr: AddrOption = "", as_json: JsonOption = False) -> int:
-    """How Flyball stands. The exit code is 3 while anything is quarantined, unreachable or over-privileged, and for an
-    hour after reactions had to be degraded to freezing.
+    """How Flyball stands. The exit code is 3 while anything is quarantined, unreachable or over-privileged, or new
+    certificates cannot be used, and for an hour after reactions had to be degraded to freezing.
 
     \b
     Examples:
@@ -42,6 +42,8 @@ def status(config: ConfigOption = None, addr: AddrOption = "", as_json: JsonOpti
         ]
     )
     _targets(render.member(found, "targets"))
+    for place, problem in render.member(found, "certificates").items():
+        render.line(f"new certificates at {place} cannot be used, the old stay: {render.text(problem)}", "bold red")
     for name, state in render.member(found, "agents").items():
         render.line(f"agent {name} is {render.text(state)}", "bold yellow")
     for asked in render.objects(found, "quarantine_requests"):

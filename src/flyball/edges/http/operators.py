@@ -221,7 +221,7 @@ def rotate_target(
 
 @router.get("/status", response_model=models.Anything, summary="How the house stands")
 def status(house: HouseDep, places: OperatorPlaces) -> Response:
-    """`ok` is false while anything is quarantined, unreachable or over-privileged."""
+    """`ok` is false while anything is quarantined, unreachable or over-privileged, or certificates cannot be used."""
     with places.one():
         return answer(operate.status(house))
 

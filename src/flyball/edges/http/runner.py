@@ -22,6 +22,7 @@ from fastapi import FastAPI
 from flyball.edges.http.app import create_app
 from flyball.edges.http.peer import PeerProtocol
 from flyball.flow.house import House
+from flyball.kernel.certificates import ServedCertificate
 from flyball.kernel.errors import ConfigError
 
 START_SECONDS = 10.0
@@ -83,11 +84,23 @@ class _Loop:
 class ControlServer:
     """A control API that serves. `addresses` are the places it is reached at: `http(s)://…`, `unix:/…`."""
 
-    def __init__(self, app: FastAPI, loops: list[_Loop], addresses: list[str], unix: Path | None) -> None:
+    def __init__(
+        self,
+        app: FastAPI,
+        loops: list[_Loop],
+        addresses: list[str],
+        unix: Path | None,
+        certificate: ServedCertificate | None,
+    ) -> None:
         self.addresses = addresses
         self._app = app
         self._loops = loops
         self._unix = unix
+        self._certificate = certificate
+
+    def renew(self) -> tuple[bool, str] | None:
+        """See `ServedCertificate.renew`; None where it speaks no TLS."""
+        return None if self._certificate is None else self._certificate.renew()
 
     def stop(self) -> None:
         """Stop accepting, let requests under way finish (a few seconds at most), close. Twice is once."""
@@ -109,7 +122,8 @@ def run_control(house: House, config: Configured) -> ControlServer:
     """
     place = config.control
     app = create_app(house, public_url=place.public_url, max_body=place.max_body)
-    context = None if place.tls_cert is None else _tls(place.tls_cert, place.tls_key)
+    certificate = None if place.tls_cert is None else ServedCertificate(place.tls_cert, place.tls_key)
+    context = None if certificate is None else certificate.context
     groups: list[tuple[list[socket.socket], bool]] = []
     addresses: list[str] = []
     plain: list[socket.socket] = []
@@ -128,7 +142,7 @@ def run_control(house: House, config: Configured) -> ControlServer:
     if plain:
         groups.append((plain, False))
     loops = [_start(app, sockets, place, context if secure else None) for sockets, secure in groups]
-    return ControlServer(app, loops, addresses, place.unix)
+    return ControlServer(app, loops, addresses, place.unix, certificate)
 
 
 def _start(app: object, sockets: list[socket.socket], place: Listening, context: ssl.SSLContext | None) -> _Loop:
@@ -170,16 +184,6 @@ def _start(app: object, sockets: list[socket.socket], place: Listening, context:
         server.should_exit = True
         raise ConfigError("the control API did not start", code="listen") from (failed[0] if failed else None)
     return _Loop(server, thread)
-
-
-def _tls(cert: Path, key: Path | None) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(cert, key)
-    except (OSError, ssl.SSLError) as fault:
-        raise ConfigError(f"TLS cannot be set up with {cert}: {fault.strerror or fault}", code="tls") from fault
-    return context
 
 
 def _tcp(text: str) -> socket.socket:

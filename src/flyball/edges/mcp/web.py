@@ -14,6 +14,9 @@ from flyball.edges.mcp.gateway import say
 from flyball.edges.mcp.judge import Settings
 from flyball.edges.mcp.servers import Served
 from flyball.enforcement.mcp.pins import Pins
+from flyball.kernel.certificates import ServedCertificate
+
+RENEW_S = 5.0
 
 
 async def serve(served: Served, settings: Settings, pins: Mapping[str, Pins], *, idle_s: float) -> int:
@@ -35,12 +38,13 @@ async def serve(served: Served, settings: Settings, pins: Mapping[str, Pins], *,
             limit_concurrency=1024,
             timeout_graceful_shutdown=3,
             h11_max_incomplete_event_size=64 << 10,
-            ssl_certfile=None if served.tls_cert is None else str(served.tls_cert),
-            ssl_keyfile=None if served.tls_key is None else str(served.tls_key),
         )
     )
+    server.config.load()
+    certificate = None if served.tls_cert is None else ServedCertificate(served.tls_cert, served.tls_key)
+    server.config.ssl = None if certificate is None else certificate.context
     say(f"serving {', '.join(f'{served.url}/mcp/{name}' for name in served.servers)}")
-    tidying = asyncio.create_task(front.tidy())
+    tidying = asyncio.gather(front.tidy(), _renewing(certificate))
     try:
         await server.serve()
     finally:
@@ -49,3 +53,16 @@ async def serve(served: Served, settings: Settings, pins: Mapping[str, Pins], *,
             await tidying
         await front.close()
     return 0
+
+
+async def _renewing(certificate: ServedCertificate | None) -> None:
+    """Have handshakes go by new files of the certificate; those that cannot be used are told once."""
+    while certificate is not None:
+        await asyncio.sleep(RENEW_S)
+        changed, problem = await asyncio.to_thread(certificate.renew)
+        if changed:
+            say(
+                f"the new certificate cannot be used, the old stays: {problem}"
+                if problem
+                else "a new certificate is shown"
+            )
