@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import socket
+import ssl
 from pathlib import Path
 
 from cryptography import x509
@@ -55,3 +57,16 @@ def pem(folder: Path, name: str, pair: tuple[x509.Certificate, ec.EllipticCurveP
     key.touch(mode=0o600)  # libpq wants keys that nobody else reads
     key.write_bytes(pair[1].private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain))
     return str(cert), str(key)
+
+
+def der(pair: tuple[x509.Certificate, ec.EllipticCurvePrivateKey]) -> bytes:
+    """The certificate itself."""
+    return pair[0].public_bytes(serialization.Encoding.DER)
+
+
+def shown(port: int) -> bytes | None:
+    """The certificate that a TLS server on this machine shows to who knows nobody."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), 10) as plain, context.wrap_socket(plain) as secure:
+        return secure.getpeercert(binary_form=True)

@@ -7,15 +7,13 @@ import contextlib
 import http.client
 import os
 import signal
-import socket
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from cryptography.hazmat.primitives import serialization
-from tests.certified import certificate, pem
+from tests.certified import certificate, der, pem, shown
 from tests.forked import ForkedServer, running
 from tests.server import free_port
 from tests.wait import until
@@ -30,21 +28,21 @@ class TlsServer(ForkedServer):
         self.swap("0")
         self.ext_authz, self.http = free_port(), free_port()
         self.issue()
-        shown = f"tls_cert: {self.files}/server.pem\n  tls_key: {self.files}/server.key\n"
+        own = f"tls_cert: {self.files}/server.pem\n  tls_key: {self.files}/server.key\n"
         asked = f"client_ca: {self.files}/ca.pem\n"
-        text = self.config.read_text().replace("decision:\n", f"  unix: {home}/c.sock\n  {shown}decision:\n")
+        text = self.config.read_text().replace("decision:\n", f"  unix: {home}/c.sock\n  {own}decision:\n")
         self.config.write_text(
-            f"{text}  {shown}  {asked}"
-            f"ext_authz:\n  listen: 127.0.0.1:{self.ext_authz}\n  {shown}  {asked}"
-            f"http_gateway:\n  listen: 127.0.0.1:{self.http}\n  {shown}"
+            f"{text}  {own}  {asked}"
+            f"ext_authz:\n  listen: 127.0.0.1:{self.ext_authz}\n  {own}  {asked}"
+            f"http_gateway:\n  listen: 127.0.0.1:{self.http}\n  {own}"
         )
 
     def issue(self) -> None:
         """New files: another authority, a certificate of it for the server, and one for a client (`client`)."""
         authority = certificate("ca", [], None)
-        self.shown = certificate("server", [], authority)
+        self.newest = certificate("server", [], authority)
         pem(self.files, "client", certificate("client", ["spiffe://dev.test/client"], authority))
-        pem(self.files, "server", self.shown)
+        pem(self.files, "server", self.newest)
         pem(self.files, "ca", authority)
 
     def swap(self, name: str) -> None:
@@ -69,12 +67,7 @@ class TlsServer(ForkedServer):
     @property
     def new(self) -> bool:
         """Whether the certificate that was issued last is shown everywhere."""
-        return all(leaf(port) == self.der for port in self.ports.values())
-
-    @property
-    def der(self) -> bytes:
-        """The certificate that was issued last."""
-        return self.shown[0].public_bytes(serialization.Encoding.DER)
+        return all(shown(port) == der(self.newest) for port in self.ports.values())
 
     @property
     def operator(self) -> httpx.Client:
@@ -106,14 +99,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsServer]:
     """It runs through all tests here; each has its own certificates."""
     with running(TlsServer(tmp_path_factory.mktemp("renewed"))) as made:
         yield made
-
-
-def leaf(port: int) -> bytes | None:
-    """The certificate that is shown to a handshake."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with socket.create_connection(("127.0.0.1", port), 10) as plain, context.wrap_socket(plain) as secure:
-        return secure.getpeercert(binary_form=True)
 
 
 def health(port: int, context: ssl.SSLContext) -> int:

@@ -20,7 +20,7 @@ from flyball.demo.postgres import EmbeddedPostgres
 
 def issue(folder: Path, agent: str) -> None:
     """Another authority, and certificates of it: the server's, and one for the agent under that name."""
-    authority = certificate("ca", [], None)
+    authority = certificate(f"ca-{agent}", [], None)
     pem(folder, agent, certificate("agent", [AGENT], authority))
     pem(folder, "server", certificate("server", [], authority))
     pem(folder, "ca", authority)
