@@ -18,6 +18,9 @@ from tests.forked import ForkedServer, running
 from tests.server import free_port
 from tests.wait import until
 
+from flyball.assembly import certificates, config
+from flyball.assembly.server import Server, _reload
+
 
 class TlsServer(ForkedServer):
     """One that speaks TLS wherever it listens, by the same files; operators reach it by a socket, too."""
@@ -131,6 +134,22 @@ def test_new_handshakes_go_by_new_files(server: TlsServer) -> None:
     with httpx.Client(verify=named, timeout=10) as client:
         assert client.get(f"https://localhost:{server.port}/v1/health").status_code == 200
     assert server.unusable() == {}
+
+
+def test_sighup_does_not_wait_for_the_next_look(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With an hour between two looks, new certificates are in force at once."""
+    made = TlsServer(tmp_path_factory.mktemp("sighup"))
+    monkeypatch.setattr(certificates, "EVERY_S", 3600.0)
+    server = Server(config.load(made.config, {}), env={})
+    try:
+        server.start()
+        made.issue()
+        _reload(server)
+        until(lambda: made.new, 10, "the new certificate is shown everywhere")
+    finally:
+        server.stop()
 
 
 def test_they_are_taken_without_a_signal(server: TlsServer) -> None:
