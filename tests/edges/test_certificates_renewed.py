@@ -178,10 +178,10 @@ def halved(path: Path) -> None:
     path.write_text(text[: len(text) // 2])
 
 
-def other_key(path: Path) -> None:
-    """A key that is not the certificate's."""
+def other(path: Path) -> None:
+    """A certificate or a key that is good, and not that of the other file."""
     pem(path.parent, "other", certificate("other", [], certificate("ca", [], None)))
-    path.write_bytes((path.parent / "other.key").read_bytes())
+    path.write_bytes((path.parent / f"other{path.suffix}").read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -189,7 +189,8 @@ def other_key(path: Path) -> None:
     [
         ("server.pem", halved, True),
         ("server.key", halved, True),
-        ("server.key", other_key, True),
+        ("server.pem", other, True),
+        ("server.key", other, True),
         ("server.key", Path.unlink, True),
         ("ca.pem", halved, False),
         ("ca.pem", lambda path: path.write_text(""), False),
