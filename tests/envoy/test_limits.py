@@ -15,6 +15,8 @@ import pytest
 from tests.envoy.kit import Agent, Envoy, EnvoyFlyball, Upstream, behind
 from tests.httpgateway.api import KEY, Api
 
+from flyball.kernel.json import Json
+
 REFUND = "/v1/invoices/I-7/refunds"
 ONE = "/v1/invoices/I-7"
 
@@ -153,6 +155,26 @@ def test_a_body_that_nothing_announces_is_not_seen(
         assert upstream.seen[-1]["body"] == "unseen"
     with behind(tmp_path / "seen", flyball, upstream) as envoy:
         assert get(envoy) == ("2 400", 0)
+
+
+def test_what_envoy_is_told_not_to_ask_about_passes(tmp_path: Path, flyball: EnvoyFlyball, upstream: Upstream) -> None:
+    """A route for which the filter is off: no token, no decision, and the service answers. The route beside it asks."""
+    off: dict[str, Json] = {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthzPerRoute",
+        "disabled": True,
+    }
+    open_route: dict[str, Json] = {
+        "match": {"prefix": "/open"},
+        "route": {"cluster": "shop"},
+        "typed_per_filter_config": {"envoy.filters.http.ext_authz": off},
+    }
+    routes: list[Json] = [open_route, {"match": {"prefix": "/"}, "route": {"cluster": "shop"}}]
+    change: dict[str, Json] = {"virtual_hosts": [{"name": "shop", "domains": ["*"], "routes": routes}]}
+    with behind(tmp_path / "envoy", flyball, upstream, hcm_route_config=change) as envoy:
+        before = len(flyball.decided())
+        assert envoy.client().delete("/open/anything").status_code == 200
+        assert len(flyball.decided()) == before
+        assert envoy.client().get(ONE).status_code == 401
 
 
 def test_an_empty_body_must_say_so(tmp_path: Path, wider: EnvoyFlyball, closer: Agent, upstream: Upstream) -> None:
