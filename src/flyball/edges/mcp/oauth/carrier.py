@@ -19,7 +19,7 @@ from mcp.client.auth.extensions.client_credentials import (
     PrivateKeyJWTOAuthProvider,
     SignedJWTParameters,
 )
-from mcp.client.auth.utils import issuers_match
+from mcp.client.auth.utils import extract_resource_metadata_from_www_auth, issuers_match
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthClientMetadata
 from pydantic import AnyUrl
 
@@ -94,6 +94,18 @@ def _signer(client: str, pem: str, key: object) -> SignedJWTParameters:
     kind = type(key).__name__
     algorithm = "EdDSA" if "Ed25519" in kind else "RS256" if "RSA" in kind else "ES256"
     return SignedJWTParameters(issuer=client, subject=client, signing_key=pem, signing_algorithm=algorithm)
+
+
+def challenge_of(answer: httpx2.Response, scope: str) -> httpx2.Response:
+    """What the flow is to take for the server's challenge: its own, or, where we know which scopes to ask for, one that
+    says them (the SDK asks for what a challenge of 401 says, and for nothing that its client was configured with)."""
+    if not scope:
+        return httpx2.Response(401, headers=answer.headers, request=answer.request)
+    told = f'Bearer error="insufficient_scope", scope="{" ".join(scope.split())}"'
+    place = extract_resource_metadata_from_www_auth(answer)
+    if place:
+        told += f', resource_metadata="{place}"'
+    return httpx2.Response(403, headers={"WWW-Authenticate": told}, request=answer.request)
 
 
 class Carrier:

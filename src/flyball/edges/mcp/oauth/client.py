@@ -13,7 +13,7 @@ from typing import Final
 import httpx2
 from mcp.client.auth.utils import extract_field_from_www_auth, union_scopes
 
-from flyball.edges.mcp.oauth.carrier import Carrier, provider_of
+from flyball.edges.mcp.oauth.carrier import Carrier, challenge_of, provider_of
 from flyball.edges.mcp.oauth.logins import Logins, Storage
 from flyball.edges.mcp.oauth.settings import OAuth
 from flyball.kernel.errors import ConfigError, FlyballError
@@ -68,10 +68,14 @@ class Authorized:
             carrier = self._loaded()
             if carrier.header and carrier.header != shown:
                 return True  # somebody was here before
+            scope = extract_field_from_www_auth(answer, "scope") if more else None
             if not self._oauth.by_person:
-                return bool(await self._shielded(carrier, answer))
+                if not more:
+                    carrier.provider.context.oauth_metadata = None  # where to ask is looked for anew
+                wanted = union_scopes(self._oauth.scope, scope) or ""
+                return bool(await self._shielded(carrier, challenge_of(answer, wanted)))
             if more:
-                raise self._needs_more(carrier, extract_field_from_www_auth(answer, "scope") or "")
+                raise self._needs_more(carrier, scope or "")
             if not carrier.expire():
                 raise self._needs_login()
             await self._renew(carrier)

@@ -14,10 +14,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 from aiohttp import web
-from mcp.client.auth.utils import extract_resource_metadata_from_www_auth, union_scopes
+from mcp.client.auth.utils import union_scopes
 from mcp.shared.auth import AuthorizationCodeResult
 
-from flyball.edges.mcp.oauth.carrier import REVISION, Carrier, provider_of
+from flyball.edges.mcp.oauth.carrier import REVISION, Carrier, challenge_of, provider_of
 from flyball.edges.mcp.oauth.logins import Kept, Logins, Storage
 from flyball.edges.mcp.oauth.settings import OAuth
 from flyball.enforcement.mcp import frames
@@ -58,7 +58,9 @@ async def login(
     """
     before = logins.read(name, url)
     answer = await _probe(url)
-    challenge = _challenge(answer, oauth, before, scope)
+    granted = before.tokens.scope if before.tokens is not None and before.wanted else None
+    wanted = union_scopes(union_scopes(oauth.scope or granted, before.wanted), scope)
+    challenge = challenge_of(answer, wanted or "")
     # Nothing of an attempt that fails is kept: what was there before goes on.
     storage = Storage(logins, name, url, lasting=False)
     async with _Callback.listening(port) as callback:
@@ -129,19 +131,6 @@ async def _probe(url: str) -> httpx2.Response:
     return answer
 
 
-def _challenge(answer: httpx2.Response, oauth: OAuth, before: Kept, scope: str) -> httpx2.Response:
-    """What the flow is to answer: the server's own challenge, or, where we know what to ask for, one that says so."""
-    granted = before.tokens.scope if before.tokens is not None and before.wanted else None
-    wanted = union_scopes(union_scopes(oauth.scope or granted, before.wanted), scope)
-    if not wanted:
-        return httpx2.Response(401, headers=answer.headers, request=answer.request)
-    told = f'Bearer error="insufficient_scope", scope="{" ".join(wanted.split())}"'
-    place = extract_resource_metadata_from_www_auth(answer)
-    if place:
-        told += f', resource_metadata="{place}"'
-    return httpx2.Response(403, headers={"WWW-Authenticate": told}, request=answer.request)
-
-
 class _Callback:
     """Where the browser comes back to (RFC 8252, section 7.3): on loopback, for one state, once."""
 
@@ -161,10 +150,10 @@ class _Callback:
         callback = cls(listener.getsockname()[1])
         app = web.Application()
         app.router.add_get(_CALLBACK, callback._came_back)
-        runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            await web.SockSite(runner, listener, shutdown_timeout=1.0).start()
+            await web.SockSite(runner, listener).start()
             yield callback
         finally:
             await runner.cleanup()
