@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -102,7 +104,7 @@ def test_a_person_who_does_not_come_ends_the_login(logins: Logins) -> None:
 
     async def work() -> None:
         async with Place.running() as place:
-            with pytest.raises(Unavailable, match="in time"):
+            with pytest.raises(Unavailable, match="nobody came back"):
                 await logged_in(place, logins, show=lambda _page: None, wait_s=0.5)
             assert not logins.file("mail").exists()
 
@@ -210,3 +212,32 @@ def test_oauth_is_of_servers_at_a_url(tmp_path: Path) -> None:
         file.write_text(json.dumps({"servers": {"mail": {**one, "oauth": {}}}}))
         with pytest.raises(ConfigError, match="goes with a `url`"):
             read(file)
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code", "said"),
+    [
+        (["login", "git"], 2, "error: git has no `oauth`"),
+        (["login", "nope"], 2, "error: {file} names no server 'nope'\nhint: it names mail, git, robot"),
+        (
+            ["login", "robot"],
+            2,
+            "error: nobody logs in to robot\nhint: the gateway has its token by client_credentials",
+        ),
+        (["logout", "mail"], 0, "nobody is logged in to mail"),
+        (["login", "mail"], 1, "error: the server cannot be reached (ConnectError)"),
+    ],
+)
+def test_the_commands_say_what_is_wrong(tmp_path: Path, words: list[str], exit_code: int, said: str) -> None:
+    """What cannot be logged in to is named, with what to do; usage is exit code 2."""
+    registered = {"grant": "client_credentials", "client_id": "x", "issuer": "https://x", "client_secret_file": "s"}
+    mail = {"url": "http://127.0.0.1:9/mcp", "oauth": {}}
+    servers = {"mail": mail, "git": {"command": ["x"]}, "robot": {**mail, "oauth": registered}}
+    file = tmp_path / "servers.json"
+    file.write_text(json.dumps({"servers": servers}))
+    done = subprocess.run(
+        [sys.executable, "-m", "flyball", "mcp", *words, "--servers", str(file), "--logins", str(tmp_path / "logins")],
+        cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == exit_code, done.stderr
+    assert said.format(file=file) in done.stdout + done.stderr

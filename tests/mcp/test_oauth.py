@@ -252,17 +252,17 @@ def test_answers_are_bounded(logins: Logins, tmp_path: Path) -> None:
         async with Place.running() as place, Place.running() as elsewhere:
             good = b'{"access_token": "x", "token_type": "Bearer"}'
             answers = [
-                web.Response(body=b" " * (300 << 10) + good, content_type="application/json"),
-                web.Response(body=gzip.compress(good), headers={"Content-Encoding": "gzip"}),
-                web.Response(status=307, headers={"Location": f"{elsewhere.base}/token"}),
-                web.Response(status=302, headers={"Location": f"{elsewhere.base}/token"}),
-                web.Response(body=b"not json", content_type="application/json"),
-                web.Response(status=500),
+                (web.Response(body=b" " * (300 << 10) + good, content_type="application/json"), "more than"),
+                (web.Response(body=gzip.compress(good), headers={"Content-Encoding": "gzip"}), "encoding"),
+                (web.Response(status=307, headers={"Location": f"{elsewhere.base}/token"}), "307"),
+                (web.Response(status=302, headers={"Location": f"{elsewhere.base}/token"}), "302"),
+                (web.Response(body=b"not json", content_type="application/json"), "[Ii]nvalid"),
+                (web.Response(status=500), "500"),
             ]
-            for answer in answers:
+            for answer, why in answers:
                 place.token_answer = lambda _request, answer=answer: answer  # type: ignore[misc]
                 one, link = linked(place, by_secret(place, tmp_path), logins)
-                with pytest.raises(Unavailable):
+                with pytest.raises(Unavailable, match=why):
                     await one.challenged(401, [], "")
                 await link.end()
             assert len(place.asked) == len(answers)
