@@ -21,8 +21,8 @@ from websockets.sync.client import connect
 
 def test_messages_of_a_websocket_are_not_decided(server: GatewayServer) -> None:
     """One decision, for the handshake. What is said in it passes, an amount beyond every bound or what another task
-    knows; compression is not negotiated. The key is masked within a frame; where the API cuts it over two frames of
-    one message, the client has it."""
+    knows; compression is not negotiated. The key is masked in each message, also where the API cuts it over two frames
+    of one; over two messages the client has it."""
     with server.task() as task:
         ticket = task.connect("sockets")
         url = ticket.base_url.replace("http://", "ws://") + "/echo"
@@ -33,7 +33,9 @@ def test_messages_of_a_websocket_are_not_decided(server: GatewayServer) -> None:
                 socket.send(said)
                 assert socket.recv(timeout=10) == f"{said} {'*' * len(KEY)}"
             socket.send("in pieces")
-            assert socket.recv(timeout=10) == KEY
+            assert socket.recv(timeout=10) == "*" * len(KEY)
+            socket.send("in messages")
+            assert [socket.recv(timeout=10), socket.recv(timeout=10)] == [KEY[:9], KEY[9:]]
         calls = server.operator.get(f"/v1/tasks/{task.id}/story").json()["calls"]
         assert [one["action"] for one in calls if one["pep"] == "http-gateway"] == ["http.get"]
         assert "another task" not in str(server.records(task.id))
