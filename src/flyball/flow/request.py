@@ -236,6 +236,7 @@ def issued_lease(house: House, row: Task, name: str, delivery: Delivery) -> tupl
     backend = house.backends.get(grant.target)
     if backend is None:
         raise Unavailable(f"target {grant.target!r} is not configured here", code="target_unknown")
+    house.claims.hold(grant.target)  # not where another Flyball of our issuer is at work
     now = house.clock.wall_ms()
     lease, secret = issue.plan_lease(
         backend,
@@ -246,6 +247,7 @@ def issued_lease(house: House, row: Task, name: str, delivery: Delivery) -> tupl
         access=grant.access,
         ttl_ms=grant.ttl_ms,
         issuer=house.settings.issuer,
+        store=house.claims.claim.store,
         now_ms=now,
         epoch=house.settings.epoch,
         delivery=delivery,
