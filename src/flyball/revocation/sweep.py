@@ -158,14 +158,15 @@ class Sweeper:
         return {"observing": self._observing, "targets": targets}
 
     def _guarded(self, target: str) -> None:
+        hint = ""
         try:
             swept = self._target(target, self._backends[target])
         except FlyballError as fault:
-            swept = Swept(target, 0, error=f"{fault.code}: {fault.detail}")
+            swept, hint = Swept(target, 0, error=f"{fault.code}: {fault.detail}"), fault.hint
         except Exception as fault:  # noqa: BLE001 - a target's failure is a fact about the target
             swept = Swept(target, 0, error=type(fault).__name__)
         if swept.error:
-            log.warning("a target could not be swept", target=target, error=escape(swept.error))
+            log.error("a target could not be swept", target=target, error=escape(swept.error), hint=escape(hint, 300))
         with self._lock:
             before = self._last[target].foreign
             # A sweep that came to nothing knows no better than the one before.
