@@ -25,10 +25,10 @@ from flyball.credential.backend import (
     TargetRefused,
     TargetUnavailable,
 )
-from flyball.identity.private_files import read_private, write_private
 from flyball.kernel.clock import Clock, FakeClock, SystemClock
 from flyball.kernel.errors import ConfigError, FlyballError
 from flyball.kernel.json import Json, canonical
+from flyball.kernel.private_files import read_private, write_private
 from flyball.kernel.secret import Secret
 
 __all__ = [
