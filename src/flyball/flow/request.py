@@ -236,7 +236,10 @@ def issued_lease(house: House, row: Task, name: str, delivery: Delivery) -> tupl
     backend = house.backends.get(grant.target)
     if backend is None:
         raise Unavailable(f"target {grant.target!r} is not configured here", code="target_unknown")
-    house.claims.hold(grant.target)  # not where another Flyball of our issuer is at work
+    try:
+        house.claims.hold(grant.target)
+    except TargetUnavailable as fault:
+        raise refusals.of_claim(fault, grant.target) from None
     now = house.clock.wall_ms()
     lease, secret = issue.plan_lease(
         backend,
