@@ -197,8 +197,6 @@ class Carrier:
         metadata = self.provider.context.oauth_metadata
         if metadata is None or not issuers_match(str(metadata.issuer), self._oauth.issuer):
             raise ValueError(f"the server names another authorization server than {self._oauth.issuer}")
-        if request.headers.get("Content-Type", "").startswith("application/json"):
-            raise ValueError("a client that is registered is not registered once more")
 
 
 def _told(fault: BaseException) -> str:

@@ -109,7 +109,7 @@ class Authorized:
         except FlyballError:
             header = ""
         if not header:
-            self._carrier = None  # what is kept is still there, and may be renewed when the fault is over
+            # What is kept is still there, and may be renewed when the fault is over.
             self._rest_until = time.monotonic() + _AGAIN_S
             raise self._needs_login()
 

@@ -73,6 +73,8 @@ async def login(
         try:
             shown = await Carrier(url, oauth, provider, storage).run(challenge, within_s=wait_s)
         except Unavailable as fault:
+            if isinstance(fault.__cause__, TimeoutError) and callback.expected:
+                raise Unavailable("nobody came back from the page in time", code="oauth") from fault
             if answer.status_code in (401, 403):
                 raise
             why = f"the server asks for no login (it answered {answer.status_code}); {fault.detail}"
@@ -161,6 +163,11 @@ class _Callback:
     def expect(self, page: str) -> None:
         """The page that a person is sent to; only what carries its state is taken."""
         self._state = parse_qs(urlsplit(page).query).get("state", [""])[0]
+
+    @property
+    def expected(self) -> bool:
+        """Whether a person was sent there, and has not come back."""
+        return bool(self._state) and (self._came.cancelled() or not self._came.done())
 
     async def wait(self) -> AuthorizationCodeResult:
         """What came back."""

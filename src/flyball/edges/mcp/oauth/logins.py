@@ -129,8 +129,8 @@ class Storage:
         return self.kept.tokens
 
     async def set_tokens(self, tokens: OAuthToken) -> None:
-        """Keep new tokens; what they were wanted for is had."""
-        self.kept.tokens, self.kept.wanted = tokens, ""
+        """Keep new tokens. What is wanted stays so: a token that is renewed grants no more than the one before."""
+        self.kept.tokens = tokens
         self.kept.expires_s = None if tokens.expires_in is None else time.time() + tokens.expires_in
         self.keep()
 
