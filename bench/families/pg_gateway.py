@@ -84,7 +84,7 @@ def run(context: Context) -> None:
         with _bouncer(home, postgres, plain) as pooled:
             ways = {"direct": {**pooled, "PGPORT": str(postgres.port)}, "PgBouncer": pooled}
             took: dict[tuple[str, int], Took] = {}
-            # One after the other: two of one issuer at one database take each other's roles for orphans.
+            # One after the other: of two of one issuer at one database the second issues nothing.
             for record in ("durable", "buffered"):
                 if record == "buffered" and not context.wants("pg-gateway-latency"):
                     continue
