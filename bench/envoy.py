@@ -1,4 +1,4 @@
-"""Envoy before nothing: it asks for each request, and answers itself. With Flyball over gRPC, or with OPA over HTTP."""
+"""Envoy that asks for each request, Flyball or OPA, and answers itself; and Envoy as a plain reverse proxy."""
 
 from __future__ import annotations
 
@@ -75,31 +75,44 @@ def opa_filter(addr: str) -> tuple[dict[str, object], dict[str, object]]:
     return guard, _cluster({"socket_address": {"address": host, "port_value": int(port)}})
 
 
-def _cluster(address: dict[str, object]) -> dict[str, object]:
+def _cluster(address: dict[str, object], name: str = "judge") -> dict[str, object]:
     endpoints = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
     return {
-        "name": "judge",
+        "name": name,
         "connect_timeout": "1s",
-        "load_assignment": {"cluster_name": "judge", "endpoints": endpoints},
+        "load_assignment": {"cluster_name": name, "endpoints": endpoints},
     }
 
 
+def running(
+    home: Path, guard: dict[str, object], cluster: dict[str, object]
+) -> contextlib.AbstractContextManager[tuple[int, int]]:
+    """Envoy that asks for each request, and answers itself: its port, and its process id."""
+    route = {"match": {"prefix": "/"}, "direct_response": {"status": 200}}
+    return _running(home, route, [{"name": "envoy.filters.http.ext_authz", "typed_config": guard}], cluster)
+
+
+def proxy(home: Path, api: int, key: str) -> contextlib.AbstractContextManager[tuple[int, int]]:
+    """Envoy as a plain reverse proxy before what listens on `api`, to which it shows a key."""
+    shown = {"header": {"key": "authorization", "value": f"Bearer {key}"}}
+    route = {"match": {"prefix": "/"}, "route": {"cluster": "api"}, "request_headers_to_add": [shown]}
+    return _running(home, route, [], _cluster({"socket_address": {"address": "127.0.0.1", "port_value": api}}, "api"))
+
+
 @contextlib.contextmanager
-def running(home: Path, guard: dict[str, object], cluster: dict[str, object]) -> Iterator[int]:
-    """Envoy on the servers' core, with one worker; the port that it listens on."""
+def _running(
+    home: Path, route: dict[str, object], filters: list[dict[str, object]], cluster: dict[str, object]
+) -> Iterator[tuple[int, int]]:
+    """Envoy on the servers' core, with one worker."""
     if not BINARY.exists():
         raise BenchError("Envoy is not installed: run `make setup`")
     home.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    answered = {"match": {"prefix": "/"}, "direct_response": {"status": 200}}
     manager = {
         "@type": _MANAGER,
         "stat_prefix": "bench",
-        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [answered]}]},
-        "http_filters": [
-            {"name": "envoy.filters.http.ext_authz", "typed_config": guard},
-            {"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}},
-        ],
+        "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},
+        "http_filters": [*filters, {"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}}],
     }
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
     address = {"socket_address": {"address": "127.0.0.1", "port_value": port}}
@@ -114,7 +127,7 @@ def running(home: Path, guard: dict[str, object], cluster: dict[str, object]) ->
             if process.poll() is not None or time.monotonic() > deadline:
                 raise BenchError(f"Envoy did not start; see {CACHE}/envoy.log")
             time.sleep(0.05)
-        yield port
+        yield port, process.pid
     finally:
         machine.end(process)
 

@@ -35,14 +35,16 @@ def running(policy: Path = ROOT / "rego" / "policy.rego") -> Iterator[Opa]:
 
 
 @contextlib.contextmanager
-def running_for_envoy(socket: Path, policy: Path, path: str) -> Iterator[Opa]:
-    """The same with the plugin, which answers Envoy's gRPC at a Unix socket with the decision at `path`.
+def running_for_envoy(socket: Path, policy: Path, path: str, *, logs: bool = False) -> Iterator[Opa]:
+    """The same with the plugin, which answers Envoy's gRPC at a Unix socket with the decision at `path`. With `logs` it
+    keeps a record, too: its decision log, on the console as its documentation shows it first, which is a file here.
 
     Raises:
         BenchError: it is not built, or does not start.
     """
     plugin = f"plugins.envoy_ext_authz_grpc.addr=unix://{socket}", f"plugins.envoy_ext_authz_grpc.path={path}"
-    words = [word for setting in plugin for word in ("--set", setting)]
+    kept = ("decision_logs.console=true",) if logs else ()
+    words = [word for setting in (*plugin, *kept) for word in ("--set", setting)]
     with _running(machine.opa_path().with_name("opa-envoy"), [*words, str(policy)]) as peer:
         deadline = time.monotonic() + 20
         while not socket.exists():

@@ -158,7 +158,7 @@ FIGURES: tuple[Figure, ...] = (
     ),
     Figure(
         "http-gateway-throughput",
-        "HTTP gateway: requests/s, each decision durable first, beside nginx as a plain reverse proxy",
+        "HTTP gateway: requests/s, each decision durable first, beside Envoy as a plain reverse proxy (and nginx)",
         "http_gateway",
         (_ratio(0.5, least=True),),
         (_ratio(0.9, least=True),),

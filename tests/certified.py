@@ -21,9 +21,10 @@ def certificate(
     *,
     signs: bool = False,
     expired: bool = False,
+    lasts_s: float = 3600,
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     """A CA (no issuer), or a leaf for 127.0.0.1 and these URIs; `signs`: its key may sign certificates, too; `expired`:
-    it was good until a moment ago."""
+    it was good until a moment ago; else it is good for `lasts_s`."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
@@ -36,7 +37,7 @@ def certificate(
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(minutes=1))
-        .not_valid_after(now - datetime.timedelta(seconds=10) if expired else now + datetime.timedelta(hours=1))
+        .not_valid_after(now - datetime.timedelta(seconds=10) if expired else now + datetime.timedelta(seconds=lasts_s))
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         .add_extension(usage, critical=True)
     )

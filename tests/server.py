@@ -45,9 +45,16 @@ class RunningServer:
     """One state directory and the process that holds it. `start` and `kill` may alternate."""
 
     def __init__(
-        self, home: Path, *, postgres: EmbeddedPostgres | None = None, heartbeat: str = "2s", vouched: bool = False
+        self,
+        home: Path,
+        *,
+        postgres: EmbeddedPostgres | None = None,
+        heartbeat: str = "2s",
+        vouched: bool = False,
+        issuer: str = ISSUER,
     ) -> None:
         self.home = home
+        self.issuer = issuer
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.port, self.decision_port = free_port(), free_port()
         self.config = home / "flyball.yaml"
@@ -55,7 +62,7 @@ class RunningServer:
         self.process: subprocess.Popen[bytes] | None = None
         self._write_bundle(postgres, heartbeat, vouched)
         self.config.write_text(
-            f"mode: dev\nissuer: {ISSUER}\nstate_dir: {self.state}\nbundle: {home}/bundle\n"
+            f"mode: dev\nissuer: {issuer}\nstate_dir: {self.state}\nbundle: {home}/bundle\n"
             f"control:\n  listen: 127.0.0.1:{self.port}\n"
             f"decision:\n  listen: 127.0.0.1:{self.decision_port}\n"
         )
@@ -120,7 +127,7 @@ class RunningServer:
         return done.stdout
 
     def svid(self, agent: str = "refund-agent") -> str:
-        return self.flyball("dev", "svid", f"spiffe://flyball.dev/agent/{agent}", "--audience", ISSUER).strip()
+        return self.flyball("dev", "svid", f"spiffe://flyball.dev/agent/{agent}", "--audience", self.issuer).strip()
 
     def start(self, **env: str) -> None:
         with (self.home / "server.log").open("ab") as log:

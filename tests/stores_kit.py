@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from flyball.audit.record import Kind, Record
 from flyball.credential.backend import (
+    HELD,
+    Claim,
     DoorProbe,
     Found,
     Issued,
@@ -207,6 +209,8 @@ class Target:
         self.sticky = 0  # probes that still find a session
         self.release = threading.Event()
         self.weak: tuple[str, ...] = ()
+        self.stores: dict[str, str] = {}  # name → the mark of the store that it was made for
+        self.held_by_another = False
 
     def plan(self, spec: LeaseSpec) -> Plan:
         return Plan(f"flyball_{spec.lease}", {"issuer": spec.issuer})
@@ -244,7 +248,17 @@ class Target:
     def inventory(self, issuer: str) -> Sequence[Found]:
         with self.lock:
             names = set(self.logins) | set(self.sessions)
-        return [Found(name, name.removeprefix("flyball_"), 3_600_000, self.sessions.get(name, 0)) for name in names]
+        return [
+            Found(name, name.removeprefix("flyball_"), 3_600_000, self.sessions.get(name, 0), self.stores.get(name, ""))
+            for name in names
+        ]
+
+    def hold(self, claim: Claim) -> None:
+        if self.held_by_another:
+            raise TargetUnavailable(f"another Flyball of {claim.issuer} is at work here", code=HELD)
+
+    def let_go(self) -> None:
+        pass
 
     def inspect(self) -> Mapping[str, Json]:
         return {}

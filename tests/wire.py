@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.server import ISSUER, RunningServer
+from tests.server import RunningServer
 
 from flyball.identity import dpop
 from flyball.identity.dev import DevDomain
@@ -19,7 +19,7 @@ EVALUATION = "/access/v1/evaluation"
 
 def svid(server: RunningServer, spiffe_id: str = REFUNDS) -> str:
     """An identity of the server's development domain, made here."""
-    return DevDomain.open(server.state / "dev", mode="development", clock=SystemClock()).issue(spiffe_id, ISSUER)
+    return DevDomain.open(server.state / "dev", mode="development", clock=SystemClock()).issue(spiffe_id, server.issuer)
 
 
 class Wire:

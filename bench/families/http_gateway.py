@@ -1,4 +1,4 @@
-"""HTTP through the gateway: requests/s beside nginx as a plain reverse proxy, and what a fence takes to close a stream.
+"""HTTP through the gateway: requests/s beside Envoy and nginx as plain reverse proxies, and a fence amid a stream.
 
 The API is nginx, too: it answers at once. It shares a core with what stands before it, and the generator has the other:
 so for both peers alike the API's work is in the figure, and each one's own processor time stands beside it.
@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import flyball_sdk
-from bench import load, machine, setting
+from bench import envoy, load, machine, setting
 from bench.families.http import generator_note, in_turns
 from bench.gateway import Place, answers, private, serving
 from bench.load import Measured
@@ -103,32 +103,39 @@ def run(context: Context) -> None:
     ):
         if context.wants("http-gateway-throughput"):
             with (
-                _nginx(home / "peer", PROXY, api=api, key=KEY) as peer,
+                _nginx(home / "peer", PROXY, api=api, key=KEY) as nginx,
+                envoy.proxy(home / "envoy", api, KEY) as plain,
                 _flyball(home / "durable", api, events, "durable") as durable,
                 _flyball(home / "buffered", api, events, "buffered") as buffered,
             ):
-                _throughput(context, durable, buffered, peer)
+                _throughput(context, durable, buffered, nginx=nginx, plain=plain)
         if context.wants("http-gateway-fence"):
             with _flyball(home / "fence", api, events, "durable") as place:
                 _fence(context, place)
 
 
-def _throughput(context: Context, durable: Place, buffered: Place, peer: tuple[int, int]) -> None:
+def _throughput(
+    context: Context, durable: Place, buffered: Place, *, nginx: tuple[int, int], plain: tuple[int, int]
+) -> None:
     with durable.task() as first, buffered.task() as second:
         senders = [_sender(place, task) for place, task in ((durable, first), (buffered, second))]
 
-        def nginx(seconds: float) -> Measured:
-            return load.run(_plan(f"127.0.0.1:{peer[0]}", "/refunds", [], seconds, peer[1]), name="nginx")
+        def proxy(name: str, at: tuple[int, int]) -> Callable[[float], Measured]:
+            return lambda seconds: load.run(_plan(f"127.0.0.1:{at[0]}", "/refunds", [], seconds, at[1]), name=name)
 
-        a, b = in_turns(context, "durable", senders[0], nginx)
-        c, d = in_turns(context, "buffered", senders[1], nginx)
-    early = median([one.per_s for one in c]) / median([one.per_s for one in d])
-    ours_us, theirs_us = median([one.server_cpu_us for one in a]), median([one.server_cpu_us for one in b])
+        a, b = in_turns(context, "durable", senders[0], proxy("Envoy", plain))
+        c, d = in_turns(context, "durable", senders[0], proxy("nginx", nginx))
+        e, f = in_turns(context, "buffered", senders[1], proxy("Envoy", plain))
+
+    def ratio(ours: list[Measured], theirs: list[Measured]) -> float:
+        return median([one.per_s for one in ours]) / median([one.per_s for one in theirs])
+
+    cpu = [median([one.server_cpu_us for one in runs]) for runs in (a, b, d)]
     note = (
         f"POST of a small JSON body, {CONNECTIONS} connections of one task; decided on its fields, durable first, the "
-        f"key put in, the answer searched for it. CPU of the proxy alone: {ours_us:.0f} µs a request, nginx "
-        f"{theirs_us:.0f}. "
-        f"With buffered records {early:.2f} of nginx. {generator_note(a, b)}"
+        f"key put in, the answer searched for it. Beside nginx, in turns with it: {ratio(c, d):.3f} of "
+        f"{median([one.per_s for one in d]):,.0f}/s. With buffered records {ratio(e, f):.2f} of Envoy. CPU of the "
+        f"proxy alone: {cpu[0]:.0f} µs a request, Envoy {cpu[1]:.0f}, nginx {cpu[2]:.0f}. {generator_note(a, b)}"
     )
     ours, theirs = [one.per_s for one in a], [one.per_s for one in b]
     context.add(
@@ -136,10 +143,11 @@ def _throughput(context: Context, durable: Place, buffered: Place, peer: tuple[i
             "http-gateway-throughput",
             ours,
             "requests/s",
-            peer="nginx",
+            peer="Envoy",
             peers=theirs,
             note=note,
-            buffered=round(early, 3),
+            buffered=round(ratio(e, f), 3),
+            beside_nginx=round(ratio(c, d), 3),
         )
     )
 

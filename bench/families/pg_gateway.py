@@ -1,8 +1,8 @@
 """PostgreSQL through the gateway: pgbench's select-only beside PgBouncer, what one statement costs more, and a fence.
 
-PostgreSQL and pgbench have one core, and what stands between them the other: Flyball with the gateway, or PgBouncer.
-pgbench speaks the simple protocol, with another literal in each statement, so that each is parsed and
-judged anew.
+pgbench has one core, and what stands between it and PostgreSQL the other: Flyball with the gateway, or PgBouncer.
+PostgreSQL is beside pgbench, or beside what stands before it: each figure is taken in both places, and says which.
+pgbench speaks the simple protocol, with another literal in each statement, so that each is parsed and judged anew.
 """
 
 from __future__ import annotations
@@ -69,6 +69,9 @@ allow: [{action: sql.select, on: [bank.public.pgbench_accounts]}]
 on_deviation: deny
 """
 Took = dict[str, list[float]]
+# Where PostgreSQL is: with the servers, as everywhere in this benchmark, so that no processor sleeps between two of
+# them; or with pgbench, so that what stands between has a processor of its own.
+WITH_SERVERS, WITH_PGBENCH = SERVER_CORE, GENERATOR_CORE
 _TPS = re.compile(rb"tps = ([0-9.]+) \(without initial")
 
 
@@ -77,36 +80,52 @@ def run(context: Context) -> None:
     seconds, repetitions = (2, 1) if context.quick else (8, 5)
     admin, plain = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     with setting.fresh("pg-gateway") as home, setting.postgres(home) as postgres:
-        machine.pin(postgres.pid, GENERATOR_CORE)
         _prepare(postgres, admin, plain)
         with _bouncer(home, postgres, plain) as pooled:
             ways = {"direct": {**pooled, "PGPORT": str(postgres.port)}, "PgBouncer": pooled}
-            took: dict[str, Took] = {}
-            # One after the other: two of one issuer at one database take each other's roles for orphans.
+            took: dict[tuple[str, int], Took] = {}
+            # One after the other: of two of one issuer at one database the second issues nothing.
             for record in ("durable", "buffered"):
                 if record == "buffered" and not context.wants("pg-gateway-latency"):
                     continue
                 with _flyball(home / record, postgres, admin, record) as place, place.task() as task:
                     if record == "durable" and context.wants("pg-gateway-throughput"):
-                        _throughput(context, task, pooled, seconds, repetitions)
-                    if context.wants("pg-gateway-latency"):
-                        took[record] = _latency(context, ways, record, task, repetitions)
+                        _throughput(context, postgres, task, pooled, seconds, repetitions)
+                    for core in (WITH_SERVERS, WITH_PGBENCH) if context.wants("pg-gateway-latency") else ():
+                        machine.pin(postgres.pid, core)
+                        took[record, core] = _latency(context, ways, record, task, repetitions)
                     if record == "durable" and context.wants("pg-gateway-fence"):
+                        machine.pin(postgres.pid, WITH_PGBENCH)
                         _fence(context, place)
             if took:
                 _tell_latency(context, took)
 
 
 def _throughput(
-    context: Context, task: flyball_sdk.Task, pooled: Mapping[str, str], seconds: int, repetitions: int
+    context: Context,
+    postgres: EmbeddedPostgres,
+    task: flyball_sdk.Task,
+    pooled: Mapping[str, str],
+    seconds: int,
+    repetitions: int,
 ) -> None:
-    ours, theirs = [], []
-    for at in range(repetitions):
-        ours.append(_tps(_ticket(task), seconds))
-        theirs.append(_tps(pooled, seconds))
-        context.say(f"pgbench {at + 1}/{repetitions}: gateway {ours[-1]:.0f}/s, PgBouncer {theirs[-1]:.0f}/s")
-    note = f"{CLIENTS} clients, simple protocol; every statement's decision is durable before it goes upstream."
-    context.add(row("pg-gateway-throughput", ours, "statements/s", peer="PgBouncer", peers=theirs, note=note))
+    ratios: dict[int, float] = {}
+    for core in (WITH_SERVERS, WITH_PGBENCH):
+        machine.pin(postgres.pid, core)
+        ours, theirs = [], []
+        for at in range(repetitions):
+            ours.append(_tps(_ticket(task), seconds))
+            theirs.append(_tps(pooled, seconds))
+            context.say(f"pgbench {at + 1}/{repetitions}: gateway {ours[-1]:.0f}/s, PgBouncer {theirs[-1]:.0f}/s")
+        ratios[core] = round(median(ours) / median(theirs), 3)
+    note = (
+        f"{CLIENTS} clients, simple protocol; every statement's decision is durable before it goes upstream. "
+        f"PostgreSQL beside pgbench; on the core of what stands before it {ratios[WITH_SERVERS]} of PgBouncer."
+    )
+    context.add(
+        row("pg-gateway-throughput", ours, "statements/s", peer="PgBouncer", peers=theirs, note=note,
+            one_core=ratios[WITH_SERVERS])
+    )  # fmt: skip
 
 
 def _latency(
@@ -123,18 +142,30 @@ def _latency(
     return took
 
 
-def _tell_latency(context: Context, took: Mapping[str, Took]) -> None:
-    def added(name: str, record: str) -> list[float]:
-        both = zip(took[record][name], took[record]["direct"], strict=True)
-        return [one - other for one, other in both]
+def _tell_latency(context: Context, took: Mapping[tuple[str, int], Took]) -> None:
+    def added(name: str, record: str, core: int) -> list[float]:
+        runs = took[record, core]
+        return [one - other for one, other in zip(runs[name], runs["direct"], strict=True)]
 
-    told = "; ".join(
-        ", ".join(f"{name} {median(each):.0f} µs" for name, each in runs.items()) for runs in took.values()
+    def bouncer(core: int) -> float:
+        return median([*added("PgBouncer", "durable", core), *added("PgBouncer", "buffered", core)])
+
+    def told(core: int) -> str:
+        found = {name: median(each) for record in ("durable", "buffered") for name, each in took[record, core].items()}
+        return ", ".join(f"{name} {us:.0f} µs" for name, us in found.items())
+
+    durably = {core: round(median(added("durable", "durable", core)), 1) for core in (WITH_SERVERS, WITH_PGBENCH)}
+    apart = median(added("buffered", "buffered", WITH_PGBENCH))
+    note = (
+        f"One client; p50: {told(WITH_SERVERS)}. PgBouncer, which decides nothing, adds {bouncer(WITH_SERVERS):.0f} "
+        f"µs. With PostgreSQL on pgbench's core, so that two more wakes of a sleeping processor are in each: "
+        f"{told(WITH_PGBENCH)}; added {apart:.0f} µs buffered, {durably[WITH_PGBENCH]:.0f} durable, PgBouncer "
+        f"{bouncer(WITH_PGBENCH):.0f}."
     )
-    pooled = median([*added("PgBouncer", "durable"), *added("PgBouncer", "buffered")])
-    note = f"One client; p50: {told}. PgBouncer, which decides nothing, adds {pooled:.0f} µs."
-    durably = round(median(added("durable", "durable")), 1)
-    context.add(row("pg-gateway-latency", added("buffered", "buffered"), "µs", note=note, durable_us=durably))
+    context.add(
+        row("pg-gateway-latency", added("buffered", "buffered", WITH_SERVERS), "µs", note=note,
+            durable_us=durably[WITH_SERVERS], apart_us=round(apart, 1), apart_durable_us=durably[WITH_PGBENCH])
+    )  # fmt: skip
 
 
 def _fence(context: Context, place: Place) -> None:

@@ -18,7 +18,7 @@ MAKERS: Mapping[str, frozenset[tuple[str, str]]] = {
             ("credential/issue.py", "plan_lease"),
             ("stores/sqlite/rows.py", "lease_from"),
             ("revocation/marks.py", "lease_from_json"),
-            ("revocation/sweep.py", "_orphan"),  # what stands at a target unknown: made only to be revoked
+            ("revocation/sweep.py", "_take"),  # what stands at a target unknown: made only to be revoked
         }
     ),
     "Principal": frozenset(

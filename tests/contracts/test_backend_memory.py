@@ -48,7 +48,7 @@ class _Memory:
 
     @contextlib.contextmanager
     def down(self) -> Iterator[None]:
-        for call in ("issue", *STEPS, "probe", "inventory", "rotate"):
+        for call in ("issue", *STEPS, "probe", "inventory", "hold", "rotate"):
             self.world.faults.arm(call, "fail", 100)
         yield
         self.world.faults.clear()

@@ -150,8 +150,7 @@ class Upstream:
             protocol_version = "HTTP/1.1"
 
             def _tell(self) -> None:
-                length = int(self.headers.get("content-length") or 0)
-                body = self.rfile.read(length).decode(errors="replace")
+                body = self._body().decode(errors="replace")
                 headers = [[name.lower(), value] for name, value in self.headers.items()]
                 told = {"method": self.command, "path": self.path, "headers": headers, "body": body}
                 upstream.seen.append(told)
@@ -160,6 +159,15 @@ class Upstream:
                 self.send_header("content-length", str(len(text)))
                 self.end_headers()
                 self.wfile.write(text)
+
+            def _body(self) -> bytes:
+                if self.headers.get("transfer-encoding") != "chunked":
+                    return self.rfile.read(int(self.headers.get("content-length") or 0))
+                found = b""
+                while size := int(self.rfile.readline(), 16):
+                    found += self.rfile.read(size + 2)[:size]
+                self.rfile.readline()
+                return found
 
             do_GET = do_POST = do_PUT = do_DELETE = _tell
 

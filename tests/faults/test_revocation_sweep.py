@@ -13,7 +13,8 @@ from tests import stores_kit as kit
 from flyball.audit.chain import verify_chain
 from flyball.audit.fold import fold
 from flyball.audit.record import Kind
-from flyball.credential.backend import Found, LeaseSpec, Plan, TargetRefused
+from flyball.credential.backend import Claim, Found, LeaseSpec, Plan, TargetRefused, TargetUnavailable
+from flyball.credential.claims import Claims
 from flyball.credential.lease import Lease, LeaseState
 from flyball.kernel.clock import FakeClock
 from flyball.kernel.ids import lease_id
@@ -21,6 +22,8 @@ from flyball.revocation.journal import Journal
 from flyball.revocation.loop import Lane, Revoker
 from flyball.revocation.sweep import Sweeper
 from flyball.stores.sqlite.store import SqliteStore
+
+OURS, THEIRS = "0" * 11 + "a", "0" * 11 + "b"
 
 
 class Field:
@@ -30,12 +33,13 @@ class Field:
         self.targets = {"orders": self.target}
         self.clock = FakeClock()
         self.revoker: Revoker = kit.make_revoker(self.store, Journal(directory / "journal", 256 << 10), self.targets)
+        self.claims = Claims(self.targets, Claim("flyball.example", OURS, "1"))
         self.sweeper = Sweeper(
             revoker=self.revoker,
             leases=self.store.leases,
             backends=self.targets,
+            claims=self.claims,
             clock=self.clock,
-            issuer="flyball.example",
             cell="local",
             epoch=self.store.epoch,
             grace_ms=60_000,
@@ -43,8 +47,9 @@ class Field:
         )
         self.task = kit.put_task(self.store)
 
-    def stray(self, name: str | None = None) -> str:
+    def stray(self, name: str | None = None, store: str = "") -> str:
         name = name or f"flyball_{lease_id('local', kit.NOW)}"
+        self.target.stores[name] = store
         self.target.logins[name] = True
         self.target.sessions[name] = 2
         return name
@@ -146,6 +151,51 @@ def test_a_backend_without_a_plan_for_it(field: Field) -> None:
     assert field.target.logins == {}
 
 
+def test_another_stores_are_reported_and_left_alone(field: Field) -> None:
+    """Our issuer and another store's mark: told, never touched. With our own mark, or none, it goes."""
+    theirs, own, unmarked = field.stray(store=THEIRS), field.stray(store=OURS), field.stray()
+    (swept,) = field.sweeper.sweep()
+    assert [item.name for item in swept.foreign] == [theirs]
+    assert set(swept.orphans) == {own, unmarked}
+    field.settle()
+    assert list(field.target.logins) == [theirs]
+    assert [name for _, name in field.target.calls if name == theirs] == []
+    assert field.sweeper.foreign("orders") == {THEIRS: 1}
+
+
+def test_nothing_is_judged_where_another_flyball_is_at_work(field: Field) -> None:
+    """While another of our issuer holds the target, not even what bears no mark is an orphan: it may be that one's."""
+    name = field.stray()
+    field.target.held_by_another = True
+    (swept,) = field.sweeper.sweep()
+    assert (swept.orphans, swept.error[:11]) == ((), "target_held")
+    assert field.target.logins == {name: True}
+    field.target.held_by_another = False
+    assert field.sweeper.sweep()[0].orphans == (name,)
+    field.settle()
+
+
+def test_what_a_lost_store_left_is_taken_on_an_operators_word(field: Field) -> None:
+    """By the same steps, with a receipt; that store's alone, once, and never while another Flyball is at work."""
+    lost, other = field.stray(store=THEIRS), field.stray(store="0" * 11 + "c")
+    field.target.held_by_another = True
+    with pytest.raises(TargetUnavailable):
+        field.sweeper.left_by("orders", THEIRS)
+    field.target.held_by_another = False
+    (item,) = field.sweeper.left_by("orders", THEIRS)
+    field.target.hang.add("kill")
+    field.sweeper.adopt("orders", item)
+    kit.until(lambda: ("kill", lost) in field.target.calls)
+    assert field.sweeper.left_by("orders", THEIRS) == []
+    field.target.release.set()
+    field.settle()
+    assert list(field.target.logins) == [other]
+    (row,) = field.store.leases.select()
+    assert (row.name, row.state, row.cause) == (lost, LeaseState.VERIFIED, "adopted")
+    for name in (field.stray(store=OURS), field.stray()):
+        assert field.sweeper.left_by("orders", field.target.stores[name]) == []
+
+
 def test_a_delivered_credential_that_is_gone_is_noted(field: Field) -> None:
     """Somebody else removed it: said, and left to its task."""
     lease = field.delivered()
@@ -212,8 +262,8 @@ def test_nothing_is_judged_when_the_ledger_cannot_be_read(tmp_path: Path) -> Non
             revoker=revoker,
             leases=store.leases,
             backends={"t": target},
+            claims=Claims({"t": target}, Claim("i", "", "")),
             clock=FakeClock(),
-            issuer="i",
             cell="local",
             epoch=1,
         )

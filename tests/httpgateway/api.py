@@ -119,7 +119,12 @@ class Sockets:
         self.keys.append(connection.request.headers.get("Authorization"))
         try:
             for message in connection:
-                connection.send(f"{message!s} {KEY}")
+                if message == "in messages":
+                    connection.send(KEY[:9])
+                    connection.send(KEY[9:])
+                    continue
+                # Said in two pieces where it is asked to: frames of one message.
+                connection.send([KEY[:9], KEY[9:]] if message == "in pieces" else f"{message!s} {KEY}")
         finally:
             self.closed.set()
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.mcp.kit import ODD, McpServer
 from tests.mcp.shared import Shared, shared_gateway
+
+from flyball.edges.mcp.oauth.logins import Logins
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +30,9 @@ def shared(server: McpServer, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A running shared gateway."""
     with shared_gateway(server, tmp_path_factory.mktemp("serve")) as running:
         yield running
+
+
+@pytest.fixture
+def logins(tmp_path: Path) -> Logins:
+    """Where logins at servers that want OAuth are kept; nobody has logged in yet."""
+    return Logins(tmp_path / "logins")

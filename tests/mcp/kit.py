@@ -161,6 +161,7 @@ actions:
   cs.add_numbers: {effect: read, args: {a: long, b: long}}
   cs.test_client_elicitation_defaults: {effect: read, args: {}}
   cs.test_reconnection: {effect: read, args: {}}
+  cs.test-tool: {effect: read, args: {}}
 """
 
 PARTS_PROFILE = """
@@ -183,7 +184,7 @@ allow:
     where: {sql: {pattern: "SELECT [a-z, *]+ FROM ticks"}}
   - action: mcp.resource_read
     where: {uri: {prefix: "demo://resource/static/"}}
-  - actions: [cs.add_numbers, cs.test_client_elicitation_defaults, cs.test_reconnection]
+  - actions: [cs.add_numbers, cs.test_client_elicitation_defaults, cs.test_reconnection, cs.test-tool]
 on_deviation: deny
 """
 

@@ -94,7 +94,7 @@ def call(ident: Any, params: dict[str, Any]) -> None:
         waiting[:] = [ident]
         say({"id": "s-1", "method": "elicitation/create", "params": {"message": "who?", "requestedSchema": {}}})
     elif name == "misbehave":
-        misbehave(ident, args["how"])
+        misbehave(ident, args["how"], params)
     else:
         text(ident, f"{name} done", _meta={"x.example/kept": 1})
 
@@ -102,7 +102,7 @@ def call(ident: Any, params: dict[str, Any]) -> None:
 waiting: list[Any] = []
 
 
-def misbehave(ident: Any, how: str) -> None:
+def misbehave(ident: Any, how: str, params: dict[str, Any]) -> None:
     if how == "die":
         os._exit(3)
     if how == "garbage":
@@ -124,6 +124,10 @@ def misbehave(ident: Any, how: str) -> None:
         say({"id": ident, "error": {"code": -32000, "message": "own", "data": {"kept": True}}})
     elif how == "failed":
         text(ident, "K-3", isError=True)
+    elif how == "input" and "inputResponses" not in params:
+        result(ident, resultType="input_required", inputRequests={"q": {"method": "roots/list"}}, requestState="mine")
+    elif how == "input":
+        text(ident, f"went on with {params['requestState']}")
     elif how == "request":
         say({"id": "s-2", "method": "tools/steal", "params": {}})
         text(ident, "asked")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -37,11 +38,13 @@ allow:
   - {action: sql.insert, on: ["orders.public.refunds(order_id, amount)"], cooperative: true}
   - {action: query, where: {sql: {pattern: "SELECT .*"}}}
   - {action: db.query, where: {sql: {pattern: "SELECT .*"}}}
+  - {action: crm.count}
 on_deviation: deny
 """
 ACTIONS = """
   query: {resource: tool, effect: read, args: {sql: string}}
   db.query: {resource: tool, effect: read, args: {sql: string}}
+  crm.count: {resource: tool, effect: read, args: {upto: long}}
 """
 LEASED = [sys.executable, str(ROOT / "tests" / "mcp" / "leased_server.py")]
 GIVEN = ("--profile", "report", "--credential", "orders", "--env", "DATABASE_URI={dsn}")
@@ -53,7 +56,8 @@ class Server(McpServer):
     def _write_bundle(self, postgres: EmbeddedPostgres | None, heartbeat: str, vouched: bool) -> None:
         RunningServer._write_bundle(self, postgres, heartbeat, vouched)
         manifest = self.home / "bundle" / "bundle.yaml"
-        pep = f"peps:\n  mcp: {{identity: {{uid: {os.getuid()}}}, actions: [query, db.query], may_report: true}}\n"
+        may = "actions: [query, db.query, crm.count], may_report: true"
+        pep = f"peps:\n  mcp: {{identity: {{uid: {os.getuid()}}}, {may}}}\n"
         words = manifest.read_text().replace("peps:\n", pep, 1).replace("\nactions:\n", f"\nactions:{ACTIONS}", 1)
         manifest.write_text(words)
         (self.home / "bundle" / "profiles" / "report.yaml").write_text(PROFILE)
@@ -179,11 +183,62 @@ def test_at_the_shared_gateway_each_task_has_its_own(
                 assert seen[0]["uri"] != seen[1]["uri"]
                 assert seen[0]["pid"] != seen[1]["pid"]
 
-    words = [sys.executable, "-m", "flyball", "mcp", "serve", "--servers", str(tmp_path / "servers.json")]
+    with served_by(server, tmp_path, port):
+        asyncio.run(work())
+
+
+@contextlib.contextmanager
+def served_by(server: Server, folder: Path, port: int) -> Iterator[None]:
+    """The shared gateway for the folder's `servers.json`."""
+    words = [sys.executable, "-m", "flyball", "mcp", "serve", "--servers", str(folder / "servers.json")]
     gateway = subprocess.Popen(words, env=server.env, cwd=server.home)
     try:
         until(lambda: listens(port), 60, "the gateway listens")
-        asyncio.run(work())
+        yield
     finally:
         gateway.send_signal(signal.SIGTERM)
         gateway.wait(timeout=30)
+
+
+@pytest.mark.parametrize("shown", ["none", "Bearer a-token-of-the-gateways-own"])
+def test_a_lease_in_headers_comes_with_the_task(server: Server, tmp_path: Path, shown: str) -> None:
+    """A server over HTTP is greeted, and asked for its list, before there is a task: without a header, or with the
+    gateway's own token. With the task it sees the lease."""
+    port, crm = free_port(), free_port()
+    seen = tmp_path / "seen"
+    place = f"http://127.0.0.1:{crm}/mcp"
+    served: dict[str, object] = {"url": place, "credential": "orders", "headers": {"Authorization": "Bearer {secret}"}}
+    if shown != "none":
+        (tmp_path / "own.token").write_text(shown.removeprefix("Bearer "))
+        served["bearer_file"] = "own.token"
+    document = {"listen": f"127.0.0.1:{port}", "audience": ISSUER, "servers": {"crm": served}}
+    (tmp_path / "servers.json").write_text(json.dumps(document))
+    upstream = subprocess.Popen([sys.executable, str(ROOT / "tests/mcp/mail_server.py"), str(crm), str(seen)])
+    token = server.svid("refund-agent")
+
+    def since(line: int) -> set[str]:
+        return set(seen.read_text().splitlines()[line:])
+
+    async def work() -> None:
+        async with httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=60) as http:
+            transport = streamable_http_client(f"http://127.0.0.1:{port}/mcp/crm", http_client=http)
+            async with Client(transport, mode="legacy") as client:
+                await client.list_tools()
+                assert since(0) == {shown}
+                begun = await client.call_tool("begin_task", {"profile": "report"})
+                assert not begun.is_error, text(begun)
+                before = len(seen.read_text().splitlines())
+                assert text(await client.call_tool("count", {"upto": 2})) == "counted to 2"
+                (lease,) = since(before)
+                assert lease not in ("none", shown)
+                await client.call_tool("end_task", {})
+
+    try:
+        until(lambda: listens(crm), 60, "the server listens")
+        server.flyball("mcp", "approve", "--yes", "--name", "crm", "--url", place)
+        seen.write_text("")
+        with served_by(server, tmp_path, port):
+            asyncio.run(work())
+    finally:
+        upstream.kill()
+        upstream.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
@@ -95,7 +96,8 @@ class GatewayServer(ForkedServer):
     """A `flyball serve` with the gateway on; `more` stands in its section of the configuration."""
 
     def __init__(self, home: Path, postgres: EmbeddedPostgres, more: str = "listen: 127.0.0.1:0") -> None:
-        super().__init__(home, postgres=postgres)
+        # Several may be before one PostgreSQL at once.
+        super().__init__(home, postgres=postgres, issuer=f"https://{secrets.token_hex(4)}.flyball.test.internal")
         with self.config.open("a") as file:
             file.write("postgresql_gateway:\n" + "".join(f"  {line}\n" for line in more.splitlines()))
 

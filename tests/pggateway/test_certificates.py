@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import ipaddress
 import os
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +11,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.x509.oid import NameOID
 from tests.certified import certificate, pem
 from tests.forked import running
 from tests.pggateway.kit import GatewayServer
@@ -34,6 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pem(made, "other-domain", certificate("other", ["spiffe://other.example/agent/refund-agent"], ca))
     pem(made, "other-agent", certificate("other", ["spiffe://flyball.dev/agent/other"], ca))
     pem(made, "two-names", certificate("two", [AGENT, "spiffe://flyball.dev/agent/other"], ca))
+    pem(made, "other-instance", certificate("instance", [AGENT], ca))
     pem(made, "signer", certificate("signer", [AGENT], ca, signs=True))
     return made
 
@@ -88,6 +96,64 @@ def test_an_svid_opens_its_own_task(server: GatewayServer, folder: Path) -> None
             server.operator.post(f"/v1/tasks/{task.id}/revoke", json={"reason": "a test"}).raise_for_status()
             until(lambda: over(connection), 5, "the session ends with the task")
         assert "login_refused: certificate" in told(said)
+
+
+def test_an_svid_is_its_principals_and_is_looked_at_once(server: GatewayServer, folder: Path, tmp_path: Path) -> None:
+    """Limits: another instance of the agent, with a key of its own under the same SPIFFE ID, opens the task, too; a
+    session outlives the certificate that opened it, which then opens no other."""
+    with server.task() as task:
+        psycopg.connect(**words(task, folder, "other-instance")).close()  # type: ignore[arg-type]
+        pem(tmp_path, "brief", certificate("brief", [AGENT], authority(folder), lasts_s=3))
+        said = words(task, tmp_path, "brief")
+        with psycopg.connect(**said, autocommit=True) as connection:  # type: ignore[call-overload]
+            until(lambda: refused(said), 20, "the certificate is over")
+            assert connection.execute(COUNT).fetchone() == (2000,)
+
+
+@pytest.mark.parametrize("signed", ["ed25519", "rsa-pss", "rsa"])
+def test_which_certificates_a_log_in_can_be_bound_to(tmp_path: Path, postgres: EmbeddedPostgres, signed: str) -> None:
+    """Limits: the gateway's certificate is its own, signed so. Where no hash is defined for that, a client that insists
+    on a bound log-in is refused, and one that does not is let in."""
+    key = ed25519.Ed25519PrivateKey.generate() if signed == "ed25519" else rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    built = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    built = built.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(hours=1))
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    built = built.add_extension(address, critical=False)
+    pss = padding.PSS(padding.MGF1(hashes.SHA256()), padding.PSS.DIGEST_LENGTH) if signed == "rsa-pss" else None
+    made = built.sign(key, None if signed == "ed25519" else hashes.SHA256(), rsa_padding=pss)
+    whole = made.public_bytes(Encoding.PEM)
+    (tmp_path / "server.pem").write_bytes(whole)
+    (tmp_path / "server.key").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    (tmp_path / "ca.pem").write_bytes(whole)
+    places = {"tls_cert": "server.pem", "tls_key": "server.key", "tls_ca": "ca.pem"}
+    more = "\n".join(["listen: 127.0.0.1:0", *(f"{one}: {tmp_path / file}" for one, file in places.items())])
+    server = GatewayServer(tmp_path / "home", postgres, more)
+    with running(server), server.task() as task:
+        ticket = task.connect("orders").kwargs()
+        psycopg.connect(**ticket, channel_binding="prefer").close()  # type: ignore[arg-type]
+        insists = {**ticket, "channel_binding": "require"}
+        if signed == "rsa":
+            psycopg.connect(**insists).close()  # type: ignore[arg-type]
+        else:
+            assert "channel binding is required" in told(insists)
+
+
+def authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    """The folder's authority, to sign with."""
+    key = load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes()), key
+
+
+def refused(said: dict[str, object]) -> bool:
+    """Whether a log-in is refused now."""
+    try:
+        psycopg.connect(**said).close()  # type: ignore[arg-type]
+    except psycopg.OperationalError:
+        return True
+    return False
 
 
 def over(connection: psycopg.Connection[tuple[object, ...]]) -> bool:

@@ -100,7 +100,14 @@ ODD: dict[str, list[object]] = {
         ProbeReport((door(detail=f"tried {SECRET.reveal()}"),)),
         ProbeReport((None,)),  # type: ignore[arg-type]
     ],
-    "inventory": [None, [None], [Found("n", "l", -1, 0)], [Found("n", "l", None, True)], [Found(1, "l", 1, 1)]],  # type: ignore[arg-type]
+    "inventory": [
+        None,
+        [None],
+        [Found("n", "l", -1, 0)],
+        [Found("n", "l", None, True)],
+        [Found(1, "l", 1, 1)],
+        [Found("n", "l", 1, 1, "x\n")],
+    ],  # type: ignore[arg-type]
     "inspect": [None, [], {"x": {1, 2}}],
 }
 CASES = [(call, answer) for call, answers in ODD.items() for answer in answers]

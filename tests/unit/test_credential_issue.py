@@ -53,6 +53,7 @@ def plan(task: Task = TASK, *, ttl_ms: int = 30_000, now_ms: int = NOW, access: 
         access=access,
         ttl_ms=ttl_ms,
         issuer="i",
+        store="",
         now_ms=now_ms,
         epoch=1,
     )
@@ -94,6 +95,7 @@ def test_planning_touches_no_target() -> None:
         access="w",
         ttl_ms=1,
         issuer="i",
+        store="",
         now_ms=NOW,
         epoch=1,
     )

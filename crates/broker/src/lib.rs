@@ -16,6 +16,7 @@ mod authority;
 mod broker;
 mod chunk;
 mod exchange;
+mod frames;
 mod guard;
 mod head;
 mod headers;

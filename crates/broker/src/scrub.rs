@@ -48,7 +48,13 @@ impl Needles {
         Self(Arc::new(found))
     }
 
-    fn mask(&self, data: &mut [u8]) {
+    /// Whether there is nothing to look for.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Mask them in what is whole.
+    pub(crate) fn mask(&self, data: &mut [u8]) {
         for needle in self.0.iter() {
             let mut at = 0;
             while let Some(found) = data.get(at..).and_then(|rest| memmem::find(rest, needle)) {
@@ -126,7 +132,7 @@ impl Scrubber {
 
     /// The next piece in, what is sure out.
     pub(crate) fn push(&mut self, piece: Bytes) -> Bytes {
-        if self.needles.0.is_empty() {
+        if self.needles.is_empty() {
             return piece;
         }
         if self.held.is_empty() && !self.needles.found_in(&piece) && self.needles.unsure(&piece) == 0 {

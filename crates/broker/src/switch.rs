@@ -4,11 +4,11 @@
 use crate::answer::Refusal;
 use crate::broker::connection;
 use crate::exchange::{Conn, Origin, Passing, admit};
+use crate::frames::Frames;
 use crate::headers::{proxy_ticket, strip_hops};
 use crate::location;
 use crate::port::{Budget, closed};
 use crate::reply::Reply;
-use crate::scrub::Scrubber;
 use crate::settings::Upstream;
 use crate::target;
 use bytes::{Bytes, BytesMut};
@@ -116,13 +116,13 @@ pub(crate) fn socket(
     let Passing { conn, admission, needles, budget, mut report, wire, .. } = passing;
     conn.handle.switch();
     let (conn, mut fence) = (Arc::clone(conn), admission.fence.clone());
-    let mut scrubber = Scrubber::new(needles);
+    let mut frames = Frames::new(needles);
     tokio::spawn(async move {
         // The place at the listener, and the connection upstream, are held for as long as this lives.
         let kept = (conn, wire);
         let (Ok(client), Ok(server)) = tokio::join!(client, server) else { return };
         let joined = async {
-            report.completed = join(client, server, &mut scrubber, budget.as_deref(), &mut report.bytes).await.is_ok();
+            report.completed = join(client, server, &mut frames, budget.as_deref(), &mut report.bytes).await.is_ok();
         };
         tokio::select! {
             biased;
@@ -138,7 +138,7 @@ pub(crate) fn socket(
 async fn join(
     client: Upgraded,
     server: Upgraded,
-    scrubber: &mut Scrubber,
+    frames: &mut Frames,
     budget: Option<&dyn Budget>,
     seen: &mut u64,
 ) -> io::Result<()> {
@@ -155,12 +155,11 @@ async fn join(
             if budget.is_some_and(|budget| !budget.take(buffer.len() as u64)) {
                 return Err(io::Error::other("the task's bytes are spent"));
             }
-            let sure = scrubber.push(buffer.split().freeze());
+            let sure = frames.push(buffer.split().freeze()).map_err(|no| io::Error::other(no.0))?;
             client_writes.write_all(&sure).await?;
             client_writes.flush().await?;
             buffer.reserve(READ);
         }
-        client_writes.write_all(&scrubber.finish()).await?;
         client_writes.shutdown().await
     };
     // Once the server has ended, nothing that the client still says is of use.

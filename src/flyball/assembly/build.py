@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ from flyball.assembly.identity import dev_domains, identity_config
 from flyball.assembly.keys import Keys, open_keys
 from flyball.audit.anchor import Anchor, Standing, compare
 from flyball.audit.checkpoint import CheckpointSigner
-from flyball.credential.backend import Backend
+from flyball.credential.backend import Backend, Claim
+from flyball.credential.claims import Claims
 from flyball.credential.guarded import Guarded
 from flyball.credential.lease import LIVE, Lease
 from flyball.enforcement.gateway import Gateway
@@ -54,6 +56,7 @@ class Built:
     def close(self) -> None:
         """Stop revoking (what is left goes on at the next start), sign the last head, close the store."""
         self.house.revoker.stop()
+        self.house.claims.let_go()
         self.house.signer.close()
         self.house.journal.close()
         self.store.close()
@@ -134,12 +137,14 @@ def _assemble(
         on_settled=lambda lease: end.close(house, lease.task),
         let_go=lambda lease: let_go(gateways, lease),
     )
+    # The store's id is random, so its beginning is as good a name; a copy of the store differs in the rest.
+    claims = Claims(backends, Claim(config.issuer, store.store_id[:12], secrets.token_hex(8)))
     sweeper = Sweeper(
         revoker=revoker,
         leases=store.leases,
         backends=backends,
+        claims=claims,
         clock=clock,
-        issuer=config.issuer,
         cell=config.cell,
         epoch=epoch,
         grace_ms=config.timing.sweep_grace_ms,
@@ -165,6 +170,7 @@ def _assemble(
         core=core,
         sealer=keys.sealer,
         backends=backends,
+        claims=claims,
         store=store,
         tasks=store.tasks,
         leases=store.leases,

@@ -10,9 +10,9 @@ from flyball.assembly.config import Config
 from flyball.assembly.gateways import told_of
 from flyball.assembly.places import Bound
 from flyball.enforcement.gateway import Lent, NotLendable, Ticket
-from flyball.identity.private_files import private_dir, read_private, write_private
 from flyball.kernel.errors import ConfigError
 from flyball.kernel.json import Json, canonical
+from flyball.kernel.private_files import private_dir, read_private, write_private
 from flyball.kernel.secret import Secret
 from flyball.policy import http_gateway
 from flyball.policy.bundle import Bundle

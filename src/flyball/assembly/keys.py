@@ -13,10 +13,10 @@ from flyball.assembly.config import Config
 from flyball.audit.checkpoint import NoteSigner
 from flyball.credential.seal import FileKey, Sealer
 from flyball.identity import jose
-from flyball.identity.private_files import private_dir, read_pem, read_private, write_pem, write_private
 from flyball.identity.token_keys import TokenKeys
 from flyball.kernel.errors import ConfigError
 from flyball.kernel.json import Json, canonical
+from flyball.kernel.private_files import private_dir, read_pem, read_private, write_pem, write_private
 from flyball.revocation.receipts import ReceiptSigner
 
 

@@ -45,7 +45,8 @@ class Kind(StrEnum):
     INSTANCE_FRESH = "instance_fresh"  # agent, instances, labels, by, reason: no label follows them any more
     REACTIONS_DEGRADED = "reactions_degraded"  # profile, decision: too many at once, so it was frozen and no more
     TARGET_ROTATION = "target_rotation"  # target, change (begun, rotated, failed), by, reason; code: why it failed
-    ORPHAN = "orphan"  # target, name: found at the target with no lease, and removed
+    TARGET_ADOPTED = "target_adopted"  # target, store, names, by, reason: what a lost store left there is taken back
+    ORPHAN = "orphan"  # target, name, store if marked: found at the target with no lease, and removed
     GAP = "gap"  # reason, count: denials for a fault of our own that went unrecorded
     KEY_ERASED = "key_erased"  # the task's data key is gone
     EXCEPTION = "exception"  # id, change

@@ -16,6 +16,9 @@ from flyball.kernel.errors import Denied, Unavailable
 from flyball.kernel.json import Json
 from flyball.kernel.secret import Secret
 
+HELD = "target_held"
+"""The code of a refusal because another Flyball of our issuer is at work at the target."""
+
 
 class TargetUnavailable(Unavailable):
     """The target did not answer, or answered that it cannot now. Try again."""
@@ -31,7 +34,11 @@ class TargetRefused(Denied):
 
 @dataclass(frozen=True, slots=True)
 class LeaseSpec:
-    """What is to be issued. `expires_ms` is wall time; the backend sets the target's own expiry no later."""
+    """What is to be issued. `expires_ms` is wall time; the backend sets the target's own expiry no later.
+
+    `store` is the mark of the store that the lease is written in (`Claim.store`): what is made at the target
+    bears it from its first moment on, so that no other store's Flyball takes it for an orphan of its own.
+    """
 
     lease: str
     task: str
@@ -39,13 +46,14 @@ class LeaseSpec:
     access: str
     created_ms: int
     expires_ms: int
+    store: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A lease as the target will know it, made before the target is touched.
 
-    `name` is deterministic in issuer and lease id. `recipe` holds all that revoking needs and no
+    `name` is deterministic in issuer, store and lease id. `recipe` holds all that revoking needs and no
     secret; it is stored with the lease's INTENT, so a plan can be rebuilt from the row alone.
     """
 
@@ -105,12 +113,29 @@ class ProbeReport:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Something at the target that carries our prefix and issuer. `age_ms` since it was made, if known."""
+    """Something at the target that carries our prefix and issuer. `age_ms` since it was made, if known.
+
+    `store` is the mark of the store that it was made for; empty where it bears none, as what was made before
+    there were marks.
+    """
 
     name: str
     lease: str
     age_ms: int | None
     sessions: int
+    store: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who works at a target: an issuer, the mark of its store (12 hex digits), and this one opening of that store.
+
+    Two Flyballs that share an issuer differ in `store`; a store and its copy at another place in `instance` alone.
+    """
+
+    issuer: str
+    store: str
+    instance: str
 
 
 class Backend(Protocol):
@@ -165,6 +190,27 @@ class RotatesAdmin(Protocol):
             TargetRefused: the target rejected it; the old secret stays.
             TargetUnavailable: it may or may not have happened; whichever secret counts will be found.
         """
+        ...
+
+
+@runtime_checkable
+class HoldsTarget(Protocol):
+    """What a backend can do besides: let one Flyball of an issuer work at its target at a time.
+
+    An optional capability: a backend has it by having the methods. What is held ends with the process that holds
+    it, without anybody's doing. It refuses; that nothing of another's is removed is the mark's work (`Found.store`).
+    """
+
+    def hold(self, claim: Claim) -> None:
+        """Take the target, or make sure that it is still ours. Cheap where it is.
+
+        Raises:
+            TargetUnavailable: another Flyball of this issuer is at work there (`HELD`), or the target did not answer.
+        """
+        ...
+
+    def let_go(self) -> None:
+        """Hold it no more."""
         ...
 
 

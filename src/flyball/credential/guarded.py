@@ -15,8 +15,10 @@ from typing import TypeVar
 
 from flyball.credential.backend import (
     Backend,
+    Claim,
     DoorProbe,
     Found,
+    HoldsTarget,
     Issued,
     KeepsKey,
     LeaseSpec,
@@ -34,6 +36,7 @@ from flyball.kernel.secret import Secret
 T = TypeVar("T")
 _NAME = re.compile(r"[A-Za-z0-9_.:@/-]{1,200}")
 _STEP = re.compile(r"[a-z][a-z0-9_]{0,39}")
+_MARK = re.compile(r"(?:[0-9a-f]{12})?")
 _VERDICTS = frozenset({"refused", "accepted", "inconclusive"})
 UNSUPPORTED = "rotation_unsupported"
 _MOST_BYTES = 65_536
@@ -120,6 +123,8 @@ class Guarded:
             sound = isinstance(item.name, str) and isinstance(item.lease, str) and _whole(item.sessions)
             if not sound or not (item.age_ms is None or _whole(item.age_ms)):
                 raise _odd("inventory", "an item of it is malformed")
+            if not isinstance(item.store, str) or not _MARK.fullmatch(item.store):
+                raise _odd("inventory", "an item of it bears no store's mark")
         return tuple(found)
 
     def inspect(self) -> Mapping[str, Json]:
@@ -127,6 +132,23 @@ class Guarded:
         facts = self._call("inspect", self._backend.inspect)
         _json(facts, "inspect")
         return facts
+
+    @property
+    def holds(self) -> bool:
+        """Whether the backend lets one Flyball of an issuer work at its target at a time."""
+        return isinstance(self._backend, HoldsTarget)
+
+    def hold(self, claim: Claim) -> None:
+        """See `HoldsTarget.hold`. Where the backend has no such thing, nothing is to be held."""
+        backend = self._backend
+        if isinstance(backend, HoldsTarget):
+            self._call("hold", lambda: backend.hold(claim))
+
+    def let_go(self) -> None:
+        """See `HoldsTarget.let_go`."""
+        backend = self._backend
+        if isinstance(backend, HoldsTarget):
+            self._call("let_go", backend.let_go)
 
     @property
     def rotates(self) -> bool:

@@ -37,6 +37,7 @@ def plan_lease(
     access: str,
     ttl_ms: int,
     issuer: str,
+    store: str,
     now_ms: int,
     epoch: int,
     delivery: Delivery = Delivery.RELEASED,
@@ -52,7 +53,7 @@ def plan_lease(
     expires_ms = min(now_ms + ttl_ms, task.hard_end_ms)
     if task.state not in LIVE or expires_ms <= now_ms:
         raise Gone("the task has ended", code="task_fenced", hint="open a new task")
-    plan = backend.plan(LeaseSpec(id, task.id, issuer, access, now_ms, expires_ms))
+    plan = backend.plan(LeaseSpec(id, task.id, issuer, access, now_ms, expires_ms, store))
     lease = Lease(
         id=id,
         task=task.id,

@@ -25,8 +25,8 @@ from typing import Protocol
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from flyball.identity.private_files import read_private, write_private
 from flyball.kernel.errors import ConfigError, FlyballError
+from flyball.kernel.private_files import read_private, write_private
 
 _VERSION = b"\x01"
 _NONCE = 12

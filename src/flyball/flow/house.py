@@ -15,6 +15,7 @@ from pathlib import Path
 from flyball.audit.checkpoint import CheckpointSigner
 from flyball.audit.ports import RecordLog, Store
 from flyball.credential.backend import Backend
+from flyball.credential.claims import Claims
 from flyball.credential.ports import LeaseStore
 from flyball.credential.seal import Sealer
 from flyball.enforcement.gateway import Gateway
@@ -164,6 +165,7 @@ class House:
     core: Core
     sealer: Sealer
     backends: Mapping[str, Backend]
+    claims: Claims
     store: Store
     tasks: TaskStore
     leases: LeaseStore

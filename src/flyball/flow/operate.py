@@ -186,8 +186,9 @@ def records(house: House, wanted: RecordFilter) -> list[dict[str, Json]]:
 
 
 def status(house: House) -> dict[str, Json]:
-    """How the house stands. `ok` is false while anything is quarantined, unreachable or over-privileged, or new
-    certificates cannot be used, and for an hour after reactions had to be degraded."""
+    """How the house stands. `ok` is false while anything is quarantined, unreachable or over-privileged, while a target
+    is refused to us or bears what another store of our issuer left, while new certificates cannot be used, and for an
+    hour after reactions were degraded."""
     by_task = Counter(row.state.value for row in house.tasks.select(limit=100_000))
     rows = house.leases.select(limit=100_000)
     by_lease = Counter(row.state.value for row in rows)
@@ -199,7 +200,7 @@ def status(house: House) -> dict[str, Json]:
     waiting = sum(parse_object(one).get("state") == "pending" for one in house.core.approvals(None))
     unusable: dict[str, Json] = {**house.certificate_problems}
     trouble = bool(quarantined or degraded or unusable) or any(
-        not t["reachable"] or t["excess"] for t in targets.values()
+        not t["reachable"] or t["excess"] or t["refused"] or t["foreign"] for t in targets.values()
     )
     inactive = {name: agents.state_of(house, name) for name in house.active.bundle.agents}
     return {

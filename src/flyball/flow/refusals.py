@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from flyball.credential.backend import HELD, TargetUnavailable
 from flyball.kernel.errors import Conflict, Denied, FlyballError, Gone, InvalidInput, NotFound, Unavailable
 from flyball.policy.engine import CoreError, StoreUnavailable, Verdict
 from flyball.policy.verdict import OUR_FAULTS
@@ -56,3 +57,14 @@ def of_verdict(verdict: Verdict, detail: str) -> Denied | Unavailable:
     if reason in OUR_FAULTS:
         return Unavailable(detail, code=reason, hint=hint or "try again")
     return Denied(detail, code=reason, hint=hint)
+
+
+def of_claim(fault: TargetUnavailable, target: str) -> TargetUnavailable:
+    """A target that is not ours to issue at now, as an agent may hear it: where the other one is, an operator sees."""
+    if fault.code != HELD:
+        return fault
+    return TargetUnavailable(
+        f"another Flyball of our issuer is at work at target {target!r}",
+        code=HELD,
+        hint="tell an operator: `flyball target list` shows which, and what to do",
+    )

@@ -236,6 +236,10 @@ def issued_lease(house: House, row: Task, name: str, delivery: Delivery) -> tupl
     backend = house.backends.get(grant.target)
     if backend is None:
         raise Unavailable(f"target {grant.target!r} is not configured here", code="target_unknown")
+    try:
+        house.claims.hold(grant.target)
+    except TargetUnavailable as fault:
+        raise refusals.of_claim(fault, grant.target) from None
     now = house.clock.wall_ms()
     lease, secret = issue.plan_lease(
         backend,
@@ -246,6 +250,7 @@ def issued_lease(house: House, row: Task, name: str, delivery: Delivery) -> tupl
         access=grant.access,
         ttl_ms=grant.ttl_ms,
         issuer=house.settings.issuer,
+        store=house.claims.claim.store,
         now_ms=now,
         epoch=house.settings.epoch,
         delivery=delivery,

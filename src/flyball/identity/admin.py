@@ -12,8 +12,8 @@ import re
 import secrets
 from pathlib import Path
 
-from flyball.identity.private_files import read_private, write_private
 from flyball.kernel.errors import ConfigError, Unauthenticated
+from flyball.kernel.private_files import read_private, write_private
 from flyball.kernel.secret import Secret
 
 _TOKEN = re.compile(r"fba_[A-Za-z0-9_-]{43}")

@@ -13,12 +13,12 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from flyball.identity import jose
-from flyball.identity.private_files import private_dir, read_pem, write_pem, write_private
 from flyball.identity.spiffe_id import SpiffeId, trust_domain_name
 from flyball.identity.trust_bundle import DEV_KID, DEV_MARK
 from flyball.kernel.clock import Clock
 from flyball.kernel.errors import ConfigError, InvalidInput
 from flyball.kernel.json import Json, canonical
+from flyball.kernel.private_files import private_dir, read_pem, write_pem, write_private
 
 DEFAULT_TRUST_DOMAIN = "flyball.dev"
 MAX_TTL_S = 24 * 3600

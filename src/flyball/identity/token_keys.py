@@ -13,9 +13,9 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from flyball.identity import jose
-from flyball.identity.private_files import private_dir, read_pem, write_pem
 from flyball.kernel.errors import ConfigError
 from flyball.kernel.json import Json
+from flyball.kernel.private_files import private_dir, read_pem, write_pem
 
 _NAME = re.compile(r"token-(\d{15})\.pem")
 

@@ -9,9 +9,12 @@ stays as it is; a new need makes a `v2` beside it.
 from __future__ import annotations
 
 from flyball.credential.backend import (
+    HELD,
     Backend,
+    Claim,
     DoorProbe,
     Found,
+    HoldsTarget,
     Issued,
     KeepsKey,
     LeaseSpec,
@@ -22,20 +25,23 @@ from flyball.credential.backend import (
     TargetRefused,
     TargetUnavailable,
 )
-from flyball.identity.private_files import read_private, write_private
 from flyball.kernel.clock import Clock, FakeClock, SystemClock
 from flyball.kernel.errors import ConfigError, FlyballError
 from flyball.kernel.json import Json, canonical
+from flyball.kernel.private_files import read_private, write_private
 from flyball.kernel.secret import Secret
 
 __all__ = [
+    "HELD",
     "Backend",
+    "Claim",
     "Clock",
     "ConfigError",
     "DoorProbe",
     "FakeClock",
     "FlyballError",
     "Found",
+    "HoldsTarget",
     "Issued",
     "Json",
     "KeepsKey",

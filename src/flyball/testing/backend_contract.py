@@ -16,7 +16,10 @@ from typing import Protocol
 import pytest
 
 from flyball.credential.backend import (
+    HELD,
     Backend,
+    Claim,
+    HoldsTarget,
     LeaseSpec,
     Plan,
     ProbeReport,
@@ -29,6 +32,9 @@ from flyball.kernel.clock import Clock
 from flyball.kernel.ids import lease_id, task_id
 from flyball.kernel.json import Json, canonical
 from flyball.kernel.secret import Secret
+
+OURS, THEIRS = "0" * 11 + "a", "0" * 11 + "b"
+"""Marks of two stores."""
 
 
 class Session(Protocol):
@@ -70,7 +76,7 @@ class Harness(Protocol):
 class Held:
     """A lease in a test: its spec, plan and secret, and what is known of it."""
 
-    def __init__(self, target: Harness, issuer: str = "", ttl_ms: int = 300_000) -> None:
+    def __init__(self, target: Harness, issuer: str = "", ttl_ms: int = 300_000, store: str = OURS) -> None:
         now = target.clock.wall_ms()
         self.target = target
         self.spec = LeaseSpec(
@@ -80,6 +86,7 @@ class Held:
             target.access,
             now,
             now + ttl_ms,
+            store,
         )
         self.plan = target.backend().plan(self.spec)
         self.secret = make_secret()
@@ -298,6 +305,49 @@ class BackendContract:
         assert theirs.login().alive()
         theirs.revoke()
 
+    def test_each_bears_its_stores_mark(self, target: Harness) -> None:
+        """Another store's leases are told from ours, and from those without a mark; all of them are the issuer's."""
+        held = {store: Held(target, store=store).issue() for store in (OURS, THEIRS, "")}
+        found = {one.lease: one.store for one in target.backend().inventory(target.issuer)}
+        assert found == {one.spec.lease: store for store, one in held.items()}
+        sessions = {store: one.login() for store, one in held.items()}
+        held[OURS].revoke()
+        assert held[OURS].probe().gone
+        assert sessions[THEIRS].alive()
+        assert sessions[""].alive()
+        for store in (THEIRS, ""):
+            held[store].revoke()
+            assert held[store].probe().gone
+
+    def test_one_flyball_of_an_issuer_works_there_at_a_time(self, target: Harness) -> None:
+        """A second is refused, also one with a copy of our store, until the first has gone; other issuers are not."""
+        first, beside, second = (_holding(target.backend()) for _ in range(3))
+        ours = Claim(target.issuer, OURS, "one")
+        first.hold(ours)
+        beside.hold(ours)  # another target of ours at the same server
+        _holding(target.backend()).hold(Claim(f"{target.issuer}-other", THEIRS, "two"))
+        for other in (Claim(target.issuer, THEIRS, "two"), Claim(target.issuer, OURS, "two")):
+            with pytest.raises(TargetUnavailable) as caught:
+                second.hold(other)
+            assert caught.value.code == HELD
+            first.hold(ours)
+        first.let_go()
+        with pytest.raises(TargetUnavailable):
+            second.hold(Claim(target.issuer, THEIRS, "two"))
+        beside.let_go()
+        second.hold(Claim(target.issuer, THEIRS, "two"))
+        with pytest.raises(TargetUnavailable):
+            first.hold(ours)
+
+    def test_a_target_that_is_down_is_not_held(self, target: Harness) -> None:
+        """It says so in time, and is held once it is back."""
+        backend, claim = _holding(target.backend()), Claim(target.issuer, OURS, "one")
+        with target.down(), pytest.raises(TargetUnavailable) as caught:
+            backend.hold(claim)
+        assert caught.value.code != HELD
+        backend = _holding(target.backend())
+        backend.hold(claim)
+
     def test_sessions_are_counted(self, target: Harness) -> None:
         """The inventory tells how many sessions a role has."""
         held = Held(target).issue()
@@ -345,6 +395,13 @@ class BackendContract:
                     shown += [repr(error), repr(error.__cause__), repr(error.__context__), error.detail, error.hint]
         shown += [record.getMessage() for record in caplog.records]
         assert held.secret.reveal() not in "\n".join(shown)
+
+
+def _holding(backend: Backend) -> HoldsTarget:
+    """The backend as one that holds its target; where nobody else can be, nothing is to be held."""
+    if not isinstance(backend, HoldsTarget) or not getattr(backend, "holds", True):
+        pytest.skip("this backend's target is this process's alone")
+    return backend
 
 
 def _rotating(backend: Backend) -> RotatesAdmin:

@@ -46,6 +46,7 @@ class _Entry:
     secret: Secret
     made_ms: int
     expires_ms: int
+    store: str
     open: bool = True
     given: int = 0
 
@@ -138,6 +139,8 @@ class HttpBackend:
         if spec.access not in self._accesses:
             raise TargetRefused(f"target {self._name!r} has no access {spec.access!r}", code="access_unknown")
         recipe: dict[str, Json] = {"issuer": spec.issuer, "lease": spec.lease, "expires_ms": spec.expires_ms}
+        recipe["store"] = spec.store
+        # Entries are of this process: nobody else's can be there, and there is nothing to hold.
         return Plan(f"http_{spec.lease}", recipe)
 
     def issue(self, plan: Plan, secret: Secret) -> Issued:
@@ -152,7 +155,8 @@ class HttpBackend:
             if known is not None and not known.open:
                 raise TargetRefused("the lease is being revoked", code="lease_gone")
             if known is None:
-                known = _Entry(str(plan.recipe["issuer"]), str(plan.recipe["lease"]), secret, now, expires)
+                issuer, lease, store = (str(plan.recipe.get(name, "")) for name in ("issuer", "lease", "store"))
+                known = _Entry(issuer, lease, secret, now, expires, store)
                 self._entries[plan.name] = known
             known.secret = secret
         return Issued({}, {"entry": True}, expires)
@@ -206,7 +210,7 @@ class HttpBackend:
         now = self._clock.wall_ms()
         with self._lock:
             return [
-                Found(name, entry.lease, now - entry.made_ms, entry.given)
+                Found(name, entry.lease, now - entry.made_ms, entry.given, entry.store)
                 for name, entry in sorted(self._entries.items())
                 if entry.issuer == issuer
             ]

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from flyball.plugin.v1 import (
+    HELD,
+    Claim,
     Clock,
     ConfigError,
     DoorProbe,
@@ -48,10 +50,11 @@ class Role:
     made_ms: int
     can_login: bool = True
     sessions: int = 0
+    store: str = ""
 
 
 class Faults:
-    """What goes wrong, by call: `issue`, a step's name, `probe`, `inventory`, `inspect`, `rotate`. For so many times.
+    """What goes wrong, by call: `issue`, a step, `probe`, `inventory`, `inspect`, `hold`, `rotate`. For so many times.
 
     `fail` raises TargetUnavailable before the effect, `refuse` TargetRefused; `lost` is the former
     after the effect, as with a broken connection; `die` raises `DiedError` after the effect; `hang`
@@ -125,6 +128,8 @@ class World:
     lock: threading.Lock = field(default_factory=threading.Lock)
     faults: Faults = field(default_factory=Faults)
     control: bool = True
+    holders: dict[str, tuple[Claim, int]] = field(default_factory=dict)
+    """By issuer: who is at work here, and how many backends hold it for him."""
     admin: Secret = field(default_factory=lambda: Secret(secrets.token_urlsafe(16)))
     """The secret of Flyball's own login; nothing here asks for it, a rotation replaces it."""
     doors: tuple[str, ...] = ("memory",)
@@ -170,6 +175,7 @@ class MemoryBackend:
         self._name = name
         self._accesses = accesses
         self._clock = clock
+        self._held: Claim | None = None
         self.world = world
 
     @property
@@ -191,7 +197,8 @@ class MemoryBackend:
         if spec.access not in self._accesses:
             raise TargetRefused(f"target {self._name!r} has no access {spec.access!r}", code="access_unknown")
         recipe: dict[str, Json] = {"issuer": spec.issuer, "lease": spec.lease, "expires_ms": spec.expires_ms}
-        return Plan(f"mem_{spec.issuer}_{spec.lease}", recipe)
+        recipe["store"] = spec.store
+        return Plan("_".join(part for part in ("mem", spec.issuer, spec.store, spec.lease) if part), recipe)
 
     def issue(self, plan: Plan, secret: Secret) -> Issued:
         """Make the role, or make it again the same."""
@@ -206,6 +213,7 @@ class MemoryBackend:
                 raise TargetRefused("the lease is being revoked", code="lease_gone")
             if known is None:
                 known = Role(str(plan.recipe["issuer"]), str(plan.recipe["lease"]), secret, expires, now)
+                known.store = str(plan.recipe.get("store", ""))
                 self.world.roles[plan.name] = known
             known.secret = secret
         return Issued({"user": plan.name, "host": "memory"}, {"made": True}, expires)
@@ -256,7 +264,7 @@ class MemoryBackend:
         now = self._clock.wall_ms()
         with self.faults.around("inventory"), self.world.lock:
             return [
-                Found(name, role.lease, now - role.made_ms, role.sessions)
+                Found(name, role.lease, now - role.made_ms, role.sessions, role.store)
                 for name, role in sorted(self.world.roles.items())
                 if role.issuer == issuer
             ]
@@ -265,6 +273,35 @@ class MemoryBackend:
         """Facts for `status`."""
         with self.faults.around("inspect"):
             return {"version": "memory", "excess": [], "doors": [{"name": door} for door in self.world.doors]}
+
+    def hold(self, claim: Claim) -> None:
+        """Be the one Flyball of the issuer's here.
+
+        Raises:
+            TargetUnavailable: another is.
+        """
+        with self.faults.around("hold"), self.world.lock:
+            if self._held == claim:
+                return
+            self._let_go()
+            there, count = self.world.holders.get(claim.issuer, (claim, 0))
+            if there != claim:
+                raise TargetUnavailable(f"another Flyball of {claim.issuer!r} is at work here", code=HELD)
+            self.world.holders[claim.issuer] = (claim, count + 1)
+            self._held = claim
+
+    def let_go(self) -> None:
+        """Be it no more."""
+        with self.world.lock:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._held is None:
+            return
+        claim, count = self.world.holders.pop(self._held.issuer)
+        if count > 1:
+            self.world.holders[claim.issuer] = (claim, count - 1)
+        self._held = None
 
     def rotate_admin(self) -> None:
         """Give Flyball's own login a new secret."""

@@ -6,10 +6,12 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from flyball.connectors.postgresql import issue, look, names, probe, revoke, rotate
+from flyball.connectors.postgresql.claim import Hold
 from flyball.connectors.postgresql.config import Config, read
 from flyball.connectors.postgresql.pool import Pool
 from flyball.connectors.postgresql.target import Target
 from flyball.plugin.v1 import (
+    Claim,
     Clock,
     Found,
     Issued,
@@ -43,6 +45,7 @@ class PostgresqlBackend:
     def __init__(self, config: Config, clock: Clock, mode: str = "dev") -> None:
         self._mode = mode
         self._own = Target(config, Pool(config), clock)
+        self._hold = Hold(self._own)
         self._lock = threading.Lock()
         self._former: dict[bytes, Target] = {canonical(dict(config.raw)): self._own}
 
@@ -67,11 +70,12 @@ class PostgresqlBackend:
             "v": _RECIPE,
             "lease": spec.lease,
             "issuer": spec.issuer,
+            "store": spec.store,
             "access": spec.access,
             "expires_ms": spec.expires_ms,
             "config": dict(config.raw),
         }
-        return Plan(names.role(spec.issuer, spec.lease), recipe)
+        return Plan(names.role(spec.issuer, spec.lease, spec.store), recipe)
 
     def issue(self, plan: Plan, secret: Secret) -> Issued:
         """See `issue.issue`. Always at the target as it is configured now."""
@@ -98,12 +102,21 @@ class PostgresqlBackend:
         """See `look.inspect`."""
         return look.inspect(self._own)
 
+    def hold(self, claim: Claim) -> None:
+        """See `claim`."""
+        self._hold.take(claim)
+
+    def let_go(self) -> None:
+        """Hold the target no more."""
+        self._hold.let_go()
+
     def rotate_admin(self) -> None:
         """Give Flyball's own role a new password; see `rotate`."""
         rotate.rotate(self._own)
 
     def close(self) -> None:
-        """Close idle connections. The backend stays usable."""
+        """Close idle connections, and hold the target no more. The backend stays usable."""
+        self._hold.let_go()
         with self._lock:
             targets = list(self._former.values())
         for target in targets:

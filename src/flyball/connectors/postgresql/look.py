@@ -32,7 +32,8 @@ def inventory(target: Target, issuer: str) -> list[Found]:
     for name, comment, sessions in rows:
         made = names.made_ms(str(name))
         age = None if made is None else max(0, now - made)
-        found.append(Found(str(name), names.lease_of(str(name), comment), age, int(sessions)))
+        lease, store = names.lease_of(str(name), comment), names.store_of(str(name))
+        found.append(Found(str(name), lease, age, int(sessions), store))
     return found
 
 

@@ -1,7 +1,9 @@
 """What a lease is called at a PostgreSQL server. The scheme may never change while leases live.
 
-`fb_<issuer, 8 hex digits>_<the lease's ULID>`: 38 bytes of the 63 that a role's name may have. The
-ULID tells when the lease was made; the role's comment carries its whole id.
+`fb_<issuer, 8 hex digits>_<store's mark, 12>_<the lease's ULID>`: 51 bytes of the 63 that a role's name may
+have. The ULID tells when the lease was made; the role's comment carries its whole id. The mark says whose
+ledger knows the lease. It is in the name since a name cannot be lost; roles from before there were marks have
+none.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from flyball.plugin.v1 import Json, TargetRefused
 
 _ULID = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
 _LEASE = re.compile(r"lea_[a-z][a-z0-9-]{0,15}_([0-9a-hjkmnp-tv-z]{26})")
+_MARK = re.compile(r"[0-9a-f]{12}")
+_MARKED = re.compile(r"fb_[0-9a-f]{8}_([0-9a-f]{12})_.*")
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -23,16 +27,24 @@ def prefix(issuer: str) -> str:
     return f"fb_{hashlib.sha256(issuer.encode()).hexdigest()[:8]}_"
 
 
-def role(issuer: str, lease: str) -> str:
-    """The role's name for a lease.
+def role(issuer: str, lease: str, store: str = "") -> str:
+    """The role's name for a lease of a store.
 
     Raises:
-        TargetRefused: that is no lease id.
+        TargetRefused: that is no lease id, or no store's mark.
     """
+    if store and not _MARK.fullmatch(store):
+        raise TargetRefused(f"{store[:64]!r} is no mark of a store", code="store_mark")
     match = _LEASE.fullmatch(lease)
     if match is None:
         raise TargetRefused(f"{lease[:64]!r} is no lease id", code="lease_id")
-    return prefix(issuer) + match.group(1)
+    return prefix(issuer) + (f"{store}_" if store else "") + match.group(1)
+
+
+def store_of(name: str) -> str:
+    """The mark of the store that a role was made for; empty where its name bears none."""
+    match = _MARKED.fullmatch(name)
+    return "" if match is None else match.group(1)
 
 
 def comment(issuer: str, lease: str) -> str:

@@ -134,6 +134,15 @@ class Pool:
         finally:
             share.release()
 
+    def apart(self, door: Door, name: str, settings: Mapping[str, str]) -> Bounded:
+        """A connection that is no part of the pool, for who keeps it; `name` is what the server shows of it.
+
+        Raises:
+            TargetUnavailable: none could be had.
+            TargetRefused: we are not let in.
+        """
+        return self._connect(door, self._config.database, name, settings)
+
     def close(self) -> None:
         """Close what is idle."""
         with self._lock:
@@ -149,7 +158,7 @@ class Pool:
                 if not kept:
                     return None
                 since, connection = kept.pop()
-            if time.monotonic() - since < _IDLE_S and _quiet(connection):
+            if time.monotonic() - since < _IDLE_S and quiet(connection):
                 return connection
             connection.close()
 
@@ -170,7 +179,9 @@ class Pool:
         for _, other in beside:
             other.close()
 
-    def _connect(self, door: Door, database: str) -> Bounded:
+    def _connect(
+        self, door: Door, database: str, name: str = "flyball", more: Mapping[str, str] | None = None
+    ) -> Bounded:
         limits = self._config.limits
         settings = {
             "statement_timeout": str(limits.statement_ms),
@@ -180,14 +191,15 @@ class Pool:
             "search_path": "pg_catalog",
             # Durable here before it is answered; a standby that hangs must not hold up a revocation.
             "synchronous_commit": "local",
+            **(more or {}),
         }
         try:
-            connection = self._log_in(door, database, settings)
+            connection = self._log_in(door, database, name, settings)
         except psycopg.Error as error:
             # A rotation that a crash cut short: the server may know the next password already.
             if not self._settled():
                 raise translate(door.name, error) from None
-            return self._connect(door, database)
+            return self._connect(door, database, name, more)
         connection.budget_s = (limits.statement_ms + limits.lock_ms) / 1000
         try:
             self._identify(door, connection)
@@ -206,7 +218,7 @@ class Pool:
         with alone(admin, wait=False) as mine:
             return mine and settle(admin, self._config.primary, limits.connect_ms / 1000)
 
-    def _log_in(self, door: Door, database: str, settings: Mapping[str, str]) -> Bounded:
+    def _log_in(self, door: Door, database: str, name: str, settings: Mapping[str, str]) -> Bounded:
         limits, admin = self._config.limits, self._config.admin
         return Bounded.connect(
             host=door.host,
@@ -220,7 +232,7 @@ class Pool:
             require_auth="scram-sha-256",
             gssencmode="disable",
             connect_timeout=max(2, round(limits.connect_ms / 1000)),
-            application_name="flyball",
+            application_name=name,
             options=" ".join(f"-c {name}={value}" for name, value in settings.items()),
             keepalives_idle=10,
             tcp_user_timeout=limits.statement_ms,
@@ -237,7 +249,7 @@ class Pool:
         connection.system_identifier = shown
 
 
-def _quiet(connection: Bounded) -> bool:
+def quiet(connection: Bounded) -> bool:
     """Whether nothing has come on an idle connection: an end, or a notice of one, makes it readable."""
     if connection.closed:
         return False

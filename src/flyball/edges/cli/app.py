@@ -41,7 +41,7 @@ _GROUPS = (
     ("agent", "One agent.", "agent:agent"),
     ("profile", "Draft a profile.", "agent:profile"),
     ("target", "Targets; Flyball's own login there.", "target:target"),
-    ("mcp", "MCP servers behind Flyball.", "mcp:mcp"),
+    ("mcp", "MCP servers behind Flyball.", "mcp_login:mcp"),
     ("receipts", "Signed evidence of revocations.", "evidence:receipts"),
     ("audit", "The record: verify it, read it.", "audit:audit"),
     ("dev", "Identities for trying out.", "serve:dev"),

@@ -14,7 +14,7 @@ import ssl
 import time
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from typer.core import TyperGroup
@@ -26,6 +26,10 @@ from flyball.edges.cli.context import AddrOption, Cli, ConfigOption, InputsOptio
 from flyball.edges.cli.errors import FAILED, MISUSED, CliError
 from flyball.edges.cli.run import inputs_of, text_of
 from flyball.enforcement.mcp import pins as pinning
+from flyball.enforcement.mcp.frames import Object, Value
+
+if TYPE_CHECKING:
+    from flyball.edges.mcp.servers import Server
 
 T = TypeVar("T")
 
@@ -66,6 +70,10 @@ PepKeyOption = Annotated[Path | None, typer.Option("--pep-key", metavar="FILE", 
 PinsOption = Annotated[
     Path | None,
     typer.Option("--pins", metavar="FILE", help="The approved tool definitions (else mcp-pins.json beside the store)."),
+]
+LoginsOption = Annotated[
+    Path | None,
+    typer.Option("--logins", metavar="DIR", help="The logins at servers (else mcp-logins beside the store)."),
 ]
 NameOption = Annotated[
     str, typer.Option("--name", metavar="NAME", help="The server's name among the approved (else its command line).")
@@ -134,7 +142,9 @@ def stdio(
         logs.configure("warning", "console")
         from flyball.edges.mcp import observe
 
-        return _run(observe.run(command, out or Path(f"observed-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl")))
+        return run_on_loop(
+            observe.run(command, out or Path(f"observed-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.jsonl"))
+        )
     if out is not None:
         raise CliError("--out is where --observe records", "see --help", exit_code=MISUSED)
     if approvals_url and ("{reference}" not in approvals_url or not approvals_url.startswith("https://")):
@@ -169,7 +179,7 @@ def stdio(
         approvals_url=approvals_url,
         wanted=Wanted(credential, dict(one.split("=", 1) for one in env or ())) if credential else None,
     )
-    return _run(gateway.run(plan))
+    return run_on_loop(gateway.run(plan))
 
 
 @mcp.command("approve", short_help="Approve a server's tools as they are now.")
@@ -181,8 +191,12 @@ def approve(
     bearer_file: Annotated[
         Path | None, typer.Option("--bearer-file", metavar="FILE", help="The gateway's own token for it.")
     ] = None,
+    servers: Annotated[
+        Path | None, typer.Option("--servers", metavar="FILE", help="The file in which the server --name stands.")
+    ] = None,
     name: NameOption = "",
     pins: PinsOption = None,
+    logins: LoginsOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Approve without being asked.")] = False,
     config: ConfigOption = None,
 ) -> int:
@@ -195,15 +209,27 @@ def approve(
     Examples:
       flyball mcp approve -- uvx mcp-server-git
       flyball mcp approve --name notes -- npx -y @modelcontextprotocol/server-filesystem /srv/notes
+      flyball mcp approve --servers servers.json --name mail
     """
-    file = pins or Cli.of(config).config.state_dir / "mcp-pins.json"
+    state = Cli.of(config).config.state_dir
+    file = pins or state / "mcp-pins.json"
     known = pinning.load(file)
-    if bool(command) == bool(url) or (url and not name):
-        raise CliError("name one server", "-- COMMAND, or --url URL with --name NAME", exit_code=MISUSED)
+    if (bool(command), bool(url), servers is not None).count(True) != 1 or (not command and not name):
+        hint = "-- COMMAND; or --url URL, or --servers FILE, with --name NAME"
+        raise CliError("name one server", hint, exit_code=MISUSED)
     server = name or shlex.join(command or [])
     from flyball.edges.mcp import inspect
+    from flyball.edges.mcp import servers as serving
+    from flyball.edges.mcp.links import LOGINS, Links
 
-    tools, instructions = _run(inspect.look(command or [], url, bearer_file))
+    found = serving.Server(tuple(command or ()), url, bearer_file)
+    if servers is not None:
+        found = server_in(servers, name)
+
+    async def look() -> tuple[list[Object], Value]:
+        return await inspect.look(await Links(logins or state / LOGINS).to(server, found))
+
+    tools, instructions = run_on_loop(look())
     now = pinning.of_server(tools, instructions)
     change = pinning.compare(known.get(server, pinning.Pins()), now)
     if not change:
@@ -228,6 +254,7 @@ def serve(
     servers: Annotated[Path, typer.Option("--servers", metavar="FILE", help="What it serves, as JSON.")],
     idle: IdleOption = 900.0,
     pins: PinsOption = None,
+    logins: LoginsOption = None,
     decisions: DecisionsOption = "",
     pep_cert: PepCertOption = None,
     pep_key: PepKeyOption = None,
@@ -246,6 +273,7 @@ def serve(
     from flyball.edges.mcp import servers as serving
     from flyball.edges.mcp import web
     from flyball.edges.mcp.judge import Settings
+    from flyball.edges.mcp.links import LOGINS, Links, logins_in
 
     cli = Cli.of(config, addr)
     logs.configure(cli.config.log.level, cli.config.log.format)
@@ -254,8 +282,27 @@ def serve(
     for name in served.servers:
         if name not in known:
             render.line(f"no tool of {name} was approved: it serves none", "yellow")
+    kept = logins or cli.config.state_dir / LOGINS
+    for name, one in served.servers.items():
+        if one.oauth is not None and one.oauth.by_person and logins_in(kept).read(name, one.url).tokens is None:
+            render.line(f"nobody has logged in to {name}: flyball mcp login {name} --servers {servers}", "yellow")
     settings = Settings(cli.addr, decisions=decisions, tls=_identity(pep_cert, pep_key))
-    return _run(web.serve(served, settings, known, idle_s=idle))
+    return run_on_loop(web.serve(served, settings, known, Links(kept), idle_s=idle))
+
+
+def server_in(file: Path, name: str) -> Server:
+    """The server of this name in a servers' file.
+
+    Raises:
+        ConfigError: the file cannot be used.
+        CliError: it names no such server.
+    """
+    from flyball.edges.mcp import servers as serving
+
+    known = serving.read(file).servers
+    if name not in known:
+        raise CliError(f"{file} names no server {name!r}", f"it names {', '.join(known)}", exit_code=MISUSED)
+    return known[name]
 
 
 def _identity(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
@@ -269,7 +316,8 @@ def _identity(cert: Path | None, key: Path | None) -> ssl.SSLContext | None:
     return plane.identity(cert, key, Path(ca) if ca else None)
 
 
-def _run(work: Coroutine[object, object, T]) -> T:
+def run_on_loop(work: Coroutine[object, object, T]) -> T:
+    """Run it to its end; what it refuses becomes an error of the command's."""
     import uvloop
 
     try:

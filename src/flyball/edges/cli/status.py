@@ -86,10 +86,22 @@ def _targets(targets: dict[str, Json]) -> None:
         for more in excess if isinstance(excess, list) else ():
             said_more = f"target {name}: Flyball's own role may do more than it needs: {render.text(more)}"
             render.line(said_more, "bold red")
+        for remark in foreign(target):
+            render.line(f"target {name}: {remark}", "bold red")
         version = render.text(target.get("version"))
         rotated = render.when(target.get("rotated_ms"))
         since = f", Flyball's own login rotated {rotated}" if rotated else ""
         render.line(f"target {name} is reachable{f' ({version})' if version else ''}{since}")
+
+
+def foreign(target: dict[str, Json]) -> list[str]:
+    """What a target says of other Flyballs of our issuer: that it is refused to us, what their stores left there."""
+    refused = render.text(target.get("refused"))
+    left = [
+        f"{render.text(count)} of store {store} of our issuer {'stands' if count == 1 else 'stand'} there"
+        for store, count in sorted(render.member(target, "foreign").items())
+    ]
+    return [*([f"nothing is issued: {refused}"] if refused else []), *left]
 
 
 def _cooperative(profiles: dict[str, Json]) -> None:

@@ -134,6 +134,12 @@ class Reason(Asked):
     reason: str = Field(default="", max_length=500)
 
 
+class Adopt(Reason):
+    """The mark of the store that is lost, and why it is taken for that."""
+
+    store: str = Field(pattern="^[0-9a-f]{12}$")
+
+
 class Revoke(Reason):
     """Why, and how long to wait for receipts."""
 
@@ -284,6 +290,15 @@ class Rotated(Answered):
     kind: str
     rotated_ms: int
     rotated_by: str
+
+
+class Adopted(Answered):
+    """What is being taken back: `count` of them, the first hundred by name."""
+
+    target: str
+    store: str
+    names: list[str]
+    count: int
 
 
 class Anything(Answered):

@@ -219,6 +219,17 @@ def rotate_target(
         return answer(targets.rotate(house, name, by=by, reason=(ask or models.Reason()).reason))
 
 
+@router.post(
+    "/targets/{name}/adopt", response_model=models.Adopted, summary="Take back what a lost store left at a target"
+)
+def adopt_target(
+    house: HouseDep, by: OperatorDep, places: OperatorPlaces, name: NamePath, ask: models.Adopt
+) -> Response:
+    """All of that store and our issuer that stands there now, with its sessions; nothing while its Flyball works."""
+    with places.one():
+        return answer(targets.adopt(house, name, ask.store, by=by, reason=ask.reason))
+
+
 @router.get("/status", response_model=models.Anything, summary="How the house stands")
 def status(house: HouseDep, places: OperatorPlaces) -> Response:
     """`ok` is false while anything is quarantined, unreachable or over-privileged, or certificates cannot be used."""

@@ -7,7 +7,6 @@ request carries a token for this gateway; without one, or with another's, it is 
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import secrets
 import time
@@ -21,11 +20,8 @@ from starlette.routing import Route
 
 from flyball.edges.mcp.callers import Caller, Callers
 from flyball.edges.mcp.conversation import Conversation, Link
-from flyball.edges.mcp.gateway import clean
-from flyball.edges.mcp.leased import Leased, Lender
-from flyball.edges.mcp.remote import Remote, bearer
+from flyball.edges.mcp.links import Links
 from flyball.edges.mcp.servers import Served, Server
-from flyball.edges.mcp.stdio import Child
 from flyball.edges.mcp.streams import Stream
 from flyball.edges.mcp.tools import Tools
 from flyball.enforcement.mcp import frames, headers
@@ -46,10 +42,11 @@ WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 class Front:
     """The gateway as an ASGI app."""
 
-    def __init__(self, served: Served, callers: Callers, pins: dict[str, Pins]) -> None:
+    def __init__(self, served: Served, callers: Callers, pins: dict[str, Pins], links: Links) -> None:
         self._served = served
         self._callers = callers
         self._pins = pins
+        self._links = links
         self._talks: dict[str, Conversation] = {}
         self._modern: dict[tuple[tuple[str, str], str], Conversation] = {}
         self._making = asyncio.Lock()
@@ -223,7 +220,7 @@ class Front:
         tools = Tools(self._pins.get(name, Pins()), prefix=f"{name}.", own=caller.desk.tools)
         link: Link
         try:
-            link = await _link(server, caller, tools)
+            link = await self._links.to(name, server, schema=tools.schema, governor=lambda: caller.desk.governor)
         except FlyballError as fault:
             return _refused(503, fault.detail)
         return Conversation(ident, caller, name, link, tools, self._asking)
@@ -249,19 +246,6 @@ async def _approvals(request: Request) -> Response:
     )
     shut = {"Content-Security-Policy": "default-src 'none'", "Cache-Control": "no-store", "X-Frame-Options": "DENY"}
     return Response(page, 200, shut, "text/html")
-
-
-async def _link(server: Server, caller: Caller, tools: Tools) -> Link:
-    """The server for one caller, with the caller's lease where it is to have one."""
-    lender = None if server.wanted is None else Lender(server.wanted, lambda: caller.desk.governor)
-    if server.command:
-        if lender is None:
-            return await Child.start(server.command, clean(os.environ))
-        return await Leased.start(server.command, clean(os.environ), lender)
-    shown = bearer(server.bearer_file)
-    if lender is None:
-        return Remote(server.url, shown, tools.schema)
-    return Remote(server.url, lender.shown(shown), tools.schema, lender.hide)
 
 
 def _token(request: Request) -> str:

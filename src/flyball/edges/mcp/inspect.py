@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Sequence
 from importlib import metadata
-from pathlib import Path
 from typing import Final
 
 from flyball.edges.mcp.conversation import Link
-from flyball.edges.mcp.gateway import clean
-from flyball.edges.mcp.remote import Remote, bearer
-from flyball.edges.mcp.stdio import Child
 from flyball.enforcement.mcp import frames
 from flyball.enforcement.mcp.frames import Malformed, Object, Value
 from flyball.kernel.errors import Unavailable
@@ -22,19 +16,17 @@ MAX_PAGES: Final = 64
 ANSWER_S: Final = 60.0
 
 
-async def look(command: Sequence[str], url: str = "", bearer_file: Path | None = None) -> tuple[list[Object], Value]:
-    """Start the server, or reach the one at `url`; read its tools and instructions; leave it.
+async def look(link: Link) -> tuple[list[Object], Value]:
+    """Read a server's tools and instructions; leave it.
 
     Raises:
-        ConfigError: it cannot be run.
         Unavailable: `server`: it does not answer as an MCP server does.
     """
-    link: Link = Remote(url, bearer(bearer_file)) if url else await Child.start(command, clean(os.environ))
     try:
         return await _Talk(link).tools()
     except (TimeoutError, OSError, Malformed) as fault:
         raise Unavailable(
-            "the server does not answer as an MCP server does", code="server", hint="try its command by itself"
+            "the server does not answer as an MCP server does", code="server", hint="try it by itself"
         ) from fault
     finally:
         await link.end()

@@ -200,9 +200,11 @@ class Governor:
         """Learn of a fence as soon as may be; the heartbeat tells it too, later."""
         known = "open"
         lost = asyncio.create_task(self._task.wait_lost())
+        asked: asyncio.Task[str] | None = None
         try:
             while not lost.done():
                 asked = asyncio.create_task(self._task.watch(known))
+                asked.add_done_callback(_heard)  # it may end when nobody waits for it any more
                 await asyncio.wait({asked, lost}, return_when=asyncio.FIRST_COMPLETED)
                 if not asked.done():
                     asked.cancel()
@@ -222,6 +224,13 @@ class Governor:
             self.on_over("task_fenced")
         finally:
             lost.cancel()
+            if asked is not None:
+                asked.cancel()
+
+
+def _heard(asked: asyncio.Task[str]) -> None:
+    if not asked.cancelled():
+        asked.exception()
 
 
 def _text(members: Object, name: str) -> str:

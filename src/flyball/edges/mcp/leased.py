@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import re
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import quote
-
-import structlog
 
 import flyball_sdk
 from flyball.edges.mcp.judge import Governor
 from flyball.edges.mcp.remote import QUEUED, Shown
 from flyball.edges.mcp.stdio import Child
+from flyball.edges.mcp.withheld import Withheld
 from flyball.enforcement.mcp import checks, frames
 from flyball.enforcement.mcp.frames import Frame, Id, Message
 from flyball.kernel.errors import Unavailable
@@ -30,9 +26,6 @@ from flyball.kernel.errors import Unavailable
 GREET_S: Final = 30.0
 _AGAIN: Final = "flyball:again"
 _PART: Final = re.compile(r"\{(dsn|secret|user|host|port|database)\}")
-_HIDDEN: Final = 8
-"""Characters of a secret that is looked for in what a server says."""
-log = structlog.get_logger("flyball.mcp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +53,7 @@ class Lender:
     def __init__(self, wanted: Wanted, governor: Callable[[], Governor | None]) -> None:
         self._wanted = wanted
         self._governor = governor
-        self._secrets: deque[bytes] = deque(maxlen=16)
+        self._withheld = Withheld()
 
     async def lend(self) -> Lent | None:
         """The task's lease, put in place; None while there is no task.
@@ -76,9 +69,7 @@ class Lender:
         except flyball_sdk.FlyballError as fault:
             raise Unavailable(fault.detail, code=fault.code, hint=fault.hint) from fault
         secret = held.secret.reveal()
-        for one in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1]):
-            if len(one) >= _HIDDEN and one.encode() not in self._secrets:
-                self._secrets.append(one.encode())
+        self._withheld.add(secret)
         parts = {name: str(held.connection.get(name, "")) for name in ("user", "host", "port", "database")}
         parts |= {"secret": secret, "dsn": held.dsn() if "host" in held.connection else ""}
         filled = {place: _PART.sub(lambda part: parts[part[1]], text) for place, text in wanted.places.items()}
@@ -95,11 +86,7 @@ class Lender:
 
     def hide(self, raw: bytes) -> bytes:
         """What a server says, without the secret that it was given."""
-        for secret in self._secrets:
-            if secret in raw:
-                log.warning("a server told what it was given; it is withheld")
-                raw = raw.replace(secret, b"[withheld]")
-        return raw
+        return self._withheld.hide(raw)
 
 
 class _Run:

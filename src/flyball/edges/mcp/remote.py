@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +18,7 @@ import aiohttp
 import structlog
 
 from flyball.edges.mcp.events import Events
+from flyball.edges.mcp.withheld import Withheld
 from flyball.enforcement.mcp import frames
 from flyball.enforcement.mcp.frames import INTERNAL, MAX_FRAME, Frame, Malformed, Message, Object, Value
 from flyball.enforcement.mcp.headers import mirrored
@@ -28,17 +29,25 @@ _OPEN_S: Final = 10.0
 RESUMED: Final = 8
 """How often one broken stream is taken up again at most, and the longest that a server may have us wait for it."""
 _LONGEST_PAUSE_S: Final = 30.0
+_SCHEMES: Final = ("basic", "bearer", "dpop", "token")
 _FAULTS: Final = (aiohttp.ClientError, OSError, ValueError, TimeoutError)
 log = structlog.get_logger("flyball.mcp")
 
 Shown = Callable[[], Awaitable[Mapping[str, str]]]
 """Headers that show who asks: the gateway's own token, or a lease of the task. Asked for each request."""
+Challenged = Callable[[int, Sequence[str], str], Awaitable[bool]]
+"""The server refused what we showed (status, its challenges, our Authorization): whether to show something else."""
 Schema = Callable[[Value], Object | None]
 
 
 async def nothing() -> Mapping[str, str]:
     """No header."""
     return {}
+
+
+async def settled(_status: int, _challenges: Sequence[str], _shown: str) -> bool:
+    """There is nothing else to show."""
+    return False
 
 
 def bearer(file: Path | None) -> Shown:
@@ -57,7 +66,7 @@ def bearer(file: Path | None) -> Shown:
 
 class Remote:
     """A link to one server. `schema` tells a tool's input schema, for the headers that mirror its arguments; `hide`
-    takes out of a message what the client must not see."""
+    takes out of a message what the client must not see, beside what we show; `challenged` is told what was refused."""
 
     def __init__(
         self,
@@ -65,8 +74,11 @@ class Remote:
         shown: Shown = nothing,
         schema: Schema = lambda _name: None,
         hide: Callable[[bytes], bytes] = bytes,
+        challenged: Challenged = settled,
     ) -> None:
         self._schema = schema
+        self._challenged = challenged
+        self._withheld = Withheld()
         self._hide = hide
         self._url = url
         self._shown = shown
@@ -138,21 +150,38 @@ class Remote:
             # Made anew from the body that is sent, whatever the client's said.
             schema = self._schema(frame.params.get("name")) if frame.method == "tools/call" else None
             headers |= mirrored(frame, schema)
-        return headers | dict(await self._shown())
+        shown = await self._shown()
+        for value in shown.values():
+            scheme, _, rest = value.partition(" ")
+            self._withheld.add(rest if scheme.lower() in _SCHEMES and rest else value)
+        return headers | dict(shown)
+
+    async def _again(self, response: aiohttp.ClientResponse, shown: Mapping[str, str]) -> bool:
+        """Whether a request that was refused is worth sending once more."""
+        if response.status not in (401, 403):
+            return False
+        challenges = response.headers.getall("WWW-Authenticate", [])
+        return await self._challenged(response.status, challenges, shown.get("Authorization", ""))
 
     async def _post(self, frame: Frame) -> None:
         why = "the server did not answer"
         try:
-            headers = await self._headers(frame)
             events = Events()
             try:
-                async with self._http.post(
-                    self._url, data=frame.raw, headers=headers, allow_redirects=False
-                ) as response:
-                    if frame.method == "initialize" and response.ok:
-                        self._session = response.headers.get("Mcp-Session-Id", "")
-                    if await self._read(frame, response, events):
-                        return
+                for first in (True, False):
+                    headers = await self._headers(frame)
+                    async with self._http.post(
+                        self._url, data=frame.raw, headers=headers, allow_redirects=False
+                    ) as response:
+                        if first and await self._again(response, headers):
+                            continue
+                        if frame.method == "initialize" and response.ok:
+                            self._session = response.headers.get("Mcp-Session-Id", "")
+                        if await self._read(frame, response, events):
+                            return
+                        if response.status in (401, 403):
+                            why = f"the server refuses the gateway ({response.status})"
+                        break
             except _FAULTS:
                 if not events.last or not self._session:
                     raise
@@ -161,7 +190,7 @@ class Remote:
         except _FAULTS as fault:
             log.warning("the server cannot be reached", error=type(fault).__name__)
         except FlyballError as fault:
-            log.warning("there is nothing to show to the server", code=fault.code)
+            log.warning("there is nothing to show to the server", code=fault.code, why=fault.detail, hint=fault.hint)
             why = f"the gateway has nothing to show to the server ({fault.code})"
         if frame.is_request:
             await self._arrived.put(frames.error(frame.id, INTERNAL, why))
@@ -187,7 +216,7 @@ class Remote:
 
     async def _take(self, frame: Frame | None, message: bytes) -> bool:
         """Hand one message on; whether it is the answer to `frame`."""
-        message = self._hide(message)
+        message = self._hide(self._withheld.hide(message))
         try:
             found = frames.read(message)
         except Malformed:

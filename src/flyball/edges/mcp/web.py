@@ -12,6 +12,7 @@ from flyball.edges.mcp.callers import Callers
 from flyball.edges.mcp.front import Front
 from flyball.edges.mcp.gateway import say
 from flyball.edges.mcp.judge import Settings
+from flyball.edges.mcp.links import Links
 from flyball.edges.mcp.servers import Served
 from flyball.enforcement.mcp.pins import Pins
 from flyball.kernel.certificates import ServedCertificate
@@ -19,9 +20,9 @@ from flyball.kernel.certificates import ServedCertificate
 RENEW_S = 5.0
 
 
-async def serve(served: Served, settings: Settings, pins: Mapping[str, Pins], *, idle_s: float) -> int:
+async def serve(served: Served, settings: Settings, pins: Mapping[str, Pins], links: Links, *, idle_s: float) -> int:
     """Serve until SIGTERM or SIGINT; the exit code. Every task ends with it."""
-    front = Front(served, Callers(settings, served.audiences, idle_s=idle_s), dict(pins))
+    front = Front(served, Callers(settings, served.audiences, idle_s=idle_s), dict(pins), links)
     host, port = served.place
     server = uvicorn.Server(
         uvicorn.Config(
