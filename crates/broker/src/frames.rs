@@ -151,7 +151,9 @@ impl Frames {
     /// Payload that is sure, with what stands before, between and behind it.
     fn give(&mut self, mut payload: Bytes, out: &mut BytesMut) {
         loop {
-            while let Some((_, bytes)) = self.waiting.pop_front_if(|(at, _)| *at <= self.given) {
+            while self.waiting.front().is_some_and(|(at, _)| *at <= self.given)
+                && let Some((_, bytes)) = self.waiting.pop_front()
+            {
                 self.waiting_bytes -= bytes.len();
                 out.extend_from_slice(&bytes);
             }
@@ -186,6 +188,7 @@ fn length(head: &[u8]) -> Result<Option<u64>, Malformed> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
     use crate::port::Secret;
