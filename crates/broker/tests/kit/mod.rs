@@ -259,7 +259,10 @@ async fn api(seen: Arc<Seen>, mut request: Request<Incoming>) -> Result<Response
                 let mut buffer = [0; 1024];
                 while let Ok(read @ 1..) = io.read(&mut buffer).await {
                     let echo = [b"echo ", &buffer[..read], b" ", SECRET.as_bytes()].concat();
-                    io.write_all(&echo).await.unwrap();
+                    // One short frame of text.
+                    let head = [0x81, u8::try_from(echo.len()).unwrap()];
+                    assert!(head[1] < 126);
+                    io.write_all(&[&head[..], &echo].concat()).await.unwrap();
                 }
             });
         }
