@@ -122,7 +122,9 @@ fn what_a_client_may_gather() {
     let runtime = runtime();
     for (script, reason) in [
         (
-            "p.enter_pipeline_mode()\nfor n in range(9000):\n    p.send_prepare(b'', b'SELECT 1', [])\n    p.flush()\n",
+            // The server sleeps meanwhile: it confirms none of them before all have been sent.
+            "p.enter_pipeline_mode()\np.send_query_params(b'SELECT pg_sleep(10)', [])\nfor n in range(9000):\n    \
+             p.send_prepare(b'', b'SELECT 1', [])\n    p.flush()\n",
             "pipeline_too_long",
         ),
         ("for n in range(9000): p.prepare(b's%d' % n, b'SELECT 1', [])\n", "pipeline_too_long"),
