@@ -31,6 +31,7 @@ class Place:
         self.seen: list[str] = []
         self.registered: list[dict[str, object]] = []
         self.revoked: list[Form] = []
+        self.revoking = 200
         self.metadata_url = ""
         self.issuer = ""
         self.token_answer: Callable[[web.Request], web.Response] | None = None
@@ -75,7 +76,7 @@ class Place:
 
     async def revoke(self, request: web.Request) -> web.Response:
         self.revoked.append({name: str(value) for name, value in (await request.post()).items()})
-        return web.Response()
+        return web.Response(status=self.revoking)
 
     async def resource(self, _request: web.Request) -> web.Response:
         return web.json_response({"resource": f"{self.base}/mcp", "authorization_servers": [self.issuer]})

@@ -143,6 +143,41 @@ def test_a_token_is_given_back(logins: Logins) -> None:
     asyncio.run(work())
 
 
+@pytest.mark.parametrize(("status", "endpoint", "asked"), [(400, "", 2), (200, "http://192.0.2.7/revoke", 0)])
+def test_a_token_that_nobody_takes_back_is_forgotten(logins: Logins, status: int, endpoint: str, asked: int) -> None:
+    """The authorization server refuses, or would have it in clear: it is said, and the login is gone here."""
+
+    async def work() -> None:
+        async with Place.running() as place:
+            place.revoking = status
+            kept = await logged_in(place, logins)
+            assert kept.metadata is not None
+            if endpoint:
+                changed = kept.metadata.model_copy(update={"revocation_endpoint": endpoint})
+                logins.write("mail", kept.model_copy(update={"metadata": changed}))
+            assert not await logout("mail", place.url, OAuth(), logins)
+            assert len(place.revoked) == asked
+            assert not logins.file("mail").exists()
+
+    asyncio.run(work())
+
+
+def test_what_is_wanted_more_is_bounded(logins: Logins) -> None:
+    """A server that names scopes without end does not fill the file."""
+
+    async def work() -> None:
+        async with Place.running() as place:
+            await logged_in(place, logins)
+            _, link = linked(place, OAuth(), logins)
+            for wanted in ("mail.send", "x" * 2000):
+                place.wanted = wanted
+                assert "insufficient_scope" in str(await called(link))
+            assert logins.read("mail", place.url).wanted == "mail.send"
+            await link.end()
+
+    asyncio.run(work())
+
+
 def test_a_file_that_is_no_login_is_refused(logins: Logins) -> None:
     """Broken, or open to others: an error that says what to do, and nothing is shown."""
 

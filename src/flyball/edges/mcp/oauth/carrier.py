@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -40,6 +41,11 @@ logging.getLogger("mcp.client.auth").setLevel(logging.CRITICAL + 1)
 
 Show = Callable[[str], Awaitable[None]]
 Wait = Callable[[], Awaitable[AuthorizationCodeResult]]
+
+
+def client_of() -> httpx2.AsyncClient:
+    """An HTTP client that goes by the system's authorities, as our links to servers do, and by no proxy."""
+    return httpx2.AsyncClient(timeout=_ANSWER_S, trust_env=False, verify=ssl.create_default_context())
 
 
 def provider_of(
@@ -147,7 +153,7 @@ class Carrier:
         request = httpx2.Request("POST", self._url, headers={"MCP-Protocol-Version": REVISION})
         flow = self.provider.async_auth_flow(request)
         try:
-            async with asyncio.timeout(within_s), httpx2.AsyncClient(timeout=_ANSWER_S, trust_env=False) as http:
+            async with asyncio.timeout(within_s), client_of() as http:
                 outgoing = await anext(flow)
                 while outgoing is not request or challenge is not None:
                     if outgoing is request and challenge is not None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import httpx2
+import structlog
 from mcp.client.auth.utils import extract_field_from_www_auth, union_scopes
 
 from flyball.edges.mcp.oauth.carrier import Carrier, challenge_of, provider_of
@@ -23,6 +24,9 @@ _EARLY_S: Final = 30.0
 """So long before its end a token is renewed."""
 _AGAIN_S: Final = 15.0
 """After a renewal that failed nobody is asked for so long."""
+_WANTED: Final = 1024
+"""Characters of scopes that are kept for the next login: a server may name ever more."""
+log = structlog.get_logger("flyball.mcp")
 
 
 class Authorized:
@@ -106,7 +110,8 @@ class Authorized:
         carrier.expire()
         try:
             header = await self._shielded(carrier, None)
-        except FlyballError:
+        except FlyballError as fault:
+            log.warning("a token could not be renewed", server=self._name, why=fault.detail)
             header = ""
         if not header:
             # What is kept is still there, and may be renewed when the fault is over.
@@ -125,7 +130,7 @@ class Authorized:
     def _needs_more(self, carrier: Carrier, scope: str) -> ConfigError:
         kept = carrier.storage.kept
         wanted = union_scopes(kept.wanted, scope) or ""
-        if wanted != kept.wanted:
+        if wanted != kept.wanted and len(wanted) <= _WANTED:
             kept.wanted = wanted
             carrier.storage.keep()
         return ConfigError(

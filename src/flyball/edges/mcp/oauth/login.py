@@ -17,15 +17,15 @@ from aiohttp import web
 from mcp.client.auth.utils import union_scopes
 from mcp.shared.auth import AuthorizationCodeResult
 
-from flyball.edges.mcp.oauth.carrier import REVISION, Carrier, challenge_of, provider_of
+from flyball.edges.mcp.oauth.carrier import REVISION, Carrier, challenge_of, client_of, provider_of
 from flyball.edges.mcp.oauth.logins import Kept, Logins, Storage
 from flyball.edges.mcp.oauth.settings import OAuth
+from flyball.edges.mcp.strict import is_safe
 from flyball.enforcement.mcp import frames
 from flyball.kernel.errors import ConfigError, Conflict, Unavailable
 
 _CALLBACK: Final = "/callback"
 _PAGE: Final = "<!doctype html><meta charset=utf-8><title>Flyball</title><p>{}</p><p>This page can be closed.</p>"
-_ANSWER_S: Final = 10.0
 
 
 async def login(
@@ -92,12 +92,12 @@ async def logout(name: str, url: str, oauth: OAuth, logins: Logins) -> bool:
         ConfigError: what `Logins.read` raises.
     """
     storage = Storage(logins, name, url)
-    kept, taken = storage.kept, False
+    kept, taken = storage.kept, []
     endpoint = None if kept.metadata is None else kept.metadata.revocation_endpoint
-    if kept.tokens is not None and endpoint is not None:
+    if kept.tokens is not None and endpoint is not None and is_safe(str(endpoint)):
         context = provider_of(url, oauth, storage).context
         with contextlib.suppress(httpx2.HTTPError, OSError):
-            async with httpx2.AsyncClient(timeout=_ANSWER_S, trust_env=False) as http:
+            async with client_of() as http:
                 for kind, token in (
                     ("refresh_token", kept.tokens.refresh_token),
                     ("access_token", kept.tokens.access_token),
@@ -107,9 +107,10 @@ async def logout(name: str, url: str, oauth: OAuth, logins: Logins) -> bool:
                         if kept.client is not None:
                             form["client_id"] = kept.client.client_id
                         form, headers = context.prepare_token_auth(form, {})
-                        taken = (await http.post(str(endpoint), data=form, headers=headers)).status_code == 200
+                        answer = await http.post(str(endpoint), data=form, headers=headers)
+                        taken.append(answer.status_code == 200)
     logins.forget(name)
-    return taken
+    return bool(taken) and all(taken)
 
 
 async def _probe(url: str) -> httpx2.Response:
@@ -119,7 +120,7 @@ async def _probe(url: str) -> httpx2.Response:
     headers = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
     headers["MCP-Protocol-Version"] = REVISION
     try:
-        async with httpx2.AsyncClient(timeout=_ANSWER_S, trust_env=False) as http:
+        async with client_of() as http:
             for method, params in (("initialize", greeting), ("tools/list", {})):
                 asked = frames.request(1, method, params)
                 request = http.build_request("POST", url, content=asked, headers=headers)
@@ -127,7 +128,8 @@ async def _probe(url: str) -> httpx2.Response:
                 await answer.aclose()
                 if answer.status_code in (401, 403):
                     break
-                headers["Mcp-Session-Id"] = answer.headers.get("Mcp-Session-Id", "")
+                if "Mcp-Session-Id" in answer.headers:
+                    headers["Mcp-Session-Id"] = answer.headers["Mcp-Session-Id"]
     except (httpx2.HTTPError, OSError) as fault:
         raise Unavailable(f"the server cannot be reached ({type(fault).__name__})", code="server") from fault
     return answer
