@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
+from pydantic import AnyHttpUrl
 from tests.mcp.authority import Form, Place, browsing, called, linked, logged_in
 
 from flyball.edges.mcp.oauth.login import logout
@@ -153,7 +154,7 @@ def test_a_token_that_nobody_takes_back_is_forgotten(logins: Logins, status: int
             kept = await logged_in(place, logins)
             assert kept.metadata is not None
             if endpoint:
-                changed = kept.metadata.model_copy(update={"revocation_endpoint": endpoint})
+                changed = kept.metadata.model_copy(update={"revocation_endpoint": AnyHttpUrl(endpoint)})
                 logins.write("mail", kept.model_copy(update={"metadata": changed}))
             assert not await logout("mail", place.url, OAuth(), logins)
             assert len(place.revoked) == asked
