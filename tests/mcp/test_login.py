@@ -15,6 +15,7 @@ import pytest
 from pydantic import AnyHttpUrl
 from tests.mcp.authority import Form, Place, browsing, called, linked, logged_in
 
+from flyball.edges.mcp.oauth import login as logging_in
 from flyball.edges.mcp.oauth.login import logout
 from flyball.edges.mcp.oauth.logins import Logins
 from flyball.edges.mcp.oauth.settings import OAuth
@@ -145,7 +146,9 @@ def test_a_token_is_given_back(logins: Logins) -> None:
 
 
 @pytest.mark.parametrize(("status", "endpoint", "asked"), [(400, "", 2), (200, "http://192.0.2.7/revoke", 0)])
-def test_a_token_that_nobody_takes_back_is_forgotten(logins: Logins, status: int, endpoint: str, asked: int) -> None:
+def test_a_token_that_nobody_takes_back_is_forgotten(
+    logins: Logins, monkeypatch: pytest.MonkeyPatch, status: int, endpoint: str, asked: int
+) -> None:
     """The authorization server refuses, or would have it in clear: it is said, and the login is gone here."""
 
     async def work() -> None:
@@ -156,6 +159,7 @@ def test_a_token_that_nobody_takes_back_is_forgotten(logins: Logins, status: int
             if endpoint:
                 changed = kept.metadata.model_copy(update={"revocation_endpoint": AnyHttpUrl(endpoint)})
                 logins.write("mail", kept.model_copy(update={"metadata": changed}))
+                monkeypatch.setattr(logging_in, "client_of", lambda: pytest.fail("it is asked"))
             assert not await logout("mail", place.url, OAuth(), logins)
             assert len(place.revoked) == asked
             assert not logins.file("mail").exists()
