@@ -247,15 +247,16 @@ def test_who_steals_a_token_can_use_it_here(envoy: Envoy, agent: Agent) -> None:
         assert told.status_code == 401, told.text
 
 
-def test_beside_the_http_gateway_envoy_has_no_credentials(tmp_path: Path, upstream: Upstream) -> None:
+def test_beside_the_http_gateway_envoy_has_no_credentials(
+    tmp_path_factory: pytest.TempPathFactory, upstream: Upstream
+) -> None:
     """Leases of `http` targets are lent to the HTTP gateway where that listens, and Envoy's requests lack them."""
     target = (
         f"kind: http\n    url: http://127.0.0.1:{upstream.port}\n    secret_file: billing.key\n"
         "    gateway: {inject: bearer, networks: [127.0.0.1]}"
     )
     for more, status in (("", 200), ("http_gateway:\n  listen: 127.0.0.1:0\n", 403)):
-        home = tmp_path / f"flyball-{status}"
-        home.mkdir()
+        home = tmp_path_factory.mktemp("flyball")  # a socket's path must be short
         key = home / "billing.key"
         key.touch(mode=0o600)
         key.write_text("a-key-of-the-api-0123456789")
@@ -263,7 +264,7 @@ def test_beside_the_http_gateway_envoy_has_no_credentials(tmp_path: Path, upstre
             agent = Agent(flyball)
             agent.open()
             assert agent.connect().status_code == 201
-            with behind(tmp_path / f"envoy-{status}", flyball, upstream) as envoy:
+            with behind(tmp_path_factory.mktemp("envoy"), flyball, upstream) as envoy:
                 told = envoy.client().delete("/v1/invoices/I-7/hold", headers=agent.shown)
                 assert told.status_code == status, told.text
                 assert (status == 200) == ("credential_not_lent" not in told.text)
