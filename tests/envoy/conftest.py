@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from tests.envoy.kit import Agent, Envoy, EnvoyFlyball, Upstream, behind
+from tests.envoy.kit import Agent, Envoy, EnvoyFlyball, Upstream, agent_of, behind
 
 
 @pytest.fixture(scope="session")
@@ -36,8 +36,5 @@ def envoy(tmp_path_factory: pytest.TempPathFactory, flyball: EnvoyFlyball, upstr
 @pytest.fixture
 def agent(flyball: EnvoyFlyball) -> Iterator[Agent]:
     """An agent with an open task."""
-    made = Agent(flyball)
-    made.open()
-    yield made
-    made.end()
-    made.close()
+    with agent_of(flyball) as made:
+        yield made

@@ -142,6 +142,16 @@ class Agent(Wire):
         return {"flyball-task": self.token}
 
 
+@contextmanager
+def agent_of(flyball: RunningServer) -> Iterator[Agent]:
+    """An agent with an open task there, for the length of a `with` block."""
+    made = Agent(flyball)
+    made.open()
+    yield made
+    made.end()
+    made.close()
+
+
 class Upstream:
     """A server that answers with what it was sent."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.envoy.kit import Agent, Envoy, EnvoyFlyball, Upstream, behind
+from tests.envoy.kit import Agent, Envoy, EnvoyFlyball, Upstream, agent_of, behind
 from tests.httpgateway.api import KEY, Api
 
 from flyball.kernel.json import Json
@@ -68,11 +68,8 @@ def wider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EnvoyFlyball]:
 @pytest.fixture
 def closer(wider: EnvoyFlyball) -> Iterator[Agent]:
     """An agent with a task there."""
-    made = Agent(wider)
-    made.open()
-    yield made
-    made.end()
-    made.close()
+    with agent_of(wider) as made:
+        yield made
 
 
 def raw(envoy: Envoy, head: str) -> bytes:

@@ -5,7 +5,7 @@
 //! frame keeps its head; what is held back of a message holds back what stands behind it.
 
 use crate::scrub::{Needles, Scrubber};
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
 
 /// Bytes of heads and control frames that may wait behind what is held back of a message.
@@ -157,7 +157,7 @@ impl Frames {
                 self.waiting_bytes -= bytes.len();
                 out.extend_from_slice(&bytes);
             }
-            if !payload.has_remaining() {
+            if payload.is_empty() {
                 return;
             }
             let until = self.waiting.front().map_or(u64::MAX, |(at, _)| at - self.given);

@@ -220,14 +220,14 @@ def approve(
     server = name or shlex.join(command or [])
     from flyball.edges.mcp import inspect
     from flyball.edges.mcp import servers as serving
-    from flyball.edges.mcp.links import LOGINS, Links
+    from flyball.edges.mcp.links import Links
 
     found = serving.Server(tuple(command or ()), url, bearer_file)
     if servers is not None:
         found = server_in(servers, name)
 
     async def look() -> tuple[list[Object], Value]:
-        return await inspect.look(await Links(logins or state / LOGINS).to(server, found))
+        return await inspect.look(await Links(logins_folder(logins, state)).to(server, found))
 
     tools, instructions = run_on_loop(look())
     now = pinning.of_server(tools, instructions)
@@ -273,7 +273,7 @@ def serve(
     from flyball.edges.mcp import servers as serving
     from flyball.edges.mcp import web
     from flyball.edges.mcp.judge import Settings
-    from flyball.edges.mcp.links import LOGINS, Links, logins_in
+    from flyball.edges.mcp.links import Links, logins_in
 
     cli = Cli.of(config, addr)
     logs.configure(cli.config.log.level, cli.config.log.format)
@@ -282,12 +282,17 @@ def serve(
     for name in served.servers:
         if name not in known:
             render.line(f"no tool of {name} was approved: it serves none", "yellow")
-    kept = logins or cli.config.state_dir / LOGINS
+    kept = logins_folder(logins, cli.config.state_dir)
     for name, one in served.servers.items():
         if one.oauth is not None and one.oauth.by_person and logins_in(kept).read(name, one.url).tokens is None:
             render.line(f"nobody has logged in to {name}: flyball mcp login {name} --servers {servers}", "yellow")
     settings = Settings(cli.addr, decisions=decisions, tls=_identity(pep_cert, pep_key))
     return run_on_loop(web.serve(served, settings, known, Links(kept), idle_s=idle))
+
+
+def logins_folder(given: Path | None, state: Path) -> Path:
+    """Where logins are kept: as the option says, else beside the store."""
+    return given or state / "mcp-logins"
 
 
 def server_in(file: Path, name: str) -> Server:

@@ -14,7 +14,7 @@ import typer
 from flyball.edges.cli import render
 from flyball.edges.cli.context import Cli, ConfigOption, JsonOption
 from flyball.edges.cli.errors import MISUSED, CliError
-from flyball.edges.cli.mcp import LoginsOption, mcp, run_on_loop, server_in
+from flyball.edges.cli.mcp import LoginsOption, logins_folder, mcp, run_on_loop, server_in
 from flyball.edges.mcp.oauth.settings import OAuth
 
 ServerArgument = Annotated[str, typer.Argument(metavar="NAME", help="The server, as the file names it.")]
@@ -53,9 +53,9 @@ def login(
         raise CliError(
             f"nobody logs in to {name}", "the gateway has its token by client_credentials", exit_code=MISUSED
         )
-    from flyball.edges.mcp.links import LOGINS, logins_in
+    from flyball.edges.mcp.links import logins_in
 
-    kept = logins_in(logins or cli.config.state_dir / LOGINS)
+    kept = logins_in(logins_folder(logins, cli.config.state_dir))
     from flyball.edges.mcp.oauth.login import login as log_in
 
     def show(page: str) -> None:
@@ -90,9 +90,9 @@ def logout(
     """
     cli = Cli.of(config)
     url, oauth = _oauth_of(servers, name)
-    from flyball.edges.mcp.links import LOGINS, logins_in
+    from flyball.edges.mcp.links import logins_in
 
-    kept = logins_in(logins or cli.config.state_dir / LOGINS)
+    kept = logins_in(logins_folder(logins, cli.config.state_dir))
     if not kept.file(name).exists():
         render.line(f"nobody is logged in to {name}")
         return 0

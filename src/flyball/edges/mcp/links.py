@@ -5,29 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from flyball.edges.mcp.conversation import Link
 from flyball.edges.mcp.gateway import clean
 from flyball.edges.mcp.judge import Governor
 from flyball.edges.mcp.leased import Leased, Lender
-from flyball.edges.mcp.remote import Challenged, Remote, Schema, Shown, bearer, settled
+from flyball.edges.mcp.remote import Challenged, Remote, Schema, Shown, bearer, no_schema, settled
 from flyball.edges.mcp.servers import Server
 from flyball.edges.mcp.stdio import Child
-from flyball.enforcement.mcp.frames import Object, Value
 from flyball.kernel.errors import ConfigError
 
 if TYPE_CHECKING:
     from flyball.edges.mcp.oauth.client import Authorized
     from flyball.edges.mcp.oauth.logins import Logins
-
-LOGINS: Final = "mcp-logins"
-"""The folder of logins, beside the store."""
-
-
-def no_schema(_name: Value) -> Object | None:
-    """No tool's schema is known."""
-    return None
 
 
 class Links:

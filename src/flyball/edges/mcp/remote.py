@@ -45,6 +45,11 @@ async def nothing() -> Mapping[str, str]:
     return {}
 
 
+def no_schema(_name: Value) -> Object | None:
+    """No tool's schema is known."""
+    return None
+
+
 async def settled(_status: int, _challenges: Sequence[str], _shown: str) -> bool:
     """There is nothing else to show."""
     return False
@@ -72,7 +77,7 @@ class Remote:
         self,
         url: str,
         shown: Shown = nothing,
-        schema: Schema = lambda _name: None,
+        schema: Schema = no_schema,
         hide: Callable[[bytes], bytes] = bytes,
         challenged: Challenged = settled,
     ) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Final
 from flyball.enforcement.mcp import frames
 from flyball.enforcement.mcp.frames import Object, Value
 from flyball.kernel.errors import ConfigError
+from flyball.kernel.private_files import write_private
 
 VERSION: Final = 1
 INSTRUCTIONS: Final = "instructions"
@@ -106,12 +106,9 @@ def save(file: Path, pins: Mapping[str, Pins]) -> None:
         for name, one in sorted(pins.items())
     }
     text = json.dumps({"version": VERSION, "servers": servers}, indent=2) + "\n"
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        beside.touch(mode=0o644)
-        beside.write_text(text)
-        beside.replace(file)
+        write_private(file, text.encode(), mode=0o644)
     except OSError as fault:
         raise ConfigError(f"cannot write {file}: {fault.strerror}", code="pins") from fault
 
