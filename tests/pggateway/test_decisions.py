@@ -99,6 +99,20 @@ def test_rows_confined(server: GatewayServer) -> None:
             assert refused(connection, f"SELECT name FROM customers WHERE {trick}") == reason, trick
 
 
+def test_values_of_one_shape(server: GatewayServer) -> None:
+    """Statements that differ in a constant alone are judged as one, and each is decided by its own constant."""
+    with server.task("one-order") as task, server.task("one-order", order="1043") as other:
+        with connect(task) as first, connect(other) as second:
+            for _ in range(3):
+                for connection, own, not_own in ((first, 1042, 1043), (second, 1043, 1042)):
+                    for value in (own, f"'{own}'"):
+                        with pytest.raises(errors.InsufficientPrivilege, match="permission denied for table customers"):
+                            connection.execute(f"SELECT name FROM customers WHERE id = {value}")
+                    for value in (not_own, f"'{not_own}'", f"'{own} '", f"{own}0", f"-{own}"):
+                        reason = refused(connection, f"SELECT name FROM customers WHERE id = {value}")
+                        assert reason in {"argument_out_of_bounds", "argument_missing"}, value
+
+
 def test_several_tables_are_one_decision(server: GatewayServer) -> None:
     """A join is allowed whole or refused whole: what was refused with it is not recorded as allowed."""
     with server.task() as task, connect(task) as connection:

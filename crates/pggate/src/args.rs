@@ -8,6 +8,8 @@ use flyball_pgwire::Params;
 /// The parameters of one run.
 #[derive(Clone, Copy)]
 pub(crate) struct Bound<'a> {
+    /// Constants of the text that the judgement says are parameters: then these are all of its parameters.
+    pub(crate) literals: &'a [Source],
     pub(crate) params: &'a Params,
     pub(crate) types: &'a [u32],
 }
@@ -21,6 +23,12 @@ impl Bound<'_> {
             Source::Boolean(truth) => Some(Some(truth.to_string())),
             Source::Parameter(number) => {
                 let at = usize::try_from(*number).ok()?.checked_sub(1)?;
+                if !self.literals.is_empty() {
+                    return match self.literals.get(at)? {
+                        Source::Parameter(_) => None,
+                        constant => self.text(constant),
+                    };
+                }
                 if at >= self.params.len() {
                     return None;
                 }

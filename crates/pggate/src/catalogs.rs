@@ -4,12 +4,13 @@
 //! catalog anew when it changed. A name that the catalog does not have is looked for at once. Where
 //! nobody could look for [`STALE`], statements are refused: `catalog_stale`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ahash::AHashMap;
-use flyball_pgsql::{Judgement, Policy, Reason, Refusal, SNAPSHOT_SQL, Snapshot, judge};
+use flyball_pgsql::{Judgement, Policy, Reason, Refusal, SNAPSHOT_SQL, Shape, Snapshot, judge};
 use flyball_pgwire::{Console, Judged, Upstream};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
@@ -42,7 +43,32 @@ struct Known {
     number: u64,
     version: String,
     snapshot: Snapshot,
-    judged: Mutex<AHashMap<Box<str>, Judging>>,
+    judged: Mutex<Remembered>,
+}
+
+/// Judgements by statement. One that comes once, with another literal in each, is not worth its memory: a statement is
+/// remembered when it comes for the second time.
+#[derive(Default)]
+struct Remembered {
+    all: AHashMap<Box<str>, Judging>,
+    /// Hashes of statements that came, each in the place that it has by its last bits; the next there replaces it.
+    came: Vec<u64>,
+}
+
+impl Remembered {
+    fn keep(&mut self, sql: &str, judged: &Judging) {
+        let hash = self.all.hasher().hash_one(sql);
+        self.came.resize(MOST_JUDGED, 0);
+        let at = usize::try_from(hash % MOST_JUDGED as u64).unwrap_or(0);
+        let Some(came) = self.came.get_mut(at) else { return };
+        if std::mem::replace(came, hash) != hash {
+            return;
+        }
+        if self.all.len() >= MOST_JUDGED {
+            self.all.clear();
+        }
+        self.all.insert(sql.into(), judged.clone());
+    }
 }
 
 /// When it was last looked at, and what was seen.
@@ -146,12 +172,12 @@ impl Database {
 
     /// What a judged statement does, by the catalog as it is now: told already where it was judged by this very state,
     /// else judged anew.
-    pub(crate) async fn in_force(&self, judged: &Judged) -> Judging {
+    pub(crate) async fn in_force<'a>(&self, judged: &'a Judged) -> Result<Cow<'a, Judged>, Refusal> {
         let (known, _) = self.fresh(0).await?;
         if known.number == judged.catalog() {
-            return Ok(Arc::clone(judged.judgement()));
+            return Ok(Cow::Borrowed(judged));
         }
-        self.judge(judged.sql()).await.map(|judged| Arc::clone(judged.judgement()))
+        self.judge(judged.sql()).await.map(Cow::Owned)
     }
 
     /// What a statement does, by the catalog as it is now.
@@ -205,20 +231,24 @@ impl Known {
     }
 
     fn judge(&self, sql: &str, policy: &Policy) -> Result<Judged, Refusal> {
+        // What is longer than the policy lets pass is refused for that, whatever its shape.
+        if sql.len() <= LONGEST_JUDGED.min(policy.limits.bytes)
+            && let Some(shape) = Shape::of(sql)
+            && let Ok(judgement) = self.judgement(&shape.sql, policy)
+            && shape.fits(&judgement)
+        {
+            return Ok(Judged::new(sql, judgement, self.number).with_literals(shape.literals));
+        }
         self.judgement(sql, policy).map(|judgement| Judged::new(sql, judgement, self.number))
     }
 
     fn judgement(&self, sql: &str, policy: &Policy) -> Judging {
-        if let Some(judged) = self.judged.lock().get(sql) {
+        if let Some(judged) = self.judged.lock().all.get(sql) {
             return judged.clone();
         }
         let judged = judge(sql, &self.snapshot, policy).map(Arc::new);
         if sql.len() <= LONGEST_JUDGED {
-            let mut all = self.judged.lock();
-            if all.len() >= MOST_JUDGED {
-                all.clear();
-            }
-            all.insert(sql.into(), judged.clone());
+            self.judged.lock().keep(sql, &judged);
         }
         judged
     }
@@ -228,7 +258,7 @@ impl Known {
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 mod tests {
     use super::{Database, Known, LONGEST_JUDGED, STALE};
-    use flyball_pgsql::{Policy, Reason, Snapshot};
+    use flyball_pgsql::{Policy, Reason, Snapshot, Source};
     use std::sync::Arc;
     use tokio::time::Instant;
 
@@ -264,7 +294,56 @@ mod tests {
         let again = database.judge(&long()).await.unwrap();
         assert!(!Arc::ptr_eq(judged.judgement(), again.judgement()), "it is remembered: this shows nothing");
         database.looked();
-        assert!(Arc::ptr_eq(judged.judgement(), &database.in_force(&judged).await.unwrap()));
+        assert!(Arc::ptr_eq(judged.judgement(), database.in_force(&judged).await.unwrap().judgement()));
+    }
+
+    /// What comes again is judged once more, then never again by the same state.
+    #[tokio::test]
+    async fn what_comes_again_is_remembered() {
+        let database = database(state("1", &[ORDERS]));
+        let mut came = Vec::new();
+        for _ in 0..3 {
+            came.push(database.judge("SELECT id FROM orders").await.unwrap());
+        }
+        let [first, second, third] = came.as_slice() else { panic!("three came") };
+        assert!(!Arc::ptr_eq(first.judgement(), second.judgement()), "it is remembered at once");
+        assert!(Arc::ptr_eq(second.judgement(), third.judgement()));
+    }
+
+    /// Statements that differ in what they compare with share one judgement, and each has its own constants.
+    #[tokio::test]
+    async fn one_judgement_for_a_shape() {
+        let database = database(state("1", &[ORDERS]));
+        let of = |id: u32| format!("SELECT id FROM orders WHERE id = {id} AND id <> 'x{id}'");
+        let mut came = Vec::new();
+        for id in 1..4 {
+            came.push(database.judge(&of(id)).await.unwrap());
+        }
+        let [_, second, third] = came.as_slice() else { panic!("three came") };
+        assert!(Arc::ptr_eq(second.judgement(), third.judgement()));
+        assert_eq!(second.literals(), [Source::Number("2".to_owned()), Source::Text("x2".to_owned())]);
+        assert_eq!(third.literals(), [Source::Number("3".to_owned()), Source::Text("x3".to_owned())]);
+        assert_eq!(third.sql(), of(3));
+    }
+
+    /// A statement is as long as it is, however short its shape; and it is refused as it stands.
+    #[tokio::test]
+    async fn refused_as_it_stands() {
+        let mut policy = Policy::default();
+        policy.limits.bytes = 60;
+        let database = Database::new("orders", policy, &["public".to_owned()]);
+        database.saw(state("1", &[ORDERS]));
+        database.looked();
+        let of = |text: &str| format!("SELECT id FROM orders WHERE id = '{text}'");
+        for _ in 0..3 {
+            database.judge(&of("short")).await.unwrap();
+            let long = database.judge(&of(&"x".repeat(60))).await.unwrap_err();
+            assert_eq!(long.reason, Reason::TooLong);
+            assert_eq!(
+                database.judge("SELECT id INTO o FROM orders WHERE id = 5").await.unwrap_err().reason,
+                Reason::Ddl
+            );
+        }
     }
 
     /// Where the definitions changed after it was judged, it is what they make of it now, or refused.
@@ -280,10 +359,13 @@ mod tests {
         };
         assert_eq!(tables(judged.judgement()), ["public.orders"]);
         database.saw(state("2", &[view, CUSTOMERS]));
-        assert_eq!(tables(&database.in_force(&judged).await.unwrap()), ["public.customers", "public.orders"]);
+        assert_eq!(
+            tables(database.in_force(&judged).await.unwrap().judgement()),
+            ["public.customers", "public.orders"]
+        );
         // The same definitions again are another state, too: what was judged by the first is told anew.
         database.saw(state("1", &[ORDERS, CUSTOMERS]));
-        assert_eq!(tables(&database.in_force(&judged).await.unwrap()), ["public.orders"]);
+        assert_eq!(tables(database.in_force(&judged).await.unwrap().judgement()), ["public.orders"]);
         database.saw(state("3", &[CUSTOMERS]));
         database.looked();
         let gone = async { database.in_force(&judged).await.map(|_| ()) };

@@ -30,15 +30,15 @@ impl TaskGate {
 
     async fn decided(&self, ask: Ask<'_>) -> Decision {
         // Between its Parse and now the definitions may have changed.
-        let judgement = match self.database.in_force(ask.judged).await {
-            Ok(judgement) => judgement,
+        let judged = match self.database.in_force(ask.judged).await {
+            Ok(judged) => judged,
             Err(no) => return denied(no.reason.code(), no.what, no.reason == flyball_pgsql::Reason::CatalogStale),
         };
         if !ask.runs {
             return Decision::Allow(Arc::new(Unbounded));
         }
-        let bound = Bound { params: ask.params, types: ask.types };
-        let asked = questions(&judgement, &self.database.target, bound, |action| self.kit.form(action));
+        let bound = Bound { literals: judged.literals(), params: ask.params, types: ask.types };
+        let asked = questions(judged.judgement(), &self.database.target, bound, |action| self.kit.form(action));
         if asked.is_empty() {
             return Decision::Allow(Arc::new(Unbounded));
         }

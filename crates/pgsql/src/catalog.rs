@@ -2,6 +2,7 @@
 
 use crate::judgement::TableName;
 use serde::Deserialize;
+use std::sync::OnceLock;
 
 /// Answers what names mean. An implementation must answer for one moment of the database.
 pub trait Catalog {
@@ -92,12 +93,15 @@ pub struct Relation {
     /// Sequences that its defaults move.
     #[serde(default)]
     pub sequences: Vec<u32>,
+    /// Made of schema and name when it is first asked for.
+    #[serde(skip)]
+    full_name: OnceLock<TableName>,
 }
 
 impl Relation {
     /// Its full name.
     pub fn full_name(&self) -> TableName {
-        TableName { schema: self.schema.clone(), name: self.name.clone() }
+        self.full_name.get_or_init(|| TableName::new(&self.schema, &self.name)).clone()
     }
 }
 

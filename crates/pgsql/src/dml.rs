@@ -40,7 +40,7 @@ impl<'c> Walker<'c> {
         if columns.is_empty() {
             columns.clone_from(&relation.columns);
         }
-        self.change(relation, Change::Insert, columns.clone(), inherit)?;
+        self.change(relation, Change::Insert, &columns, inherit)?;
         if let Some(source) = insert.select_stmt.as_deref() {
             match source.node.as_ref() {
                 Some(NodeEnum::SelectStmt(select)) => self.insert_source(relation, &columns, select)?,
@@ -91,7 +91,7 @@ impl<'c> Walker<'c> {
                 if let Some(NodeEnum::IndexElem(element)) = &element.node {
                     if !element.name.is_empty() {
                         Self::has_column(relation, &element.name)?;
-                        self.touch(relation, Access::Select, [element.name.clone()]);
+                        self.touch(relation, Access::Select, [element.name.as_str()]);
                     }
                     self.opt(element.expr.as_deref())?;
                 }
@@ -102,14 +102,14 @@ impl<'c> Walker<'c> {
             alias: "excluded".into(),
             schema: None,
             relation: None,
-            names: relation.columns.clone(),
+            names: relation.columns.as_slice().into(),
             open: true,
             qualified: true,
             members: Vec::new(),
         });
         if !conflict.target_list.is_empty() {
             let columns = self.set(relation, &conflict.target_list)?;
-            self.change(relation, Change::Update, columns, inherit)?;
+            self.change(relation, Change::Update, &columns, inherit)?;
         }
         self.opt(conflict.where_clause.as_deref())
     }
@@ -157,7 +157,7 @@ impl<'c> Walker<'c> {
         self.add_relation(relation, update.relation.as_ref().and_then(|r| r.alias.as_ref()));
         self.open_from(&update.from_clause)?;
         let columns = self.set(relation, &update.target_list)?;
-        self.change(relation, Change::Update, columns, inherit)?;
+        self.change(relation, Change::Update, &columns, inherit)?;
         self.confine(update.where_clause.as_deref());
         self.opt(update.where_clause.as_deref())?;
         self.returning(relation, update.returning_clause.as_ref())
@@ -171,7 +171,7 @@ impl<'c> Walker<'c> {
         let (relation, inherit) = self.target(delete.relation.as_ref())?;
         self.add_relation(relation, delete.relation.as_ref().and_then(|r| r.alias.as_ref()));
         self.open_from(&delete.using_clause)?;
-        self.change(relation, Change::Delete, Vec::new(), inherit)?;
+        self.change(relation, Change::Delete, &[], inherit)?;
         self.confine(delete.where_clause.as_deref());
         self.opt(delete.where_clause.as_deref())?;
         self.returning(relation, delete.returning_clause.as_ref())
@@ -223,13 +223,13 @@ impl<'c> Walker<'c> {
                     let pair = columns.get(at).and_then(|c| Self::assigned(relation, c));
                     self.paired(pair, |w| w.expr(value))?;
                 }
-                self.change(relation, Change::Insert, columns, inherit)
+                self.change(relation, Change::Insert, &columns, inherit)
             }
             Ok(CmdType::CmdUpdate) => {
                 let columns = self.set(relation, &clause.target_list)?;
-                self.change(relation, Change::Update, columns, inherit)
+                self.change(relation, Change::Update, &columns, inherit)
             }
-            Ok(CmdType::CmdDelete) => self.change(relation, Change::Delete, Vec::new(), inherit),
+            Ok(CmdType::CmdDelete) => self.change(relation, Change::Delete, &[], inherit),
             Ok(CmdType::CmdNothing) => Ok(()),
             _ => Err(Self::not_understood("MERGE action".into())),
         }
@@ -247,7 +247,7 @@ impl<'c> Walker<'c> {
                 alias,
                 schema: None,
                 relation: Some(relation),
-                names: relation.columns.clone(),
+                names: relation.columns.as_slice().into(),
                 open: false,
                 qualified: true,
                 members: Vec::new(),

@@ -9,6 +9,7 @@ use crate::refusal::{Reason, Refusal};
 use crate::walker::{Done, Item, Output, Walker};
 use pg_query::protobuf::{Alias, JoinExpr, RangeVar};
 use pg_query::{Node, NodeEnum};
+use std::borrow::Cow;
 
 impl<'c> Walker<'c> {
     /// Add the items of a FROM clause to the current scope.
@@ -101,13 +102,18 @@ impl<'c> Walker<'c> {
 
     /// Put a relation into the current scope.
     pub fn add_relation(&mut self, relation: &'c Relation, alias: Option<&Alias>) {
-        let names = Output { names: relation.columns.clone(), open: false }.renamed(alias_columns(alias));
+        let renamed = alias_columns(alias);
+        let names = if renamed.is_empty() {
+            Cow::Borrowed(relation.columns.as_slice())
+        } else {
+            Cow::Owned(Output { names: relation.columns.clone(), open: false }.renamed(renamed).names)
+        };
         *self.met.entry(relation.full_name()).or_default() += 1;
         self.add_item(Item {
             alias: alias.map_or_else(|| relation.name.clone(), |a| a.aliasname.clone()),
             schema: alias.is_none().then(|| relation.schema.clone()),
             relation: Some(relation),
-            names: names.names,
+            names,
             // Columns of the catalogs differ from version to version, and are no one's data.
             open: builtins::catalog_schema(&relation.schema),
             qualified: false,
@@ -121,7 +127,7 @@ impl<'c> Walker<'c> {
             alias: alias.map(|a| a.aliasname.clone()).unwrap_or_default(),
             schema: None,
             relation: None,
-            names: output.names,
+            names: output.names.into(),
             open: output.open,
             qualified: false,
             members: Vec::new(),

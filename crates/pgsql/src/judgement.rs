@@ -3,6 +3,8 @@
 use crate::session::Session;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
 /// What kind of effect a statement has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,13 +40,32 @@ pub enum Access {
     Lock,
 }
 
-/// A table's full name.
+/// A table's full name. A judgement says it often: a copy costs nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TableName {
+pub struct TableName(Arc<Names>);
+
+/// What a [`TableName`] consists of.
+#[derive(Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Names {
     /// Its schema.
     pub schema: String,
     /// Its name there.
     pub name: String,
+}
+
+impl TableName {
+    /// The table of that name in that schema.
+    pub fn new(schema: &str, name: &str) -> Self {
+        Self(Arc::new(Names { schema: schema.into(), name: name.into() }))
+    }
+}
+
+impl Deref for TableName {
+    type Target = Names;
+
+    fn deref(&self) -> &Names {
+        &self.0
+    }
 }
 
 impl fmt::Display for TableName {

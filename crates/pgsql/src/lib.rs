@@ -27,6 +27,7 @@ mod reach;
 mod refusal;
 mod relation;
 mod session;
+mod shape;
 mod snapshot;
 mod special;
 mod utility;
@@ -35,8 +36,9 @@ mod walker;
 
 pub use catalog::{Catalog, ForeignKey, Function, Relation, RelationKind, Rule, Trigger, Volatility};
 pub use judge::judge;
-pub use judgement::{Access, Effect, Given, How, Judgement, Source, TableName, Touch, Value, Via};
+pub use judgement::{Access, Effect, Given, How, Judgement, Names, Source, TableName, Touch, Value, Via};
 pub use policy::{Limits, Policy};
 pub use refusal::{Reason, Refusal};
 pub use session::Session;
+pub use shape::Shape;
 pub use snapshot::{SNAPSHOT_SQL, Snapshot, SnapshotError};

@@ -11,7 +11,7 @@ const SYSTEM: &[&str] = &["ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"];
 /// What a name was found to be.
 pub enum Found<'c> {
     /// Columns of relations; none where it is a subquery's column.
-    Columns(Vec<(&'c Relation, String)>),
+    Columns(Vec<(&'c Relation, &'c str)>),
     /// Whole rows of these.
     Rows(Vec<Item<'c>>),
     /// A function in the notation of a column, on rows of this.
@@ -22,7 +22,7 @@ pub enum Found<'c> {
 
 impl<'c> Item<'c> {
     /// The column's own name at its relation, or nothing for a subquery's; outer None where there is none.
-    fn find(&self, column: &str) -> Option<Vec<(&'c Relation, String)>> {
+    fn find(&self, column: &str) -> Option<Vec<(&'c Relation, &'c str)>> {
         if !self.members.is_empty() {
             let found: Vec<_> = self.members.iter().filter_map(|m| m.find(column)).collect();
             // A join's alias may rename: what is not found by name may be any of its columns.
@@ -31,16 +31,16 @@ impl<'c> Item<'c> {
         let at = self.names.iter().position(|n| n == column);
         match self.relation {
             Some(relation) => match at.and_then(|at| relation.columns.get(at)) {
-                Some(own) => Some(vec![(relation, own.clone())]),
-                None => SYSTEM.contains(&column).then(|| vec![(relation, column.to_owned())]),
+                Some(own) => Some(vec![(relation, own.as_str())]),
+                None => SYSTEM.iter().find(|known| **known == column).map(|known| vec![(relation, *known)]),
             },
             None => at.map(|_| Vec::new()),
         }
     }
 
     /// All its columns.
-    pub fn all(&self) -> Vec<(&'c Relation, String)> {
-        let own = self.relation.into_iter().flat_map(|r| r.columns.iter().map(move |c| (r, c.clone())));
+    pub fn all(&self) -> Vec<(&'c Relation, &'c str)> {
+        let own = self.relation.into_iter().flat_map(|r| r.columns.iter().map(move |c| (r, c.as_str())));
         own.chain(self.members.iter().flat_map(Item::all)).collect()
     }
 }
@@ -134,7 +134,7 @@ impl<'c> Walker<'c> {
         Ok(())
     }
 
-    pub fn read(&mut self, columns: Vec<(&'c Relation, String)>) {
+    pub fn read(&mut self, columns: Vec<(&'c Relation, &'c str)>) {
         for (relation, column) in columns {
             self.touch(relation, Access::Select, [column]);
         }
@@ -156,9 +156,11 @@ impl<'c> Walker<'c> {
             Some(NodeEnum::ColumnRef(c)) => {
                 let names: Vec<&str> = c.fields.iter().filter_map(string).collect();
                 match self.lookup(&names) {
-                    Found::Columns(columns) => into.extend(columns.into_iter().map(|(r, c)| (r.full_name(), c))),
+                    Found::Columns(columns) => {
+                        into.extend(columns.into_iter().map(|(r, c)| (r.full_name(), c.to_owned())));
+                    }
                     Found::Rows(items) => {
-                        into.extend(items.iter().flat_map(Item::all).map(|(r, c)| (r.full_name(), c)));
+                        into.extend(items.iter().flat_map(Item::all).map(|(r, c)| (r.full_name(), c.to_owned())));
                     }
                     Found::Call(..) | Found::Nothing => {}
                 }

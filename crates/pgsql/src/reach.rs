@@ -76,14 +76,14 @@ impl<'c> Walker<'c> {
                 if read.kind == RelationKind::View && !self.views.contains(&read.oid) {
                     self.expand(read)?;
                 }
-                self.touch_via(read, Access::Select, via, read.columns.clone());
+                self.touch_via(read, Access::Select, via, read.columns.iter().map(String::as_str));
             }
         }
         Ok(())
     }
 
     /// Open a relation for a change. `columns` are those given or changed.
-    pub fn change(&mut self, relation: &'c Relation, change: Change, columns: Vec<String>, inherit: bool) -> Done {
+    pub fn change(&mut self, relation: &'c Relation, change: Change, columns: &[String], inherit: bool) -> Done {
         if builtins::catalog_schema(&relation.schema) {
             return Err(Refusal::new(Reason::Catalog, relation.full_name().to_string()));
         }
@@ -97,7 +97,7 @@ impl<'c> Walker<'c> {
             RelationKind::View => return self.change_view(relation, change, columns),
             _ => return Err(Self::not_understood(relation.full_name().to_string())),
         }
-        self.touch(relation, access, columns.iter().cloned());
+        self.touch(relation, access, columns.iter().map(String::as_str));
         self.reach_of_reading(relation)?;
         self.fire(relation, change)?;
         for oid in if matches!(change, Change::Insert | Change::Update) { &relation.sequences[..] } else { &[] } {
@@ -105,15 +105,15 @@ impl<'c> Walker<'c> {
                 self.touch_via(sequence, Access::Update, Via::Default(relation.full_name()), []);
             }
         }
-        self.keys(relation, change, &columns, &mut BTreeSet::new())?;
+        self.keys(relation, change, columns, &mut BTreeSet::new())?;
         if inherit || relation.kind == RelationKind::Partitioned {
             let each = |w: &mut Self, child: &'c Relation, via: Via| {
                 w.kind_allowed(child)?;
                 w.reach_of_reading(child)?;
                 for way in change.in_children_of(relation) {
-                    w.touch_via(child, way.access(), via.clone(), columns.iter().cloned());
+                    w.touch_via(child, way.access(), via.clone(), columns.iter().map(String::as_str));
                     w.fire(child, *way)?;
-                    w.keys(child, *way, &columns, &mut BTreeSet::new())?;
+                    w.keys(child, *way, columns, &mut BTreeSet::new())?;
                 }
                 Ok(())
             };
@@ -123,8 +123,8 @@ impl<'c> Walker<'c> {
     }
 
     /// A change of a view is one of its tables; or its triggers stand in for it.
-    fn change_view(&mut self, view: &'c Relation, change: Change, columns: Vec<String>) -> Done {
-        self.touch(view, change.access(), columns);
+    fn change_view(&mut self, view: &'c Relation, change: Change, columns: &[String]) -> Done {
+        self.touch(view, change.access(), columns.iter().map(String::as_str));
         if view.triggers.iter().any(|t| t.instead() && t.bits & change.bit() != 0) {
             self.fire(view, change)?;
             return self.expand(view);
@@ -149,7 +149,7 @@ impl<'c> Walker<'c> {
             if builtins::catalog_schema(&relation.schema) || self.views.contains(&relation.oid) {
                 continue;
             }
-            done = self.deeper(|w| w.change(relation, change, relation.columns.clone(), true));
+            done = self.deeper(|w| w.change(relation, change, &relation.columns, true));
             if done.is_err() {
                 break;
             }
@@ -213,14 +213,14 @@ impl<'c> Walker<'c> {
             if other.rules.iter().any(|r| r.event == follow.event()) {
                 return Err(Refusal::new(Reason::Rule, other.full_name().to_string()));
             }
-            self.touch_via(other, follow.access(), via.clone(), changed.iter().cloned());
+            self.touch_via(other, follow.access(), via.clone(), changed.iter().map(String::as_str));
             self.reach_of_reading(other)?;
             self.fire(other, follow)?;
             let leaves = RefCell::new(Vec::new());
             let children = |w: &mut Self, child: &'c Relation, _: Via| {
                 leaves.borrow_mut().push(child);
                 for way in follow.in_children_of(other) {
-                    w.touch_via(child, way.access(), via.clone(), changed.iter().cloned());
+                    w.touch_via(child, way.access(), via.clone(), changed.iter().map(String::as_str));
                     w.fire(child, *way)?;
                 }
                 Ok(())
@@ -237,9 +237,9 @@ impl<'c> Walker<'c> {
     }
 
     fn key_reads(&mut self, other: &'c Relation, via: &Via, columns: &[String]) -> Done {
-        self.touch_via(other, Access::Select, via.clone(), columns.iter().cloned());
+        self.touch_via(other, Access::Select, via.clone(), columns.iter().map(String::as_str));
         let children = |w: &mut Self, child: &'c Relation, _: Via| {
-            w.touch_via(child, Access::Select, via.clone(), columns.iter().cloned());
+            w.touch_via(child, Access::Select, via.clone(), columns.iter().map(String::as_str));
             Ok(())
         };
         self.descend(other, &children)

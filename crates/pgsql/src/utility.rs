@@ -145,14 +145,14 @@ impl Walker<'_> {
         }
         if copy.is_from {
             self.out.copies_in = true;
-            self.change(relation, Change::Insert, columns, range.inh)?;
+            self.change(relation, Change::Insert, &columns, range.inh)?;
             return self.scoped(|w| {
                 w.add_relation(relation, None);
                 w.opt(copy.where_clause.as_deref())
             });
         }
         self.open(relation, range.inh)?;
-        self.touch(relation, Access::Select, columns);
+        self.touch(relation, Access::Select, columns.iter().map(String::as_str));
         Ok(())
     }
 
@@ -165,7 +165,7 @@ impl Walker<'_> {
             if relation.kind == RelationKind::View {
                 return Err(Self::not_understood("TRUNCATE".into()));
             }
-            self.change(relation, Change::Truncate, Vec::new(), range.inh)?;
+            self.change(relation, Change::Truncate, &[], range.inh)?;
             for oid in if truncate.restart_seqs { &relation.sequences[..] } else { &[] } {
                 if let Some(sequence) = self.catalog.relation_by_oid(*oid) {
                     self.touch(sequence, Access::Update, []);

@@ -68,7 +68,7 @@ impl Walker<'_> {
         }
         let mut columns = self.columns_of(node);
         let (table, column) = columns.pop().filter(|_| columns.is_empty())?;
-        let here = |relation: &Relation| relation.schema == table.schema && relation.name == table.name;
+        let here = |relation: &Relation| relation.full_name() == table;
         let own = self.scopes.last()?.iter().any(|item| item.members.is_empty() && item.relation.is_some_and(here));
         own.then_some((table, column))
     }

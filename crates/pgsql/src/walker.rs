@@ -5,6 +5,7 @@ use crate::judgement::{Access, Effect, How, Judgement, Source, TableName, Touch,
 use crate::policy::Policy;
 use crate::refusal::{Reason, Refusal};
 use ahash::AHashMap;
+use std::borrow::Cow;
 
 pub type Done = Result<(), Refusal>;
 
@@ -18,7 +19,7 @@ pub struct Item<'c> {
     /// The relation behind it; none for subqueries, functions, CTEs.
     pub relation: Option<&'c Relation>,
     /// The names of its columns, as they are seen here; in the relation's order.
-    pub names: Vec<String>,
+    pub names: Cow<'c, [String]>,
     /// Whether it may have columns beyond `names`.
     pub open: bool,
     /// Whether only a qualified name finds it (`excluded`, `old`, `new`, a join's alias).
@@ -114,17 +115,17 @@ impl<'c> Walker<'c> {
     }
 
     /// Note that a table is touched.
-    pub fn touch(&mut self, relation: &Relation, access: Access, columns: impl IntoIterator<Item = String>) {
+    pub fn touch<'n>(&mut self, relation: &Relation, access: Access, columns: impl IntoIterator<Item = &'n str>) {
         let via = self.via.clone();
         self.touch_via(relation, access, via, columns);
     }
 
-    pub fn touch_via(
+    pub fn touch_via<'n>(
         &mut self,
         relation: &Relation,
         access: Access,
         via: Via,
-        columns: impl IntoIterator<Item = String>,
+        columns: impl IntoIterator<Item = &'n str>,
     ) {
         let effect = match access {
             Access::Select | Access::Lock => Effect::Select,
@@ -137,7 +138,12 @@ impl<'c> Walker<'c> {
             self.out.row_security.insert(relation.full_name());
         }
         let key = Touch { table: relation.full_name(), access, via };
-        self.out.tables.entry(key).or_default().extend(columns);
+        let known = self.out.tables.entry(key).or_default();
+        for column in columns {
+            if !known.contains(column) {
+                known.insert(column.to_owned());
+            }
+        }
     }
 
     /// Note a value.

@@ -1,9 +1,12 @@
 //! The committed lists, judged by the catalog of a real PostgreSQL.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "support/shapes.rs"]
+mod shapes;
 mod support;
 
 use flyball_pgsql::{Access, Effect, How, Judgement, Policy, Snapshot, Source, Via, judge};
+use shapes::judged_alike;
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 use support::Cluster;
@@ -141,6 +144,16 @@ fn must_deny() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Each of them does what its shape says; none that is refused has a shape that is let through.
+#[test]
+fn shapes_of_the_lists() {
+    let (snapshot, queries) = live();
+    let denied = include_str!("corpus/deny.tsv").lines().filter_map(|line| line.split_once('\t')).map(|(_, sql)| sql);
+    let all = include_str!("corpus/allow.sql").lines().chain(queries.iter().map(String::as_str)).chain(denied);
+    let alike = all.filter(|sql| judged_alike(sql, snapshot, &wide())).count();
+    assert!(alike > 60, "{alike} have a shape");
 }
 
 /// Without the policy's word the catalogs are closed.

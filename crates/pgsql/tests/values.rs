@@ -12,7 +12,7 @@ fn judged(sql: &str) -> Judgement {
 }
 
 fn table(name: &str) -> TableName {
-    TableName { schema: "public".into(), name: name.into() }
+    TableName::new("public", name)
 }
 
 fn number(text: &str) -> Given {

@@ -3,7 +3,7 @@
 use crate::close::Close;
 use crate::message::Params;
 use crate::scram::Verifier;
-use flyball_pgsql::{Judgement, Refusal};
+use flyball_pgsql::{Judgement, Refusal, Source};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -89,12 +89,20 @@ pub struct Judged {
     sql: Arc<str>,
     judgement: Arc<Judgement>,
     catalog: u64,
+    literals: Arc<[Source]>,
 }
 
 impl Judged {
     /// `catalog` is a number that the [`Gate`] gives to no other state of a catalog.
     pub fn new(sql: &str, judgement: Arc<Judgement>, catalog: u64) -> Self {
-        Self { sql: sql.into(), judgement, catalog }
+        Self { sql: sql.into(), judgement, catalog, literals: Arc::default() }
+    }
+
+    /// The same, where the judgement is one of the statement's shape: these constants stand in the text for what it says
+    /// are parameters.
+    #[must_use]
+    pub fn with_literals(self, literals: Vec<Source>) -> Self {
+        Self { literals: literals.into(), ..self }
     }
 
     /// Its text.
@@ -105,6 +113,11 @@ impl Judged {
     /// What it does, by that state of the catalog.
     pub fn judgement(&self) -> &Arc<Judgement> {
         &self.judgement
+    }
+
+    /// The constants of its text that the judgement says are parameters; none where it says so of none.
+    pub fn literals(&self) -> &[Source] {
+        &self.literals
     }
 
     /// That state.
