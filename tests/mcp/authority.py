@@ -31,7 +31,7 @@ class Place:
         self.seen: list[str] = []
         self.registered: list[dict[str, object]] = []
         self.revoked: list[Form] = []
-        self.revoking = 200
+        self.revoking = {"refresh_token": 200, "access_token": 200}
         self.metadata_url = ""
         self.issuer = ""
         self.token_answer: Callable[[web.Request], web.Response] | None = None
@@ -75,8 +75,9 @@ class Place:
         return web.json_response({**self.registered[-1], "client_id": "given", "client_secret": "given-secret"})
 
     async def revoke(self, request: web.Request) -> web.Response:
-        self.revoked.append({name: str(value) for name, value in (await request.post()).items()})
-        return web.Response(status=self.revoking)
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        self.revoked.append(form)
+        return web.Response(status=self.revoking[form["token_type_hint"]])
 
     async def resource(self, _request: web.Request) -> web.Response:
         return web.json_response({"resource": f"{self.base}/mcp", "authorization_servers": [self.issuer]})

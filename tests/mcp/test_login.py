@@ -16,7 +16,7 @@ from pydantic import AnyHttpUrl
 from tests.mcp.authority import Form, Place, browsing, called, linked, logged_in
 
 from flyball.edges.mcp.oauth import login as logging_in
-from flyball.edges.mcp.oauth.login import logout
+from flyball.edges.mcp.oauth.login import TakenBack, logout
 from flyball.edges.mcp.oauth.logins import Logins
 from flyball.edges.mcp.oauth.settings import OAuth
 from flyball.edges.mcp.servers import read
@@ -132,7 +132,7 @@ def test_a_token_is_given_back(logins: Logins) -> None:
     async def work() -> None:
         async with Place.running() as place:
             await logged_in(place, logins)
-            assert await logout("mail", place.url, OAuth(), logins)
+            assert await logout("mail", place.url, OAuth(), logins) is TakenBack.ALL
             assert [(form["token"], form["token_type_hint"]) for form in place.revoked] == [
                 ("r0", "refresh_token"),
                 ("access-token-1", "access_token"),
@@ -145,22 +145,36 @@ def test_a_token_is_given_back(logins: Logins) -> None:
     asyncio.run(work())
 
 
-@pytest.mark.parametrize(("status", "endpoint", "asked"), [(400, "", 2), (200, "http://192.0.2.7/revoke", 0)])
+@pytest.mark.parametrize(
+    ("renewal", "access", "endpoint", "asked", "taken"),
+    [
+        (400, 400, "", 2, TakenBack.NOTHING),
+        (400, 200, "", 2, TakenBack.NOTHING),
+        (200, 400, "", 2, TakenBack.RENEWAL),
+        (200, 200, "http://192.0.2.7/revoke", 0, TakenBack.NOTHING),
+    ],
+)
 def test_a_token_that_nobody_takes_back_is_forgotten(
-    logins: Logins, monkeypatch: pytest.MonkeyPatch, status: int, endpoint: str, asked: int
+    logins: Logins,
+    monkeypatch: pytest.MonkeyPatch,
+    renewal: int,
+    access: int,
+    endpoint: str,
+    asked: int,
+    taken: TakenBack,
 ) -> None:
     """The authorization server refuses, or would have it in clear: it is said, and the login is gone here."""
 
     async def work() -> None:
         async with Place.running() as place:
-            place.revoking = status
+            place.revoking = {"refresh_token": renewal, "access_token": access}
             kept = await logged_in(place, logins)
             assert kept.metadata is not None
             if endpoint:
                 changed = kept.metadata.model_copy(update={"revocation_endpoint": AnyHttpUrl(endpoint)})
                 logins.write("mail", kept.model_copy(update={"metadata": changed}))
                 monkeypatch.setattr(logging_in, "client_of", lambda: pytest.fail("it is asked"))
-            assert not await logout("mail", place.url, OAuth(), logins)
+            assert await logout("mail", place.url, OAuth(), logins) is taken
             assert len(place.revoked) == asked
             assert not logins.file("mail").exists()
 

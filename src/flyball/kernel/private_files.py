@@ -26,13 +26,16 @@ _MAX_BYTES = 65_536
 
 
 def private_dir(path: Path) -> None:
-    """Make `path` (0700) where it is missing, and check it where it is not.
+    """Make `path` (0700) where it is missing, and all that is missing above it, and check it where it is not.
 
     Raises:
         ConfigError: `key_file` where it is open to others or not ours.
     """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # `parents=True` would make those above by the umask: a state directory among them would be open to others.
+        for one in reversed([path, *path.parents]):
+            if not one.exists():
+                one.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise _refused(path, "cannot be made") from error
     found = path.lstat()

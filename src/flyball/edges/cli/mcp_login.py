@@ -96,10 +96,18 @@ def logout(
     if not kept.file(name).exists():
         render.line(f"nobody is logged in to {name}")
         return 0
+    from flyball.edges.mcp.oauth.login import TakenBack
     from flyball.edges.mcp.oauth.login import logout as log_out
 
-    if run_on_loop(log_out(name, url, oauth, kept)):
+    taken = run_on_loop(log_out(name, url, oauth, kept))
+    if taken is TakenBack.ALL:
         render.line(f"logged out of {name}: the authorization server took the token back", "green")
+    elif taken is TakenBack.RENEWAL:
+        render.line(
+            f"logged out of {name}: nothing renews the token any more; the authorization server takes no such token "
+            "back, so that it is good until it ends",
+            "yellow",
+        )
     else:
         render.line(
             "forgotten here; the authorization server did not take it back: it may be good until it ends", "yellow"

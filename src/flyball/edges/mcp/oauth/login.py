@@ -8,6 +8,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from enum import StrEnum
 from importlib import metadata
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
@@ -85,14 +86,25 @@ async def login(
     return storage.kept
 
 
-async def logout(name: str, url: str, oauth: OAuth, logins: Logins) -> bool:
-    """Give the tokens back where the authorization server takes them (RFC 7009), and forget them. Whether it took them.
+class TakenBack(StrEnum):
+    """What an authorization server took back."""
+
+    ALL = "all"
+    RENEWAL = "renewal"
+    """What renews the token, not that one itself (RFC 7009, section 2.2.1: one that servers read by themselves, say),
+    which is good until it ends."""
+    NOTHING = "nothing"
+
+
+async def logout(name: str, url: str, oauth: OAuth, logins: Logins) -> TakenBack:
+    """Give the tokens back where the authorization server takes them (RFC 7009), and forget them. What it took.
 
     Raises:
         ConfigError: what `Logins.read` raises.
     """
     storage = Storage(logins, name, url)
-    kept, taken = storage.kept, []
+    kept = storage.kept
+    taken: dict[str, bool] = {}
     endpoint = None if kept.metadata is None else kept.metadata.revocation_endpoint
     if kept.tokens is not None and endpoint is not None and is_safe(str(endpoint)):
         context = provider_of(url, oauth, storage).context
@@ -108,9 +120,11 @@ async def logout(name: str, url: str, oauth: OAuth, logins: Logins) -> bool:
                             form["client_id"] = kept.client.client_id
                         form, headers = context.prepare_token_auth(form, {})
                         answer = await http.post(str(endpoint), data=form, headers=headers)
-                        taken.append(answer.status_code == 200)
+                        taken[kind] = answer.status_code == 200
     logins.forget(name)
-    return bool(taken) and all(taken)
+    if taken and all(taken.values()):
+        return TakenBack.ALL
+    return TakenBack.RENEWAL if taken.get("refresh_token") else TakenBack.NOTHING
 
 
 async def _probe(url: str) -> httpx2.Response:
