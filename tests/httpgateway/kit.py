@@ -103,7 +103,7 @@ PROFILE = """
 class GatewayServer(ForkedServer):
     """A `flyball serve` with the HTTP gateway on, before three APIs that are there and one inside."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, tls: bool = False) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.crm = Api()
         self.ca, chain, key = certificate(home, "localhost")
@@ -112,6 +112,8 @@ class GatewayServer(ForkedServer):
         super().__init__(home)
         with self.config.open("a") as file:
             file.write("http_gateway:\n  listen: 127.0.0.1:0\n")
+            if tls:
+                file.write(f"  host: localhost\n  tls_cert: {chain}\n  tls_key: {key}\n  tls_ca: {self.ca}\n")
 
     def _write_bundle(self, postgres: EmbeddedPostgres | None, heartbeat: str, vouched: bool) -> None:
         bundle = self.home / "bundle"

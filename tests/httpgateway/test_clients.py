@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sys
 
 import pytest
+from tests.forked import running
 from tests.httpgateway.api import KEY
 from tests.httpgateway.kit import GatewayServer
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+
+from flyball.edges.cli.handover import excepted
 
 RUN = ("run", "settle", "-i", "limit=120.00", "--")
 
@@ -59,6 +63,54 @@ print(client.get("https://localhost:{server.secure.port}/v1/admin").json()["reas
 """
     out = run(server, sys.executable, "-c", script)
     assert out.split("\n") == ["200 False True", "200 False True", "resource_not_in_profile", ""], out
+
+
+def test_gateway_over_tls(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Where the gateway itself takes nothing but TLS, a command's clients know its certificate, each in its own way; a
+    file of settings that would lead curl around the gateway is not read."""
+    made = GatewayServer(tmp_path_factory.mktemp("tls"), tls=True)
+    (made.home / ".curlrc").write_text('noproxy = "*"\n')
+    url = f"https://localhost:{made.secure.port}/v1"
+    script = f"""
+        curl -sS {url}/echo; echo
+        base="$FLYBALL_HTTP_SECURE_URL/echo"
+        curl -sS --noproxy '*' "$base" -H "Authorization: Bearer $FLYBALL_HTTP_SECURE_TICKET"; echo
+        {sys.executable} -c 'import requests, httpx
+print(*(client.get("{url}/echo").json()["method"] for client in (requests, httpx)))'
+        git ls-remote {url}/none 2>&1
+    """
+    with contextlib.closing(made), running(made):
+        out = made.flyball(
+            *RUN,
+            "sh",
+            "-c",
+            script,
+            code=None,
+            FLYBALL_SVID=made.svid(),
+            FLYBALL_ADDR=made.control_url,
+            HOME=str(made.home),
+        ).splitlines()
+        seen = [request[2].get("authorization") for request in made.secure.seen.requests]
+    lines = [json.loads(line)["method"] for line in out if line.startswith("{")]
+    assert (lines, "GET GET" in out) == (["GET", "GET"], True), out
+    assert any("error: 403" in line for line in out), out
+    assert seen == [f"Bearer {KEY}"] * 4
+
+
+@pytest.mark.parametrize(
+    ("proxy", "host"),
+    [
+        ("https://task:secret@gateway.internal:7613", "gateway.internal"),
+        ("https://task:secret@10.0.0.7:7613", "10.0.0.7"),
+        ("https://task:secret@localhost:7613", ""),
+        ("https://task:secret@127.0.0.1:7613", ""),
+        ("https://task:secret@[::1]:7613", ""),
+        ("http://task:secret@127.0.0.1:7613", ""),
+    ],
+)
+def test_what_is_not_asked_through_the_gateway(proxy: str, host: str) -> None:
+    """The gateway itself, where it speaks TLS; never what else is on this machine."""
+    assert excepted(proxy) == host
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="no Node here")

@@ -7,6 +7,7 @@ file again gets the fresh one, one that does not loses its privilege when the ol
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 import flyball_sdk
 from flyball.edges.cli.errors import CliError
@@ -116,13 +118,24 @@ class Handover:
         """The gateway as the proxy of everything that the command calls; one ticket opens all APIs of its task."""
         self.environment |= {name: held.proxy_url for word in PROXIES for name in (word, word.lower())}
         # An inherited exception would lead around the gateway.
-        self.environment |= {"NO_PROXY": "", "no_proxy": "", "NODE_USE_ENV_PROXY": "1"}
+        direct = excepted(held.proxy_url)
+        self.environment |= {"NO_PROXY": direct, "no_proxy": direct, "NODE_USE_ENV_PROXY": "1"}
         trusted = _text(held, "ca_pem")
         if file := _text(held, "proxy_ca_file"):
             trusted += Path(file).read_text("ascii")
         if trusted:
             place = str(self._replace("http-authorities.pem", trusted))
             self.environment |= dict.fromkeys(AUTHORITIES, place)
+            if file:
+                self.environment |= {"GIT_PROXY_SSL_CAINFO": place, "CURL_HOME": str(self._curl_home(place))}
+
+    def _curl_home(self, authorities: str) -> Path:
+        """curl has no variable for who may certify its proxy, only a file of settings. The user's own is not read then:
+        it could lead around the gateway, and is none of a confined command's business."""
+        home = self._folder / "curl"
+        home.mkdir(mode=0o700, exist_ok=True)
+        (home / ".curlrc").write_text(f'proxy-cacert = "{authorities}"\n')
+        return home
 
     def _postgresql(self, name: str, held: flyball_sdk.Credential | flyball_sdk.Ticket) -> None:
         aside = self._folder / f".{name}.pgpass"
@@ -148,6 +161,18 @@ class Handover:
             file.write(text)
         aside.replace(place)
         return place
+
+
+def excepted(proxy_url: str) -> str:
+    """The host that is not asked through the gateway: its own, for its base URL, where it speaks TLS and so opens
+    no tunnel to itself. None on loopback, where the APIs would be excepted with it."""
+    there = urlsplit(proxy_url)
+    host = there.hostname or ""
+    try:
+        is_loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = host == "localhost"
+    return host if there.scheme == "https" and not is_loopback else ""
 
 
 def _speaks_postgresql(held: flyball_sdk.Credential | flyball_sdk.Ticket) -> bool:
