@@ -73,8 +73,7 @@ fn no_shape() {
         "SELECT a FROM t WHERE /* */ a = 5",
         "SELECT a FROM t WHERE a =-- \n 5",
         r"SELECT a FROM t WHERE a = E'\'' AND b = 5",
-        // One string to the server.
-        r"SELECT a FROM t WHERE a = E'\' = 5 AND b = '",
+        r"SELECT a FROM t WHERE a = 'x\y'",
         "SELECT a FROM t WHERE a = 'x'\n'y' AND b = 5",
         "SELECT a FROM t WHERE a = $$x$$ AND b = 5",
         "SELECT a FROM t WHERE a = 'x AND b = 5",
