@@ -41,6 +41,7 @@ peers: ## Build the peers that benchmarks and tests compare with (once, into $(C
 
 .PHONY: bench
 bench: setup parts peers ## Side-by-side figures into bench/results.json and bench/RESULTS.md (ONLY=id runs one)
+	@$(RUN) uv sync -q --frozen --all-extras --no-install-project --inexact --group build --group peers
 	@$(RUN) python -m bench $(if $(ONLY),--only $(ONLY),)
 
 PROFILES ?= bench/intent/profiles

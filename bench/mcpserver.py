@@ -26,7 +26,7 @@ def answer(line: bytes) -> bytes:
         info = {"name": "trivial", "version": "1"}
         result = {"protocolVersion": "2025-11-25", "capabilities": {"tools": {}}, "serverInfo": info}
     elif method == "tools/list":
-        result |= {"tools": [TOOL]}
+        result |= {"tools": [TOOL], "ttlMs": 0, "cacheScope": "private"}
     elif method == "tools/call":
         told = {"order_id": params["arguments"]["order_id"], "state": "paid"}
         result |= {"content": [{"type": "text", "text": json.dumps(told)}], "structuredContent": told}

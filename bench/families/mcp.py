@@ -22,6 +22,7 @@ from flyball.demo.postgres import free_port
 
 ROUNDS, CALLS, WARM = 10, 200, 100
 SERVER = [sys.executable, "-m", "bench.mcpserver"]
+PEER = "FastMCP 4.1.2's proxy"
 _PREFIX = "io.modelcontextprotocol/"
 META = {f"{_PREFIX}protocolVersion": "2026-07-28", f"{_PREFIX}clientCapabilities": {}}
 
@@ -29,12 +30,17 @@ META = {f"{_PREFIX}protocolVersion": "2026-07-28", f"{_PREFIX}clientCapabilities
 class Line(Protocol):
     """A client's connection to a server."""
 
+    meta: Mapping[str, object]
+    """What each request says of its revision: nothing where the revision was agreed on at the start."""
+
     def ask(self, message: bytes, name: str) -> bytes:
         """Put one request; its answer. `name` is the tool's, if it is a call."""
 
 
 class Pipe:
-    """Over standard streams."""
+    """Over standard streams, in the older revision."""
+
+    meta: Mapping[str, object] = {}
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
@@ -42,10 +48,8 @@ class Pipe:
     def ask(self, message: bytes, name: str = "") -> bytes:
         """See `Line.ask`."""
         del name
-        assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(message + b"\n")
-        self._process.stdin.flush()
+        self._write(message)
         while True:
             told = self._process.stdout.readline()
             if not told:
@@ -53,9 +57,20 @@ class Pipe:
             if b'"id"' in told:
                 return told
 
+    def tell(self, message: Mapping[str, object]) -> None:
+        """Put a message that has no answer."""
+        self._write(json.dumps(message).encode())
+
+    def _write(self, message: bytes) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(message + b"\n")
+        self._process.stdin.flush()
+
 
 class Http:
-    """Over Streamable HTTP, on one connection that is kept."""
+    """Over Streamable HTTP in the newer revision, on one connection that is kept."""
+
+    meta: Mapping[str, object] = META
 
     def __init__(self, port: int, path: str, token: str = "") -> None:
         self._socket = socket.create_connection(("127.0.0.1", port))
@@ -92,9 +107,10 @@ class Http:
         self._buffer += chunk
 
 
-def message(ident: int, method: str, **params: object) -> bytes:
-    """One request of the newer revision."""
-    told = {"jsonrpc": "2.0", "id": ident, "method": method, "params": {**params, "_meta": META}}
+def message(ident: int, method: str, meta: Mapping[str, object] = META, **params: object) -> bytes:
+    """One request."""
+    more = {"_meta": meta} if meta else {}
+    told = {"jsonrpc": "2.0", "id": ident, "method": method, "params": {**params, **more}}
     return json.dumps(told, separators=(",", ":")).encode()
 
 
@@ -109,7 +125,8 @@ class Calls:
         took: list[float] = []
         for _ in range(count):
             self.count += 1
-            asked = message(self.count, "tools/call", name="orders_read", arguments={"order_id": f"O-{self.count}"})
+            arguments = {"order_id": f"O-{self.count}"}
+            asked = message(self.count, "tools/call", line.meta, name="orders_read", arguments=arguments)
             began = time.perf_counter_ns()
             told = line.ask(asked, "orders_read")
             took.append((time.perf_counter_ns() - began) / 1e6)
@@ -125,42 +142,57 @@ def run(context: Context) -> None:
         with governor(place.home):
             env = _environment(place)
             if context.wants("mcp-stdio"):
-                with _piped(SERVER, home, {}) as direct, _stdio_gateway(home, env) as through:
-                    _compare(context, "mcp-stdio", direct, through)
+                with (
+                    _piped(SERVER, home, {}) as direct,
+                    _stdio_gateway(home, env) as through,
+                    _piped(_stdio_peer(home), home, {}) as peer,
+                ):
+                    _compare(context, "mcp-stdio", direct, through, peer)
             if context.wants("mcp-http"):
-                with _http(home, place, env) as (straight, behind):
-                    _compare(context, "mcp-http", straight, behind)
+                with _http(home, place, env) as (straight, behind, other):
+                    _compare(context, "mcp-http", straight, behind, other)
 
 
-def _compare(context: Context, name: str, direct: Line, through: Line) -> None:
+def _compare(context: Context, name: str, direct: Line, through: Line, peer: Line) -> None:
     rounds, count = (2, 50) if context.quick else (ROUNDS, CALLS)
+    few = max(1, count // 10)  # the peer may take a hundred times as long
     calls = Calls()
     before = machine.fsync_ms()
-    for line in (direct, through):
-        calls.times_ms(line, WARM)
+    for line, warm in ((direct, WARM), (through, WARM), (peer, few)):
+        calls.times_ms(line, warm)
     ours: list[list[float]] = []
     theirs: list[list[float]] = []
+    others: list[list[float]] = []
     for at in range(rounds):
         theirs.append(calls.times_ms(direct, count))
         ours.append(calls.times_ms(through, count))
+        others.append(calls.times_ms(peer, few))
         context.say(
             f"{name} {at + 1}/{rounds}: direct p50 {median(theirs[-1]):.3f} ms; through p50 {median(ours[-1]):.3f} ms, "
-            f"p99 {percentile(ours[-1], 0.99):.3f} ms"
+            f"p99 {percentile(ours[-1], 0.99):.3f} ms; {PEER} p50 {median(others[-1]):.3f} ms"
         )
-    all_ours, all_theirs = list(chain(*ours)), list(chain(*theirs))
+    all_ours, all_theirs, all_others = list(chain(*ours)), list(chain(*theirs)), list(chain(*others))
     added = median(all_ours) - median(all_theirs)
     p99 = percentile(all_ours, 0.99) - percentile(all_theirs, 0.99)
     after = machine.fsync_ms()
-    each = [median(one) - median(other) for one, other in zip(ours, theirs, strict=True)]
+    each, beside = (
+        [median(one) - median(straight) for one, straight in zip(taken, theirs, strict=True)]
+        for taken in (ours, others)
+    )
     note = (
         f"p50 and p99 of {len(all_ours)} calls each: through {median(all_ours):.2f} and "
         f"{percentile(all_ours, 0.99):.2f} ms, direct {median(all_theirs):.2f} and "
         f"{percentile(all_theirs, 0.99):.2f} ms. "
-        "Two durable records a call: the decision and the result. The disk's fsync, just before and after: p50 "
-        f"{before['p50']} and {after['p50']} ms, p99 {before['p99']} and {after['p99']} ms. "
+        f"Two durable records a call: the decision and the result. {PEER}, which decides and records nothing, "
+        f"{median(all_others):.2f} and {percentile(all_others, 0.99):.2f} ms of {len(all_others)} calls. "
+        f"The disk's fsync, just before and after: p50 {before['p50']} and {after['p50']} ms, p99 {before['p99']} and "
+        f"{after['p99']} ms. "
         f"Load of the machine: {os.getloadavg()[0]:.1f}."
     )
-    context.add(row(name, each, "ms added, p50", of=added, n=len(each), note=note, p99_ms=float(f"{p99:.4g}")))
+    context.add(
+        row(name, each, "ms added, p50", of=added, n=len(each), note=note, p99_ms=float(f"{p99:.4g}"),
+            peer=PEER, peers=beside, of_peer=median(all_others) - median(all_theirs))
+    )  # fmt: skip
 
 
 def _environment(place: Setting) -> dict[str, str]:
@@ -193,7 +225,8 @@ def _piped(words: list[str], home: Path, env: Mapping[str, str]) -> Iterator[Pip
             "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "bench", "version": "1"},
         }  # fmt: skip
         try:
-            pipe.ask(message(1, "initialize", **hello))
+            pipe.ask(message(1, "initialize", {}, **hello))
+            pipe.tell({"jsonrpc": "2.0", "method": "notifications/initialized"})
         except BenchError as error:
             raise BenchError(f"{error}: {log.read_text(errors='replace')[-600:]}") from None
         yield pipe
@@ -215,15 +248,31 @@ def _stdio_gateway(home: Path, env: Mapping[str, str]) -> Iterator[Pipe]:
         yield pipe
 
 
+def _stdio_peer(home: Path) -> list[str]:
+    file = home / "peer.json"
+    server = {"command": SERVER[0], "args": SERVER[1:], "cwd": str(TREE)}
+    file.write_text(json.dumps({"mcpServers": {"trivial": server}}))
+    return _peer(str(file))
+
+
+def _peer(upstream: str, *more: str) -> list[str]:
+    program = TREE / ".venv" / "bin" / "fastmcp"
+    if not program.is_file():
+        raise BenchError("FastMCP is not here: make bench installs it (group `peers`)")
+    return [str(program), "run", upstream, "--no-banner", "--log-level", "ERROR", *more]
+
+
 @contextlib.contextmanager
-def _http(home: Path, place: Setting, env: Mapping[str, str]) -> Iterator[tuple[Http, Http]]:
-    upstream, port = free_port(), free_port()
+def _http(home: Path, place: Setting, env: Mapping[str, str]) -> Iterator[tuple[Http, Http, Http]]:
+    upstream, port, theirs = free_port(), free_port(), free_port()
     url = f"http://127.0.0.1:{upstream}/mcp"
     served = {"listen": f"127.0.0.1:{port}", "audience": ISSUER, "servers": {"safe": {"url": url}}}
     (home / "servers.json").write_text(json.dumps(served))
     log = home / "mcp.log"
     server = machine.start([*SERVER, str(upstream)], core=SERVER_CORE, log=log)
     gateway: subprocess.Popen[bytes] | None = None
+    words = _peer(url, "--transport", "http", "--port", str(theirs), "--stateless")
+    peer = machine.start(words, core=SERVER_CORE, log=log, env={"FASTMCP_JSON_RESPONSE": "true"})
     try:
         direct = _connected(lambda: Http(upstream, "/mcp"), log)
         _approve(env, home, "--name", "safe", "--url", url)
@@ -237,8 +286,9 @@ def _http(home: Path, place: Setting, env: Mapping[str, str]) -> Iterator[tuple[
         begun = through.ask(message(1, "tools/call", name="begin_task", arguments=begin), "begin_task")
         if b"has begun" not in begun:
             raise BenchError(f"no task: {begun[:400]!r}")
-        yield direct, through
+        yield direct, through, _connected(lambda: Http(theirs, "/mcp"), log)
     finally:
+        machine.end(peer)
         machine.end(gateway)
         machine.end(server)
 
