@@ -271,9 +271,10 @@ def _http(home: Path, place: Setting, env: Mapping[str, str]) -> Iterator[tuple[
     log = home / "mcp.log"
     server = machine.start([*SERVER, str(upstream)], core=SERVER_CORE, log=log)
     gateway: subprocess.Popen[bytes] | None = None
-    words = _peer(url, "--transport", "http", "--port", str(theirs), "--stateless")
-    peer = machine.start(words, core=SERVER_CORE, log=log, env={"FASTMCP_JSON_RESPONSE": "true"})
+    peer: subprocess.Popen[bytes] | None = None
     try:
+        words = _peer(url, "--transport", "http", "--port", str(theirs), "--stateless")
+        peer = machine.start(words, core=SERVER_CORE, log=log, env={"FASTMCP_JSON_RESPONSE": "true"})
         direct = _connected(lambda: Http(upstream, "/mcp"), log)
         _approve(env, home, "--name", "safe", "--url", url)
         words = [

@@ -19,7 +19,7 @@ from flyball.edges.cli.handover import excepted
 RUN = ("run", "settle", "-i", "limit=120.00", "--")
 
 
-def run(server: GatewayServer, *command: str, code: int | None = 0) -> str:
+def run(server: GatewayServer, *command: str, code: int | None = 0, **more: str) -> str:
     """The output of a command under `flyball run`, whose surroundings would lead it around every proxy."""
     return server.flyball(
         *RUN,
@@ -29,6 +29,7 @@ def run(server: GatewayServer, *command: str, code: int | None = 0) -> str:
         FLYBALL_ADDR=server.control_url,
         NO_PROXY="*",
         no_proxy="*",
+        **more,
     )
 
 
@@ -80,16 +81,7 @@ print(*(client.get("{url}/echo").json()["method"] for client in (requests, httpx
         git ls-remote {url}/none 2>&1
     """
     with contextlib.closing(made), running(made):
-        out = made.flyball(
-            *RUN,
-            "sh",
-            "-c",
-            script,
-            code=None,
-            FLYBALL_SVID=made.svid(),
-            FLYBALL_ADDR=made.control_url,
-            HOME=str(made.home),
-        ).splitlines()
+        out = run(made, "sh", "-c", script, code=None, HOME=str(made.home)).splitlines()
         seen = [request[2].get("authorization") for request in made.secure.seen.requests]
     lines = [json.loads(line)["method"] for line in out if line.startswith("{")]
     assert (lines, "GET GET" in out) == (["GET", "GET"], True), out

@@ -153,7 +153,7 @@ mod tests {
     use super::{Question, questions};
     use crate::args::Bound;
     use flyball_decision::Form;
-    use flyball_pgsql::{Policy, Shape, Snapshot, judge};
+    use flyball_pgsql::{Judgement, Policy, Shape, Snapshot, Source, judge};
     use flyball_pgwire::Params;
 
     const CATALOG: &str = r#"{"database": "shop", "functions": [], "operators": [], "types": [], "relations": [
@@ -184,8 +184,12 @@ mod tests {
         let snapshot = Snapshot::read(CATALOG, &["public"]).unwrap();
         let policy = Policy { catalog: true, ..Policy::default() };
         let judgement = judge(sql, &snapshot, &policy).unwrap_or_else(|no| panic!("{sql}: {no}"));
+        shown(&judgement, &[])
+    }
+
+    fn shown(judgement: &Judgement, literals: &[Source]) -> Vec<String> {
         let none = Params::default();
-        let all = questions(&judgement, "orders", Bound { literals: &[], params: &none, types: &[] }, form);
+        let all = questions(judgement, "orders", Bound { literals, params: &none, types: &[] }, form);
         all.iter().map(|Question { action, resource, args, .. }| format!("{action} {resource} {args}")).collect()
     }
 
@@ -196,14 +200,7 @@ mod tests {
         for sql in ["SELECT note FROM orders WHERE id = 7", "UPDATE refunds SET amount = 3 WHERE id = '9'"] {
             let shape = Shape::of(sql).unwrap();
             let judgement = judge(&shape.sql, &snapshot, &Policy::default()).unwrap();
-            let none = Params::default();
-            let all =
-                questions(&judgement, "orders", Bound { literals: &shape.literals, params: &none, types: &[] }, form);
-            let all: Vec<String> = all
-                .iter()
-                .map(|Question { action, resource, args, .. }| format!("{action} {resource} {args}"))
-                .collect();
-            assert_eq!(all, asked(sql), "{sql}");
+            assert_eq!(shown(&judgement, &shape.literals), asked(sql), "{sql}");
         }
     }
 

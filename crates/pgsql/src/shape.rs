@@ -33,12 +33,8 @@ impl Shape {
         if !STARTS.iter().any(|start| word.eq_ignore_ascii_case(start)) {
             return None;
         }
-        let mut reader = Reader {
-            rest: sql,
-            before: Before::Other,
-            out: String::with_capacity(sql.len() + 8),
-            literals: Vec::new(),
-        };
+        let mut reader =
+            Reader { rest: sql, compares: false, out: String::with_capacity(sql.len() + 8), literals: Vec::new() };
         while !reader.rest.is_empty() {
             reader.step()?;
         }
@@ -55,16 +51,10 @@ impl Shape {
     }
 }
 
-/// What stands before the next piece, spaces aside.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Before {
-    Comparison,
-    Other,
-}
-
 struct Reader<'a> {
     rest: &'a str,
-    before: Before,
+    /// Whether a comparison stands before, spaces aside.
+    compares: bool,
     out: String,
     literals: Vec<Source>,
 }
@@ -74,8 +64,8 @@ impl<'a> Reader<'a> {
     fn step(&mut self) -> Option<()> {
         let first = *self.rest.as_bytes().first()?;
         match first {
-            b' ' | b'\t' | b'\n' | b'\r' => {
-                let spaces = self.take_while(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r'));
+            b if space(b) => {
+                let spaces = self.take_while(space);
                 self.out.push_str(spaces);
             }
             b'\'' => self.string()?,
@@ -104,9 +94,7 @@ impl<'a> Reader<'a> {
                     return None;
                 }
                 self.keep(operator);
-                if COMPARISONS.contains(&operator.as_bytes()) {
-                    self.before = Before::Comparison;
-                }
+                self.compares = COMPARISONS.contains(&operator.as_bytes());
             }
             b'(' | b')' | b'[' | b']' | b',' | b':' => {
                 let one = self.rest.get(..1)?;
@@ -138,9 +126,8 @@ impl<'a> Reader<'a> {
 
     /// Whether what was just read is a constant that a comparison compares with, and ends here.
     fn replaces(&self) -> bool {
-        let ends =
-            self.rest.bytes().next().is_none_or(|b| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | b')' | b',' | b';'));
-        self.before == Before::Comparison && ends && self.literals.len() < MOST
+        let ends = self.rest.bytes().next().is_none_or(|b| space(b) || matches!(b, b')' | b',' | b';'));
+        self.compares && ends && self.literals.len() < MOST
     }
 
     fn replace(&mut self, literal: Source) {
@@ -151,7 +138,7 @@ impl<'a> Reader<'a> {
 
     fn keep(&mut self, piece: &str) {
         self.out.push_str(piece);
-        self.before = Before::Other;
+        self.compares = false;
     }
 
     /// What stands between two quotes, and with them.
@@ -169,6 +156,10 @@ impl<'a> Reader<'a> {
         self.rest = rest;
         taken
     }
+}
+
+const fn space(b: u8) -> bool {
+    matches!(b, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 /// The letters of names and numbers, and the dot that joins them.

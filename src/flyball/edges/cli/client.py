@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import ssl
@@ -13,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from flyball.assembly.config_values import is_loopback
 from flyball.edges.cli.errors import CliError, Refusal
 from flyball.kernel.json import Json
 from flyball.kernel.secret import Secret
@@ -118,13 +118,6 @@ def _place(addr: str) -> tuple[str, str]:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not host:
         raise CliError(f"not an address: {addr}", "http(s)://host:port or unix:/path")
-    if parts.scheme == "http" and not _loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise CliError("plain http to another machine would send the operator's token in clear", "use https")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}", ""
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -7,7 +7,6 @@ file again gets the fresh one, one that does not loses its privilege when the ol
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 import flyball_sdk
+from flyball.assembly.config_values import is_loopback
 from flyball.edges.cli.errors import CliError
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
@@ -168,11 +168,7 @@ def excepted(proxy_url: str) -> str:
     no tunnel to itself. None on loopback, where the APIs would be excepted with it."""
     there = urlsplit(proxy_url)
     host = there.hostname or ""
-    try:
-        is_loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = host == "localhost"
-    return host if there.scheme == "https" and not is_loopback else ""
+    return host if there.scheme == "https" and not is_loopback(host) else ""
 
 
 def _speaks_postgresql(held: flyball_sdk.Credential | flyball_sdk.Ticket) -> bool:
