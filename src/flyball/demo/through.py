@@ -80,10 +80,12 @@ def play(stage: Stage, tell: Narrator, must: Must, gone: Gone) -> int:
     psql.send(_LONG)
     while not psql.line()[:1].isdigit():
         pass  # what psql still says of the refusal
+    psql.read_on()
     line = stage.cli("revoke", "--agent", "clerk", "--reason", "look at this agent")
     after = gone(role, since, within_s=10)
     rows, last = psql.rest(within_s=10)
-    broke = next((one for one in last if "connection" in one), "")
+    # psql's own word of its connection; or that of `flyball run`, where its heartbeat learnt of the end first.
+    broke = next((one for one in last if "connection" in one or "is over" in one), "")
     must(
         f"`{line}`, while psql reads: its result breaks off after {rows:,} more rows: {broke or last[-1]}; "
         f"role and sessions gone {after:.2f} s after",

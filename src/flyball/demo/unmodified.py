@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +33,8 @@ class Psql:
             env=dict(environment),
             start_new_session=True,
         )
+        self._reader: threading.Thread | None = None
+        self._count, self._last = 0, deque([""], maxlen=5)
 
     def run(self, statement: str) -> str:
         """One statement; the first line that comes back."""
@@ -52,18 +55,26 @@ class Psql:
             raise StageFault("psql ended", "look at flyball.log in the demo's folder")
         return found.strip()
 
+    def read_on(self) -> None:
+        """Take what comes from now on as it comes: see `rest`. A reader that stops reading would hold psql up, and its
+        last word would not be said before it is stopped itself."""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
     def rest(self, within_s: float) -> tuple[int, list[str]]:
-        """All that still comes, until it ends: how many lines, and the last of them."""
+        """All that came since `read_on`, until it ended: how many lines, and the last of them."""
+        assert self._reader is not None
+        self._reader.join(within_s)
+        if self._reader.is_alive():
+            end(self._process)  # `flyball run` passes it on
+            self._reader.join(within_s)
+        return self._count, list(self._last)
+
+    def _read(self) -> None:
         assert self._process.stdout is not None
-        timer = threading.Timer(within_s, self._process.kill)
-        timer.start()
-        count, last = 0, [""]
         for line in self._process.stdout:
-            count += 1
-            last = [*last[-4:], line.strip()]
-        timer.cancel()
-        self._process.wait()
-        return count, last
+            self._count += 1
+            self._last.append(line.strip())
 
     def stop(self) -> None:
         """Let it end."""
