@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import sys
 
-import structlog
-
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 def configure(level: str, form: str) -> None:
     """Set structlog up. `form`: auto (console on a terminal, else JSON), json, console."""
+    import structlog  # noqa: PLC0415 - a command that logs nothing starts without
+
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     renderer: structlog.typing.Processor
     renderer = structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()

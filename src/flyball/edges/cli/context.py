@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,8 +14,10 @@ from flyball.assembly import config as configuration
 from flyball.assembly import local
 from flyball.assembly.config import Config
 from flyball.edges.cli import render
-from flyball.edges.cli.client import Client
 from flyball.kernel.json import Json
+
+if TYPE_CHECKING:
+    from flyball.edges.cli.client import Client
 
 InputsOption = Annotated[
     list[str] | None,
@@ -63,6 +65,8 @@ class Cli:
         Raises:
             ConfigError: there is no operator's token to read.
         """
+        from flyball.edges.cli.client import Client  # its HTTP is for those who ask
+
         return Client(self.addr, local.operator_token(self.config))
 
     def tell(self, value: Json) -> None:
