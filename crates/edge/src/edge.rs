@@ -29,6 +29,8 @@ pub struct Parts {
     pub max_wait: Duration,
     /// Called first on each of its threads, for what its owner wants of them.
     pub prepare: fn(),
+    /// The same, on the threads that answer Envoy: it has many requests under way on few connections.
+    pub prepare_for_many: fn(),
 }
 
 impl Parts {
@@ -38,6 +40,8 @@ impl Parts {
         flyball_gateway::Parts { plane, sink, clock: self.clock, max_wait: self.max_wait, kind }
     }
 }
+
+type Places = Vec<(Place, Serves)>;
 
 struct Running {
     threads: Vec<JoinHandle<()>>,
@@ -50,6 +54,7 @@ struct Running {
 pub struct Edge {
     shared: Arc<Shared>,
     prepare: fn(),
+    prepare_for_many: fn(),
     running: Mutex<Option<Running>>,
 }
 
@@ -57,10 +62,10 @@ impl Edge {
     /// An edge that does not listen yet.
     pub fn new(parts: Parts, config: Config) -> Self {
         let lent = Kit::new(parts.kit("ext_authz"));
-        let Parts { plane, sink, clock, max_wait, prepare } = parts;
+        let Parts { plane, sink, clock, max_wait, prepare, prepare_for_many } = parts;
         let (used, connections, draining) = (Used::default(), AtomicUsize::new(0), AtomicBool::new(false));
         let shared = Shared { plane, sink, clock, max_wait, config, used, connections, lent, draining };
-        Self { shared: Arc::new(shared), prepare, running: Mutex::new(None) }
+        Self { shared: Arc::new(shared), prepare, prepare_for_many, running: Mutex::new(None) }
     }
 
     /// Listen everywhere, or nowhere. Returns the bound places and what they serve, in the configuration's order.
@@ -83,13 +88,17 @@ impl Edge {
         let (stop, stopping) = watch::channel(None);
         let certificates = places.iter().filter_map(|(place, _)| place.certificates()).collect();
         let mut started = Running { threads: Vec::new(), stop, sockets: sockets(&bound), certificates };
-        for number in 0..self.shared.config.workers {
-            let thread = self.worker(number, &places, stopping.clone());
-            match thread {
-                Ok(thread) => started.threads.push(thread),
-                Err(error) => {
-                    end(started, Duration::ZERO);
-                    return Err(StartError::Threads(error));
+        let (for_one, for_many): (Places, Places) =
+            places.into_iter().partition(|(_, serves)| *serves == Serves::AuthZen);
+        for (name, places, prepare) in [("edge", for_one, self.prepare), ("authz", for_many, self.prepare_for_many)] {
+            let workers = if places.is_empty() { 0 } else { self.shared.config.workers };
+            for number in 0..workers {
+                match self.worker(format!("flyball-{name}-{number}"), prepare, &places, stopping.clone()) {
+                    Ok(thread) => started.threads.push(thread),
+                    Err(error) => {
+                        end(started, Duration::ZERO);
+                        return Err(StartError::Threads(error));
+                    }
                 }
             }
         }
@@ -99,16 +108,16 @@ impl Edge {
 
     fn worker(
         &self,
-        number: usize,
-        places: &[(Place, Serves)],
+        name: String,
+        prepare: fn(),
+        places: &Places,
         stopping: watch::Receiver<Option<Duration>>,
     ) -> std::io::Result<JoinHandle<()>> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let share = |(place, serves): &(Place, Serves)| Ok((place.share()?, *serves));
         let places = places.iter().map(share).collect::<std::io::Result<Vec<_>>>()?;
         let shared = Arc::clone(&self.shared);
-        let prepare = self.prepare;
-        Builder::new().name(format!("flyball-edge-{number}")).spawn(move || {
+        Builder::new().name(name).spawn(move || {
             prepare();
             run(&runtime, shared, places, stopping);
         })

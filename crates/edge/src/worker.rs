@@ -225,7 +225,8 @@ where
             let owner = Rc::clone(&worker);
             let service = service_fn(move |request| {
                 seen.set(true);
-                ext_authz::request(Rc::clone(&owner), Rc::clone(&conn), request)
+                // Boxed: it is large, and what holds it is moved several times.
+                Box::pin(ext_authz::request(Rc::clone(&owner), Rc::clone(&conn), request))
             });
             let silent = async {
                 sleep(worker.shared.config.head_timeout).await;

@@ -16,7 +16,7 @@ use crate::clock::now;
 use crate::errors::{CoreError, PolicyLoadError, Process};
 use crate::latency::Latency;
 use crate::settle::Nowhere;
-use crate::slice::shorten;
+use crate::slice::{gather, shorten};
 use crate::taskless::Question;
 use crate::verdict::PyVerdict;
 use crate::writer::PyWriter;
@@ -52,7 +52,7 @@ impl PyCore {
     /// What the edge, or a gateway, works with.
     pub(crate) fn parts(&self) -> Parts {
         let (plane, sink) = (Arc::clone(&self.plane), Arc::clone(&self.sink));
-        Parts { plane, sink, clock: now, max_wait: self.max_wait, prepare: shorten }
+        Parts { plane, sink, clock: now, max_wait: self.max_wait, prepare: shorten, prepare_for_many: gather }
     }
 }
 
