@@ -7,7 +7,11 @@ import httpx
 from flyball_sdk.errors import ApprovalRequired, Denied, StepUpRequired
 from flyball_sdk.model import Decision
 
-DELIVERY_TRIES = 3
+TRIES = 3
+"""How often what counts once, however often it comes, is sent where no answer came."""
+CONTROL_IDLE_S, CHECK_IDLE_S = 4.0, 25.0
+"""For how long an idle connection is kept: less than Flyball keeps it (5 and 30 s), so that no request meets one that
+is being closed."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 2.0
 """Between two looks at whether a person has answered."""
 
@@ -28,9 +32,9 @@ def waits(decision: Decision) -> bool:
     return decision.effect == "require_approval" and bool(decision.approval)
 
 
-def limits(connections: int) -> httpx.Limits:
+def limits(connections: int, idle_s: float) -> httpx.Limits:
     """A pool that keeps its connections: the decision plane has seen our proof on them."""
-    return httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=90)
+    return httpx.Limits(max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=idle_s)
 
 
 def segment(name: str) -> str:

@@ -14,7 +14,7 @@ from flyball_sdk import _settings
 from flyball_sdk._guards import Guards
 from flyball_sdk._json import Json
 from flyball_sdk._session import Answer, Request, Session, body_of, keeps_trying, report_body
-from flyball_sdk._shared import DELIVERY_TRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S, denied, segment, waits
+from flyball_sdk._shared import CHECK_IDLE_S, FIRST_PAUSE_S, LONGEST_PAUSE_S, TRIES, denied, segment, waits
 from flyball_sdk._transport import client, exchange
 from flyball_sdk.credential import Credential, Ticket
 from flyball_sdk.errors import FlyballError, TaskLost, Unavailable
@@ -131,7 +131,7 @@ class Task(Guards):
         session.opened(self._send(lambda: session.open(self._body, token)))
         self._pid = os.getpid()
         if session.check != session.control:
-            self._check = client(session.check, self._timeout_s, connections=1)
+            self._check = client(session.check, self._timeout_s, connections=1, idle_s=CHECK_IDLE_S)
         self._thread = threading.Thread(target=self._beat, name=f"flyball {self.id}", daemon=True)
         self._thread.start()
         return self
@@ -403,7 +403,7 @@ class Task(Guards):
         self._stop.set()
         session = self._session
         try:
-            return session.ended(self._send(lambda: session.post(f"/v1/tasks/{session.task}/end")))
+            return self._insist(lambda: session.post(f"/v1/tasks/{session.task}/end"), session.ended)
         finally:
             if self._thread is not None and self._thread is not threading.current_thread():
                 self._thread.join(timeout=self._timeout_s)
@@ -437,13 +437,19 @@ class Task(Guards):
     # --- inside -------------------------------------------------------------------------------
 
     def _acknowledge(self, lease: str, told: Mapping[str, object]) -> None:
-        for attempt in range(DELIVERY_TRIES):
+        session = self._session
+        self._insist(lambda: session.post(f"/v1/leases/{lease}/delivered", told), session.delivered)
+
+    def _insist(self, make: Callable[[], Request], read: Callable[[Answer], R]) -> R:
+        """Send what counts once however often it comes, and read the answer; again without one, while there is time."""
+        until_s = time.monotonic() + self._timeout_s
+        for _ in range(TRIES - 1):
             try:
-                self._session.delivered(self._send(lambda: self._session.post(f"/v1/leases/{lease}/delivered", told)))
-                return
+                return read(self._send(make))
             except Unavailable:
-                if attempt == DELIVERY_TRIES - 1:
+                if time.monotonic() >= until_s:
                     raise
+        return read(self._send(make))
 
     def _beat(self) -> None:
         """The heartbeat's thread: renews the token, and notices when the task is over."""

@@ -6,14 +6,16 @@ import httpx
 
 from flyball_sdk import _settings
 from flyball_sdk._session import MAX_ANSWER, Answer, Request
-from flyball_sdk._shared import limits
+from flyball_sdk._shared import CONTROL_IDLE_S, limits
 from flyball_sdk.errors import Unavailable
 
 
-def client(place: _settings.Endpoint, timeout_s: float, *, connections: int = 8) -> httpx.Client:
+def client(
+    place: _settings.Endpoint, timeout_s: float, *, connections: int = 8, idle_s: float = CONTROL_IDLE_S
+) -> httpx.Client:
     """A pool of connections to one place. It follows nothing, and takes nothing of the environment."""
     transport = httpx.HTTPTransport(
-        uds=place.uds or None, verify=_settings.tls(place), limits=limits(connections), trust_env=False
+        uds=place.uds or None, verify=_settings.tls(place), limits=limits(connections, idle_s), trust_env=False
     )
     return httpx.Client(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)
 

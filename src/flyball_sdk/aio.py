@@ -21,7 +21,17 @@ from flyball_sdk import _settings
 from flyball_sdk._guard import Asked, Resource, observed, say_cooperative, unwanted
 from flyball_sdk._json import Json
 from flyball_sdk._session import MAX_ANSWER, Answer, Issued, Request, Session, body_of, keeps_trying, report_body
-from flyball_sdk._shared import DELIVERY_TRIES, FIRST_PAUSE_S, LONGEST_PAUSE_S, denied, limits, segment, waits
+from flyball_sdk._shared import (
+    CHECK_IDLE_S,
+    CONTROL_IDLE_S,
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
+    TRIES,
+    denied,
+    limits,
+    segment,
+    waits,
+)
 from flyball_sdk.credential import CredentialData, TicketData
 from flyball_sdk.errors import FlyballError, InvalidRequest, TaskLost, Unavailable
 from flyball_sdk.model import Decision, Reported, Secret
@@ -152,7 +162,7 @@ class Task:
         session.opened(await self._send(lambda: session.open(self._body, token)))
         self._pid = os.getpid()
         if session.check != session.control:
-            self._check = _client(session.check, self._timeout_s, connections=1)
+            self._check = _client(session.check, self._timeout_s, connections=1, idle_s=CHECK_IDLE_S)
         self._beating = asyncio.create_task(self._beat(), name=f"flyball {self.id}")
         return self
 
@@ -357,7 +367,7 @@ class Task:
             self._beating.cancel()
             await asyncio.gather(self._beating, return_exceptions=True)
         try:
-            return session.ended(await self._send(lambda: session.post(f"/v1/tasks/{session.task}/end")))
+            return await self._insist(lambda: session.post(f"/v1/tasks/{session.task}/end"), session.ended)
         finally:
             self._held.clear()
             self._tickets.clear()
@@ -389,14 +399,19 @@ class Task:
     # --- inside -------------------------------------------------------------------------------
 
     async def _acknowledge(self, lease: str, told: Mapping[str, object]) -> None:
-        path = f"/v1/leases/{lease}/delivered"
-        for attempt in range(DELIVERY_TRIES):
+        session = self._session
+        await self._insist(lambda: session.post(f"/v1/leases/{lease}/delivered", told), session.delivered)
+
+    async def _insist(self, make: Callable[[], Request], read: Callable[[Answer], R]) -> R:
+        """Send what counts once however often it comes, and read the answer; again without one, while there is time."""
+        until_s = time.monotonic() + self._timeout_s
+        for _ in range(TRIES - 1):
             try:
-                self._session.delivered(await self._send(lambda: self._session.post(path, told)))
-                return
+                return read(await self._send(make))
             except Unavailable:
-                if attempt == DELIVERY_TRIES - 1:
+                if time.monotonic() >= until_s:
                     raise
+        return read(await self._send(make))
 
     async def _beat(self) -> None:
         """The heartbeat: renews the token, and notices when the task is over."""
@@ -449,9 +464,11 @@ async def whoami(identity: _settings.Identity, *, addr: str | None = None, timeo
     return await asking._show()  # noqa: SLF001 - of this module
 
 
-def _client(place: _settings.Endpoint, timeout_s: float, *, connections: int = 8) -> httpx.AsyncClient:
+def _client(
+    place: _settings.Endpoint, timeout_s: float, *, connections: int = 8, idle_s: float = CONTROL_IDLE_S
+) -> httpx.AsyncClient:
     transport = httpx.AsyncHTTPTransport(
-        uds=place.uds or None, verify=_settings.tls(place), limits=limits(connections), trust_env=False
+        uds=place.uds or None, verify=_settings.tls(place), limits=limits(connections, idle_s), trust_env=False
     )
     return httpx.AsyncClient(transport=transport, timeout=timeout_s, follow_redirects=False, trust_env=False)
 

@@ -49,6 +49,7 @@ class Flyball:
         self.decide = lambda body: {"decision": True, "context": {"effect": "allow", "id": "dec_1"}}
         self.fault = None  # path → None or (status, problem members)
         self.hang = threading.Event()  # set: connections are closed without an answer
+        self.unanswered = []  # the end of a path, for each request that is carried out and gets no answer
         self.drop_checks = False  # close the connection after each check
         self.answers = {}  # path suffix → members that replace the answer's
         self.date = None
@@ -121,6 +122,11 @@ class Handler(BaseHTTPRequestHandler):
         for suffix, members in flyball.answers.items():
             if self.path.endswith(suffix):
                 answer = {**answer, **members}
+        for suffix in flyball.unanswered:
+            if self.path.endswith(suffix):
+                flyball.unanswered.remove(suffix)
+                self.close_connection = True
+                return
         self.reply(status, answer)
         if flyball.drop_checks and self.path.startswith("/access"):
             self.close_connection = True

@@ -17,6 +17,8 @@ from cryptography.x509.oid import NameOID
 from tests.unit.sdk_server import serving, until
 
 import flyball_sdk
+from flyball.edges.http import runner
+from flyball_sdk import _shared
 
 EVALUATION = "/access/v1/evaluation"
 
@@ -242,6 +244,28 @@ def test_a_credential_that_cannot_be_acknowledged_is_not_handed_out(flyball):
     with flyball_sdk.task("p") as task, pytest.raises(flyball_sdk.Unavailable):
         task.credential("orders")
     assert len(paths(flyball, "/delivered")) == 3
+
+
+def test_an_end_without_an_answer_is_told_again(flyball):
+    """The end counts once: a connection that was closed as it was sent leaves no task behind, and no error."""
+    with flyball_sdk.task("p") as task:
+        flyball.unanswered = ["/end"]
+    assert len(paths(flyball, "/end")) == 2
+    assert flyball.tasks == {task.id: "ended"}
+    assert task.end_error is None
+
+
+def test_no_request_meets_a_connection_that_flyball_closes():
+    """The client lets go of an idle connection before the control API does."""
+    assert _shared.CONTROL_IDLE_S < runner.KEEP_ALIVE_S
+
+
+def test_a_server_that_answers_nothing_is_told_three_times_and_no_more(flyball):
+    """Then the block ends all the same, and says what it could not do."""
+    with flyball_sdk.task("p") as task:
+        flyball.hang.set()
+    assert len(paths(flyball, "/end")) == 3
+    assert task.end_error.code == "unreachable"
 
 
 def test_a_fenced_task_is_lost(flyball):

@@ -111,6 +111,20 @@ def test_a_cancelled_block_ends_its_task(flyball):
     assert list(flyball.tasks.values()) == ["ended"]
 
 
+def test_an_end_without_an_answer_is_told_again(flyball):
+    """The end counts once: a connection that was closed as it was sent leaves no task behind, and no error."""
+
+    async def work():
+        async with aio.task("p") as task:
+            flyball.unanswered = ["/end"]
+        return task
+
+    task = asyncio.run(work())
+    assert len([path for path, _, _ in flyball.requests if path.endswith("/end")]) == 2
+    assert flyball.tasks == {task.id: "ended"}
+    assert task.end_error is None
+
+
 def test_a_fenced_task_is_lost(flyball):
     """When the server says that the task is over, every next use raises."""
 

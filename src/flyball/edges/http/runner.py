@@ -27,6 +27,8 @@ from flyball.kernel.errors import ConfigError
 
 START_SECONDS = 10.0
 DRAIN_SECONDS = 5
+KEEP_ALIVE_S = 5
+"""For how long a connection may be idle; the SDK's clients let go of theirs before."""
 _HEAD_BYTES = 32 << 10  # a request's head: two tokens and a proof fit several times
 _log = structlog.get_logger("flyball.http")
 
@@ -157,6 +159,7 @@ def _start(app: object, sockets: list[socket.socket], place: Listening, context:
         server_header=False,
         proxy_headers=False,
         limit_concurrency=place.max_connections,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=DRAIN_SECONDS,
         h11_max_incomplete_event_size=_HEAD_BYTES,
     )
