@@ -17,21 +17,11 @@ from typing import ParamSpec, Self, TypeVar
 
 import httpx
 
-from flyball_sdk import _settings
+from flyball_sdk import _settings, _shared
 from flyball_sdk._guard import Asked, Resource, observed, say_cooperative, unwanted
 from flyball_sdk._json import Json
 from flyball_sdk._session import MAX_ANSWER, Answer, Issued, Request, Session, body_of, keeps_trying, report_body
-from flyball_sdk._shared import (
-    CHECK_IDLE_S,
-    CONTROL_IDLE_S,
-    FIRST_PAUSE_S,
-    LONGEST_PAUSE_S,
-    TRIES,
-    denied,
-    limits,
-    segment,
-    waits,
-)
+from flyball_sdk._shared import FIRST_PAUSE_S, LONGEST_PAUSE_S, TRIES, denied, limits, segment, waits
 from flyball_sdk.credential import CredentialData, TicketData
 from flyball_sdk.errors import FlyballError, InvalidRequest, TaskLost, Unavailable
 from flyball_sdk.model import Decision, Reported, Secret
@@ -162,7 +152,7 @@ class Task:
         session.opened(await self._send(lambda: session.open(self._body, token)))
         self._pid = os.getpid()
         if session.check != session.control:
-            self._check = _client(session.check, self._timeout_s, connections=1, idle_s=CHECK_IDLE_S)
+            self._check = _client(session.check, self._timeout_s, connections=1, idle_s=_shared.CHECK_IDLE_S)
         self._beating = asyncio.create_task(self._beat(), name=f"flyball {self.id}")
         return self
 
@@ -465,7 +455,7 @@ async def whoami(identity: _settings.Identity, *, addr: str | None = None, timeo
 
 
 def _client(
-    place: _settings.Endpoint, timeout_s: float, *, connections: int = 8, idle_s: float = CONTROL_IDLE_S
+    place: _settings.Endpoint, timeout_s: float, *, connections: int = 8, idle_s: float = _shared.CONTROL_IDLE_S
 ) -> httpx.AsyncClient:
     transport = httpx.AsyncHTTPTransport(
         uds=place.uds or None, verify=_settings.tls(place), limits=limits(connections, idle_s), trust_env=False

@@ -18,8 +18,9 @@ from flyball.assembly.config_http import HttpGatewayConfig, read_http
 from flyball.assembly.config_listening import Listening
 from flyball.assembly.config_postgresql import PostgresqlGatewayConfig, check_postgresql, read_postgresql
 from flyball.assembly.config_reader import Reader
-from flyball.assembly.config_values import is_loopback, split_address
+from flyball.assembly.config_values import split_address
 from flyball.kernel.errors import ConfigError
+from flyball.kernel.hosts import is_loopback
 from flyball.policy import yaml
 from flyball.policy.diagnostics import Diagnostic, Mark, Problems, Severity
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})")
@@ -18,13 +17,3 @@ def split_address(text: str) -> tuple[str, int]:
     if match is None or int(match.group(2)) > 65_535:
         raise ValueError(f"not host:port: {text!r}")
     return match.group(1).strip("[]"), int(match.group(2))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a listener on `host` is reached from this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -16,7 +16,7 @@ from flyball.identity import jose
 from flyball.identity.token_keys import TokenKeys
 from flyball.kernel.errors import ConfigError
 from flyball.kernel.json import Json, canonical
-from flyball.kernel.private_files import private_dir, read_pem, read_private, write_pem, write_private
+from flyball.kernel.private_files import make_dir, private_dir, read_pem, read_private, write_pem, write_private
 from flyball.revocation.receipts import ReceiptSigner
 
 
@@ -63,7 +63,7 @@ def open_keys(config: Config) -> Keys:
 def _sealing_key(config: Config) -> FileKey:
     if config.seal.command:
         return seal_command.run(config.seal)
-    config.seal_key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_dir(config.seal_key.parent)
     return FileKey.read_or_make(config.seal_key)
 
 
@@ -88,5 +88,5 @@ def _raw(path: Path) -> bytes:
 def _publish(path: Path, document: dict[str, Json]) -> None:
     data = canonical(document) + b"\n"
     if not path.exists() or path.read_bytes() != data:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_dir(path.parent)
         write_private(path, data, mode=0o644)

@@ -17,8 +17,6 @@ def dev_domain(config: Config) -> DevDomain:
     Raises:
         ConfigError: `dev_in_production`; or its folder cannot be used.
     """
-    # Made here, private, since a folder made on the way to another gets whatever the umask leaves it.
-    config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     mode = "development" if config.mode == "dev" else "production"
     domain = config.dev.trust_domain
     return DevDomain.open(config.dev.dir, mode=mode, clock=SystemClock(), trust_domain=domain)

@@ -10,7 +10,6 @@ the last signed checkpoint, which such a one cannot make.
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import cast
 from flyball.audit.ports import RecordLog
 from flyball.kernel.errors import ConfigError, Unavailable
 from flyball.kernel.json import canonical
+from flyball.kernel.private_files import make_dir, write_private
 
 _VERSION = 1
 
@@ -98,7 +98,8 @@ class Anchor:
         )
         with self._lock:
             try:
-                _replace(self.path, body)
+                make_dir(self.path.parent)
+                write_private(self.path, body)
             except OSError as fault:
                 raise Unavailable(
                     f"the anchor {self.path} cannot be written: {fault.strerror}",
@@ -123,20 +124,3 @@ def compare(log: RecordLog, generation: int, anchored: Anchored | None, fences_s
         return Standing.OK
     at = head if seq == anchored.seq else next((stored.hash for stored in log.read(anchored.seq - 1, 1)), b"")
     return Standing.OK if at == anchored.hash else Standing.DIVERGED
-
-
-def _replace(path: Path, body: bytes) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    aside = path.with_name(f".{path.name}.new")
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, body)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    aside.rename(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -13,7 +13,7 @@ import secrets
 from pathlib import Path
 
 from flyball.kernel.errors import ConfigError, Unauthenticated
-from flyball.kernel.private_files import read_private, write_private
+from flyball.kernel.private_files import make_dir, read_private, write_private
 from flyball.kernel.secret import Secret
 
 _TOKEN = re.compile(r"fba_[A-Za-z0-9_-]{43}")
@@ -37,7 +37,7 @@ class AdminTokens:
         if self._path.exists() or self._path.is_symlink():
             self._read()
             return False
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_dir(self._path.parent)
         write_private(self._path, f"fba_{secrets.token_urlsafe(32)}\n".encode())
         return True
 

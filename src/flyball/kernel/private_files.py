@@ -25,6 +25,18 @@ from flyball.kernel.errors import ConfigError
 _MAX_BYTES = 65_536
 
 
+def make_dir(path: Path) -> None:
+    """Make `path` and all that is missing above it, each 0700. What is there stays as it is.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    # `parents=True` would make those above by the umask: a state directory among them would be open to others.
+    for one in reversed([path, *path.parents]):
+        if not one.exists():
+            one.mkdir(mode=0o700, exist_ok=True)
+
+
 def private_dir(path: Path) -> None:
     """Make `path` (0700) where it is missing, and all that is missing above it, and check it where it is not.
 
@@ -32,10 +44,7 @@ def private_dir(path: Path) -> None:
         ConfigError: `key_file` where it is open to others or not ours.
     """
     try:
-        # `parents=True` would make those above by the umask: a state directory among them would be open to others.
-        for one in reversed([path, *path.parents]):
-            if not one.exists():
-                one.mkdir(mode=0o700, exist_ok=True)
+        make_dir(path)
     except OSError as error:
         raise _refused(path, "cannot be made") from error
     found = path.lstat()

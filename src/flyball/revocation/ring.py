@@ -24,6 +24,7 @@ from pathlib import Path
 
 from flyball.kernel.errors import FlyballError, Unavailable
 from flyball.kernel.faults import fault_point
+from flyball.kernel.private_files import make_dir
 
 _SLOT = 4096
 _HEADER = struct.Struct(">8sIQIQQ")  # magic, crc, generation, half, next seq, note
@@ -258,7 +259,7 @@ class RingFile:
 
 
 def _open(path: Path, size: int) -> tuple[int, int]:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_dir(path.parent)
     if not path.exists():
         # Made aside and renamed, so that a half-made journal never stands under the name.
         aside = path.with_name(f".{path.name}.new")

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from flyball.assembly.config_values import is_loopback
 from flyball.edges.cli.errors import CliError, Refusal
+from flyball.kernel.hosts import is_loopback
 from flyball.kernel.json import Json
 from flyball.kernel.secret import Secret
 

@@ -19,8 +19,8 @@ from typing import Self
 from urllib.parse import urlsplit
 
 import flyball_sdk
-from flyball.assembly.config_values import is_loopback
 from flyball.edges.cli.errors import CliError
+from flyball.kernel.hosts import is_loopback
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 AUTHORITIES = (

@@ -24,6 +24,7 @@ from flyball.edges.http.peer import PeerProtocol
 from flyball.flow.house import House
 from flyball.kernel.certificates import ServedCertificate
 from flyball.kernel.errors import ConfigError
+from flyball.kernel.private_files import make_dir
 
 START_SECONDS = 10.0
 DRAIN_SECONDS = 5
@@ -211,7 +212,7 @@ def _unix(path: Path, mode: int) -> socket.socket:
     _remove_stale(path)
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_dir(path.parent)
         # Bound under a closed umask, so that there is no moment in which others could connect.
         before = os.umask(0o177)
         try:

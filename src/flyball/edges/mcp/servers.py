@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 from flyball.edges.mcp.leased import Wanted
 from flyball.edges.mcp.oauth.settings import OAuth
 from flyball.edges.mcp.oauth.settings import read as read_oauth
-from flyball.edges.mcp.strict import Strict, is_loopback, is_safe
+from flyball.edges.mcp.strict import Strict, is_safe
 from flyball.enforcement.mcp import frames
 from flyball.enforcement.mcp.frames import Object
+from flyball.kernel.hosts import is_loopback
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,31}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 from flyball.enforcement.mcp.frames import Object, Value
 from flyball.kernel.errors import ConfigError
+from flyball.kernel.hosts import is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,6 @@ class Strict:
     def wrong(self, why: str) -> ConfigError:
         """The error to raise."""
         return ConfigError(f"{self.file}: {why}", code="servers", hint="see docs/guides/mcp.md, *A shared gateway*")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host's name or address is this machine's own."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def is_safe(url: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Final
 from flyball.enforcement.mcp import frames
 from flyball.enforcement.mcp.frames import Object, Value
 from flyball.kernel.errors import ConfigError
-from flyball.kernel.private_files import write_private
+from flyball.kernel.private_files import make_dir, write_private
 
 VERSION: Final = 1
 INSTRUCTIONS: Final = "instructions"
@@ -107,7 +107,7 @@ def save(file: Path, pins: Mapping[str, Pins]) -> None:
     }
     text = json.dumps({"version": VERSION, "servers": servers}, indent=2) + "\n"
     try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_dir(file.parent)
         write_private(file, text.encode(), mode=0o644)
     except OSError as fault:
         raise ConfigError(f"cannot write {file}: {fault.strerror}", code="pins") from fault

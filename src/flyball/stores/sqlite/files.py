@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from flyball.kernel.errors import ConfigError
+from flyball.kernel.private_files import make_dir
 
-DIR_MODE = 0o700
 FILE_MODE = 0o600
 STORE_NAME = "store.db"
 LOCK_NAME = "lock"
@@ -57,7 +57,7 @@ def prepare(directory: Path) -> None:
     Raises:
         ConfigError: the path is no directory, belongs to another user, or is open to others.
     """
-    directory.mkdir(mode=DIR_MODE, parents=True, exist_ok=True)
+    make_dir(directory)
     found = directory.stat()
     if found.st_uid != os.geteuid():
         raise ConfigError(

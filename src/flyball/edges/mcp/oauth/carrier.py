@@ -26,8 +26,9 @@ from pydantic import AnyUrl
 
 from flyball.edges.mcp.oauth.logins import Storage
 from flyball.edges.mcp.oauth.settings import OAuth
-from flyball.edges.mcp.strict import is_loopback, is_safe
+from flyball.edges.mcp.strict import is_safe
 from flyball.kernel.errors import Unavailable
+from flyball.kernel.hosts import is_loopback
 from flyball.kernel.private_files import read_pem, read_private
 
 REVISION: Final = "2025-11-25"
