@@ -33,7 +33,8 @@ def opened(server: RunningServer) -> Agent:
 def svid_file(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("svid") / "agent.svid"
     file.touch(0o600)
-    file.write_text(server.svid())
+    words = ("spiffe://flyball.dev/agent/refund-agent", "--audience", server.issuer)
+    file.write_text(server.flyball("dev", "svid", *words))
     return file
 
 

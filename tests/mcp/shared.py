@@ -40,8 +40,7 @@ class Shared:
     """Every Authorization that the server over HTTP got."""
 
     def token(self, instance: str, agent: str = "coder", audience: str = ISSUER) -> str:
-        words = ("dev", "svid", f"spiffe://flyball.dev/agent/{agent}/{instance}", "--audience", audience)
-        return self.server.flyball(*words).strip()
+        return self.server.svid(f"{agent}/{instance}", audience)
 
     @contextlib.asynccontextmanager
     async def client(self, name: str, token: str, mode: str = "auto") -> AsyncIterator[Client]:

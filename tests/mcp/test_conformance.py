@@ -105,7 +105,7 @@ def test_what_passes_directly_passes_through_the_gateway(server: McpServer, tmp_
         "servers": {"ref": {"url": url}},
     }
     (tmp_path / "servers.json").write_text(json.dumps(document))
-    token = server.flyball("dev", "svid", "spiffe://flyball.dev/agent/coder/suite", "--audience", ISSUER).strip()
+    token = server.svid("coder/suite", ISSUER)
     (tmp_path / "token").write_text(token)
     through = f"http://127.0.0.1:{gateway}/mcp/ref"
     serve = ("-m", "flyball", "mcp", "serve", "--servers", str(tmp_path / "servers.json"))
@@ -127,8 +127,7 @@ def test_the_gateways_upstream_side_is_a_conforming_client(server: McpServer, tm
     """Towards a server the gateway is a client: it greets, calls, carries a question back and its answer forth, and
     takes a broken stream up again at its last event, no sooner than the server asked for."""
     part(NODE.exists() and SUITE.exists(), "the MCP conformance suite", "scripts/parts.sh installs it with npm")
-    agent = f"spiffe://flyball.dev/agent/coder/{scenario.replace('/', '-')}"
-    token = server.flyball("dev", "svid", agent, "--audience", ISSUER).strip()
+    token = server.svid(f"coder/{scenario.replace('/', '-')}", ISSUER)
     (tmp_path / "token").write_text(token)
     command = f"{sys.executable} {HERE / 'conformance_client.py'} {tmp_path} {tmp_path / 'token'}"
     done = subprocess.run(

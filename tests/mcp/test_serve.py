@@ -103,7 +103,7 @@ def test_a_token_is_asked_for_on_every_request(shared: Shared) -> None:
         sent = {"Authorization": b"Bearer " + bad.encode()}
         assert httpx.post(odd, json={}, headers=sent).status_code == 401  # type: ignore[arg-type]
     assert httpx.post(f"{odd}?access_token={good}", json={}).status_code == 401
-    stranger = shared.server.flyball("dev", "svid", "spiffe://flyball.dev/agent/nobody", "--audience", ISSUER).strip()
+    stranger = shared.server.svid("nobody", ISSUER)
     assert shared.post("odd", stranger, {}).status_code == 401
     assert shared.post("none", good, {}).status_code == 404
 
