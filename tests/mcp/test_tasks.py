@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+
 from tests.mcp.kit import ODD, McpServer, Raw, is_error, raw_gateway, text_of
 from tests.wait import until
+
+from flyball.edges.mcp.session import Session
+from flyball.edges.mcp.tools import Tools
+from flyball.enforcement.mcp.frames import Message, Object, raw_of, request
 
 
 def names(client: Raw, ident: str) -> list[str]:
@@ -75,3 +82,30 @@ def test_what_an_operator_suspended_the_holder_does_not_resume(server: McpServer
         server.operator.post(f"/v1/tasks/{task}/suspend", json={})
         assert "task_not_parked" in text_of(client.call(2, "unpark_task"))
         assert is_error(client.call(3, "plain"))
+
+
+def test_a_call_of_the_gateways_own_tool_is_answered_though_the_task_is_over_before_it_is_looked_at() -> None:
+    """What ends a task, or says how it stands, is not refused by the news that comes in the same moment."""
+    told: list[bytes] = []
+
+    async def to_client(message: Message) -> None:
+        told.append(raw_of(message))
+
+    async def nowhere(_message: Message) -> None:
+        raise AssertionError("nothing of it is the server's")
+
+    async def answered() -> Object:
+        return {"content": []}
+
+    async def work() -> None:
+        tools = Tools(None, own=[{"name": "end_task"}])
+        session = Session(None, tools, to_client=to_client, to_server=nowhere, local=lambda _frame: answered())
+        await session.from_client(request(1, "tools/call", {"name": "end_task"}))
+        await session.stop("task_suspended")
+        async with asyncio.timeout(10):
+            while not told:
+                await asyncio.sleep(0)
+        await session.close()
+
+    asyncio.run(work())
+    assert [json.loads(one) for one in told] == [{"jsonrpc": "2.0", "id": 1, "result": {"content": []}}]

@@ -105,6 +105,7 @@ def test_a_voucher_is_needed(flyball: Flyball) -> None:
 
 def test_it_waits_for_the_person_by_asking_again(flyball: Flyball) -> None:
     """The very same question each time; allowed, refused, or over with the wait."""
+    flyball.heartbeat_ms = 60_000  # a token that is renewed meanwhile is shown anew, and that asks once more
     answers = [no(WAITS), no(WAITS), ALLOWED]
     flyball.decide = lambda _: answers.pop(0) if len(answers) > 1 else answers[0]
     with flyball_sdk.task("p") as task:

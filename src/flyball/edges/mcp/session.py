@@ -132,6 +132,7 @@ class Session:
             await self._list(flight)
         elif method in checks.GOVERNED or method in checks.OF_TASKS or method == checks.LISTEN:
             self._flights[frame.id] = flight
+            flight.ours = self.tools.is_own(frame)  # known before anything else runs: see `stop`
             flight.work = self._spawn(self._govern(flight))
         else:
             await self._to_client(frames.error(frame.id, UNKNOWN_METHOD, f"{method[:64]!r} does not pass here"))
@@ -150,8 +151,8 @@ class Session:
         frame = flight.frame
         try:
             own = self._local(frame)
+            flight.ours = own is not None  # what ends a task is not refused because the task is over
             if own is not None:
-                flight.ours = True  # what ends a task is not refused because the task is over
                 await self._answer(flight, frames.response(frame.id, await own))
                 return
             await self._decide(flight)

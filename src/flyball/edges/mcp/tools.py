@@ -88,6 +88,11 @@ class Tools:
         """A tool's input schema, as it was seen."""
         return self._schemas.get(name) if isinstance(name, str) else None
 
+    def is_own(self, frame: Frame) -> bool:
+        """Whether a request calls one of the gateway's own tools."""
+        name = frame.params.get("name")
+        return frame.method == "tools/call" and any(one["name"] == name for one in self._own)
+
     def own_list(self, frame: Frame) -> Object:
         """The list where only the gateway's own tools are there."""
         result: Object = {"tools": list(self._own)}
