@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flyball.kernel.errors import ConfigError
-from flyball.kernel.private_files import private_dir
+from flyball.kernel.private_files import make_dir, private_dir
 
 
 def test_all_that_is_made_is_private(tmp_path: Path) -> None:
@@ -25,6 +25,16 @@ def test_all_that_is_made_is_private(tmp_path: Path) -> None:
         stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("home", "home/.flyball", "home/.flyball/mcp-logins")
     ]
     assert modes == [0o755, 0o700, 0o700]
+
+
+def test_what_is_no_directory_is_not_taken_for_one(tmp_path: Path) -> None:
+    """A file in its place, or above it."""
+    (tmp_path / "file").touch(0o600)
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(OSError, match=r"exists|directory"):
+            make_dir(place)
+        with pytest.raises(ConfigError):
+            private_dir(place)
 
 
 def test_open_to_others(tmp_path: Path) -> None:

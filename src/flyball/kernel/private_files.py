@@ -26,15 +26,16 @@ _MAX_BYTES = 65_536
 
 
 def make_dir(path: Path) -> None:
-    """Make `path` and all that is missing above it, each 0700. What is there stays as it is.
+    """Make `path` and all that is missing above it, each 0700. A directory that is there stays as it is.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be made, or is something else.
     """
     # `parents=True` would make those above by the umask: a state directory among them would be open to others.
-    for one in reversed([path, *path.parents]):
+    for one in reversed(path.parents):
         if not one.exists():
             one.mkdir(mode=0o700, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
 
 
 def private_dir(path: Path) -> None:
@@ -44,7 +45,8 @@ def private_dir(path: Path) -> None:
         ConfigError: `key_file` where it is open to others or not ours.
     """
     try:
-        make_dir(path)
+        if not path.exists():
+            make_dir(path)
     except OSError as error:
         raise _refused(path, "cannot be made") from error
     found = path.lstat()

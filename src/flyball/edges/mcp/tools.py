@@ -90,8 +90,7 @@ class Tools:
 
     def is_own(self, frame: Frame) -> bool:
         """Whether a request calls one of the gateway's own tools."""
-        name = frame.params.get("name")
-        return frame.method == "tools/call" and any(one["name"] == name for one in self._own)
+        return frame.method == "tools/call" and self._answers_to(frame.params.get("name"))
 
     def own_list(self, frame: Frame) -> Object:
         """The list where only the gateway's own tools are there."""
@@ -121,12 +120,16 @@ class Tools:
             told["cacheScope"] = "private"  # filtered for one task: nobody else's to reuse
         return told
 
+    def _answers_to(self, name: Value) -> bool:
+        """Whether a tool of the gateway's own answers to this name."""
+        return any(one["name"] == name for one in self._own)
+
     def _visible(self, tool: Object, judge: Judge | None) -> bool:
         name = tool.get("name")
         if not isinstance(name, str) or not checks.sound(name) or judge is None:
             return False
-        if any(one["name"] == name for one in self._own):
-            return False  # ours answers to this name
+        if self._answers_to(name):
+            return False
         approved = self._pins is None or self._pins.holds(tool)
         return approved and sound(tool.get("inputSchema")) and judge.shows(self._prefix + name)
 
