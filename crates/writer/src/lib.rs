@@ -14,6 +14,7 @@ mod ledger;
 mod numbers;
 mod queue;
 mod reader;
+mod room;
 mod stats;
 mod unit;
 mod worker;

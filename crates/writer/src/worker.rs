@@ -12,6 +12,7 @@ use crate::checkpoint::Checkpointer;
 use crate::fault::Fault;
 use crate::ledger::{Broken, Committed, Ledger, UnitOutcome};
 use crate::queue::{DraftJob, More, Queue, Taken, UnitJob};
+use crate::room::Room;
 use crate::stats::Stats;
 use crate::unit::{Home, Unit};
 
@@ -39,7 +40,12 @@ impl Drop for Ended {
 }
 
 /// The thread's body. `opened` is told whether the store can be used, and then dropped.
-pub(crate) fn run(conn: &Connection, shared: &Arc<Shared>, opened: std::sync::mpsc::SyncSender<Result<(), Fault>>) {
+pub(crate) fn run(
+    conn: &Connection,
+    mut room: Room,
+    shared: &Arc<Shared>,
+    opened: std::sync::mpsc::SyncSender<Result<(), Fault>>,
+) {
     let ended = Ended(Arc::clone(shared));
     let mut ledger = match Ledger::open(conn) {
         Ok(ledger) => ledger,
@@ -74,6 +80,8 @@ pub(crate) fn run(conn: &Connection, shared: &Arc<Shared>, opened: std::sync::mp
             Taken::Batch(more) => {
                 to_checkpoint = true;
                 write_batch(&mut ledger, shared, &mut units, &mut drafts, more);
+                // Everyone has been told; who comes now waits at most for this.
+                room.make(conn);
             }
         }
     }

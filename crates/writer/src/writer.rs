@@ -17,6 +17,7 @@ use crate::fault::Fault;
 use crate::ledger::UnitOutcome;
 use crate::queue::{Pace, Queue, UnitJob};
 use crate::reader::Readers;
+use crate::room::Room;
 use crate::stats::{Stats, disk_sync};
 use crate::unit::{Home, Unit};
 use crate::worker::{Shared, run};
@@ -56,13 +57,14 @@ impl Writer {
             home: Mutex::new(Home::default()),
         });
         shared.stats.disk(disk_sync(path));
+        let room = Room::of(path);
         let (tell, opened) = sync_channel(1);
         let theirs = Arc::clone(&shared);
         let thread = Builder::new()
             .name("flyball-writer".to_owned())
             .spawn(move || {
                 prepare();
-                run(&conn, &theirs, tell);
+                run(&conn, room, &theirs, tell);
             })
             .map_err(|_| Fault::Io)?;
         opened.recv().unwrap_or(Err(Fault::Closed))?;
