@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from aiohttp import web
+from tests.certified import certificate, pem
 from tests.mcp.inner import MODERN
 
 from flyball.edges.mcp import remote
@@ -32,15 +34,16 @@ SCHEMA: Object = {
 
 
 @asynccontextmanager
-async def serving(answer: Answer, **more: object) -> AsyncIterator[Remote]:
-    """A link to a server that answers so."""
+async def serving(answer: Answer, tls: ssl.SSLContext | None = None, **more: object) -> AsyncIterator[Remote]:
+    """A link to a server that answers so, over TLS where it has some."""
     app = web.Application()
     app.router.add_route("*", "/mcp", answer)
     runner = web.AppRunner(app, handler_cancellation=True)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()
-    link = Remote(f"http://127.0.0.1:{runner.addresses[0][1]}/mcp", **more)  # type: ignore[arg-type]
+    scheme = "http" if tls is None else "https"
+    link = Remote(f"{scheme}://127.0.0.1:{runner.addresses[0][1]}/mcp", **more)  # type: ignore[arg-type]
     try:
         yield link
     finally:
@@ -144,6 +147,39 @@ def test_a_server_that_is_not_there() -> None:
         assert "error" in (await answered(link, call())).body
         await link.end()
 
+    asyncio.run(work())
+
+
+def test_a_server_that_no_authority_vouches_for_is_shown_nothing(tmp_path: Path) -> None:
+    """Its certificate names it, by an authority that the system does not know: not even a request gets there."""
+    authority = certificate("authority", [], None)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*pem(tmp_path, "server", certificate("server", [], authority)))
+    seen: list[str] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        seen.append(request.path)
+        return web.Response(body=GOOD, content_type="application/json")
+
+    async def work() -> None:
+        async with serving(answer, tls) as link:
+            told = await answered(link, call())
+            assert told.body["error"] == {"code": frames.INTERNAL, "message": "the server did not answer"}
+
+    asyncio.run(work())
+    assert not seen
+
+
+def test_a_link_reads_no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the system's takes tens of milliseconds, in which a shared gateway answers nobody: once for all links."""
+
+    def read(_context: ssl.SSLContext, _purpose: object = None) -> None:
+        raise AssertionError("read for one link")
+
+    async def work() -> None:
+        await Remote("https://127.0.0.1:1/mcp").end()
+
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", read)
     asyncio.run(work())
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -88,7 +87,7 @@ class Remote:
         self._url = url
         self._shown = shown
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=ssl.create_default_context()),
+            connector=aiohttp.TCPConnector(limit=0),  # its TLS is one for the process: the system's authorities
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_OPEN_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,  # what we did not ask for is refused, and no small answer becomes a large one
