@@ -7,6 +7,7 @@ import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -126,11 +127,19 @@ def tls(place: Endpoint) -> ssl.SSLContext:
     """
     if not place.base.startswith("https://"):
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    file = os.environ.get("FLYBALL_CA_FILE", "")
+    try:
+        found = Path(file).stat() if file else None
+        stamp = None if found is None else (found.st_ino, found.st_size, found.st_mtime_ns)
+        return _trusting(file, stamp, ssl.get_default_verify_paths())
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError("the file that FLYBALL_CA_FILE names holds no certificates", code="tls") from error
+
+
+@lru_cache(maxsize=4)
+def _trusting(file: str, _found: tuple[int, int, int] | None, _paths: ssl.DefaultVerifyPaths) -> ssl.SSLContext:
+    """One for all tasks while the file is the same: to read the system's authorities takes tens of milliseconds."""
     context = ssl.create_default_context()
-    file = os.environ.get("FLYBALL_CA_FILE")
     if file:
-        try:
-            context.load_verify_locations(cafile=file)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError("the file that FLYBALL_CA_FILE names holds no certificates", code="tls") from error
+        context.load_verify_locations(cafile=file)
     return context

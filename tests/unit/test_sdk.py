@@ -18,7 +18,7 @@ from tests.unit.sdk_server import serving, until
 
 import flyball_sdk
 from flyball.edges.http import runner
-from flyball_sdk import _shared
+from flyball_sdk import _settings, _shared
 
 EVALUATION = "/access/v1/evaluation"
 
@@ -419,6 +419,24 @@ def test_over_tls(tmp_path, monkeypatch):
         monkeypatch.setenv("FLYBALL_CA_FILE", str(tmp_path / "key.pem"))
         with pytest.raises(flyball_sdk.ConfigError):
             flyball_sdk.task("p", addr=flyball.base, identity=flyball.svid)
+
+
+def test_authorities_are_read_once(tmp_path, monkeypatch):
+    """Not for each task, which takes tens of milliseconds; anew where the file has changed, and by it alone."""
+    place = _settings.endpoint("https://flyball.example")
+    _, authority = certificate(tmp_path)
+    monkeypatch.setenv("FLYBALL_CA_FILE", str(authority))
+    first = _settings.tls(place)
+    assert _settings.tls(place) is first
+    (tmp_path / "other").mkdir()
+    _, renewed = certificate(tmp_path / "other")
+    renewed.replace(authority)
+    second = _settings.tls(place)
+    assert second is not first
+    assert first.get_ca_certs() != second.get_ca_certs()
+    authority.write_text("")
+    with pytest.raises(flyball_sdk.ConfigError):
+        _settings.tls(place)
 
 
 def test_a_heartbeat_that_breaks_loses_the_task(flyball, monkeypatch):
