@@ -176,7 +176,8 @@ def test_a_full_disk_under_a_flood(disk: Path, tmp_path: Path, postgres: Embedde
         assert bystander.allowed()
         assert roles(postgres) == 1
         ballast = fill(disk)
-        until(lambda: bystander.check().status_code == 503, 60, "the store still takes records")
+        # Where a large batch does not fit any more a small one still may: the log has room that was made before.
+        until(lambda: all(bystander.check().status_code == 503 for _ in range(20)), 60, "the store still takes records")
         assert code(bystander.check()) in OUR_FAULTS
         revoked_all_the_same(server, postgres, victim, tmp_path)
         assert not bystander.allowed()
