@@ -62,7 +62,7 @@ class Psql:
         self._reader.start()
 
     def rest(self, within_s: float) -> tuple[int, list[str]]:
-        """All that came since `read_on`, until it ended: how many lines, and the last of them."""
+        """What came since `read_on`, until it ended: how many rows, and the last lines that are none."""
         assert self._reader is not None
         self._reader.join(within_s)
         if self._reader.is_alive():
@@ -73,8 +73,11 @@ class Psql:
     def _read(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            self._count += 1
-            self._last.append(line.strip())
+            # Rows that were on their way may still come after the word that it is over.
+            if line[:1].isdigit():
+                self._count += 1
+            else:
+                self._last.append(line.strip())
 
     def stop(self) -> None:
         """Let it end."""
