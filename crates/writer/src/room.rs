@@ -102,7 +102,7 @@ mod tests {
         conn.execute_batch("CREATE TABLE t(x); INSERT INTO t VALUES(1)").unwrap();
     }
 
-    /// A disk that takes no byte: the connection is as it was, and it is tried again when the log has grown.
+    /// A disk that takes no byte: the connection is as it was.
     #[test]
     fn a_full_disk_is_no_fault_here() {
         let (folder, path, conn) = store();
@@ -131,7 +131,7 @@ mod tests {
         assert!(fs::read(&log).unwrap().len() > before.len());
     }
 
-    /// No log, or one that is ours to read alone: nothing happens.
+    /// No log: nothing happens, and none is made.
     #[test]
     fn without_a_log_nothing_happens() {
         let (folder, path, conn) = store();

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Final
 
 import httpx2
@@ -46,7 +47,13 @@ Wait = Callable[[], Awaitable[AuthorizationCodeResult]]
 
 def client_of() -> httpx2.AsyncClient:
     """An HTTP client that goes by the system's authorities, as our links to servers do, and by no proxy."""
-    return httpx2.AsyncClient(timeout=_ANSWER_S, trust_env=False, verify=ssl.create_default_context())
+    return httpx2.AsyncClient(timeout=_ANSWER_S, trust_env=False, verify=_authorities())
+
+
+@cache
+def _authorities() -> ssl.SSLContext:
+    """The system's, read once for the process: it takes tens of milliseconds of the loop that all callers share."""
+    return ssl.create_default_context()
 
 
 def provider_of(
