@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -9,11 +10,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.envoy.kit import Envoy, EnvoyFlyball, Upstream, behind
+from tests.wait import until
 
 from flyball.kernel.json import Json
 
@@ -71,14 +74,19 @@ def routable() -> str:
     return next((one for one in found if "." in one), "192.0.2.1")
 
 
-def run(flyball: EnvoyFlyball, *words: str, profile: str = "billing", **env: str) -> subprocess.CompletedProcess[str]:
-    """`flyball run` with the identity of an agent."""
+def identity(flyball: EnvoyFlyball) -> Path:
+    """A file with the identity of an agent."""
     svid = flyball.home / "agent.svid"
     if not svid.exists():
         svid.write_text(flyball.svid())
+    return svid
+
+
+def run(flyball: EnvoyFlyball, *words: str, profile: str = "billing", **env: str) -> subprocess.CompletedProcess[str]:
+    """`flyball run` with the identity of an agent."""
     return subprocess.run(
         [sys.executable, "-m", "flyball", "run", profile, *words],
-        env={**flyball.env, "FLYBALL_SVID_FILE": str(svid), "A_SECRET": "of-the-user", **env},
+        env={**flyball.env, "FLYBALL_SVID_FILE": str(identity(flyball)), "A_SECRET": "of-the-user", **env},
         capture_output=True,
         text=True,
         timeout=120,
@@ -141,7 +149,7 @@ def test_it_is_another_user_with_a_home_and_an_empty_machine(told: tuple[dict[st
     assert isinstance(processes, list)
     assert isinstance(environment, list)
     assert len(processes) <= 3
-    assert not {"A_SECRET", "FLYBALL_SVID_FILE", "FLYBALL_CONFIG"} & set(environment)
+    assert not {"A_SECRET", "FLYBALL_SVID_FILE", "FLYBALL_CONFIG", "PYTHONPATH"} & set(environment)
 
 
 def test_a_whole_confinement_is_not_called_cooperative(told: tuple[dict[str, Json], str]) -> None:
@@ -149,14 +157,23 @@ def test_a_whole_confinement_is_not_called_cooperative(told: tuple[dict[str, Jso
     assert "cooperative" not in told[1]
 
 
-def test_its_exit_code_is_ours_and_its_folders_are_gone(flyball: EnvoyFlyball) -> None:
+@pytest.fixture
+def folders() -> Iterator[Path]:
+    """A TMPDIR that other users get into, as /tmp is."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_its_exit_code_is_ours_and_its_folders_are_gone(flyball: EnvoyFlyball, folders: Path) -> None:
     """A confined command's exit code comes out; a signal's is 128 and its number; a missing command is 126 or 127."""
-    assert run(flyball, "--confine", "--", "/bin/sh", "-c", "exit 7").returncode == 7
-    assert run(flyball, "--confine", "--", "/bin/sh", "-c", "kill -9 $$").returncode == 137
-    missing = run(flyball, "--confine", "--", "no-such-command")
+    within = {"TMPDIR": str(folders)}
+    assert run(flyball, "--confine", "--", "/bin/sh", "-c", "exit 7", **within).returncode == 7
+    assert run(flyball, "--confine", "--", "/bin/sh", "-c", "kill -9 $$", **within).returncode == 137
+    missing = run(flyball, "--confine", "--", "no-such-command", **within)
     assert missing.returncode in (126, 127), missing.stderr
     assert "cannot be run" in missing.stderr
-    assert not list(Path("/tmp").glob("flyball-confined-*"))
+    assert not list(folders.iterdir())
 
 
 def test_a_daemon_left_behind_ends_with_the_command(flyball: EnvoyFlyball, tmp_path: Path) -> None:
@@ -168,10 +185,129 @@ def test_a_daemon_left_behind_ends_with_the_command(flyball: EnvoyFlyball, tmp_p
     assert listed.stdout == ""
 
 
+def test_it_ends_with_who_started_it(flyball: EnvoyFlyball, folders: Path) -> None:
+    """Killed without a word, `flyball run` leaves no command behind: its ways would be gone, and its task is over."""
+    marker = f"{os.getpid()}.25"
+    words = [sys.executable, "-m", "flyball", "run", "billing", "--confine", "--", "/bin/sleep", marker]
+    env = {**flyball.env, "FLYBALL_SVID_FILE": str(identity(flyball)), "TMPDIR": str(folders)}
+    with subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
+        until(lambda: running(f"^/bin/sleep {marker}"), 30, "the command runs")
+        launchers = subprocess.run(["pgrep", "-P", str(started.pid)], capture_output=True, text=True, check=True)
+        (launcher,) = launchers.stdout.split()
+        assert b"FLYBALL" not in Path(f"/proc/{launcher}/environ").read_bytes()  # it is told what it needs
+        started.kill()
+        started.wait()
+    until(lambda: not running(f"^/bin/sleep {marker}"), 10, "the command is gone")
+
+
+def running(pattern: str) -> bool:
+    """Whether a process of this command line is there."""
+    return subprocess.run(["pgrep", "-f", pattern], stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def test_what_was_open_is_not_handed_in(flyball: EnvoyFlyball, tmp_path: Path) -> None:
+    """A file that its caller had open is no grant: the command has its standard streams and nothing else."""
+    (tmp_path / "secret").write_text("of the user's shell")
+    with (tmp_path / "secret").open() as file:
+        number = file.fileno()
+        listing = f"import os; print([n for n in range(3, 256) if os.path.lexists(f'/proc/self/fd/{{n}}')], {number})"
+        done = subprocess.run(
+            [sys.executable, "-m", "flyball", "run", "billing", "--confine", "--", PYTHON, "-c", listing],
+            env={**flyball.env, "FLYBALL_SVID_FILE": str(identity(flyball))},
+            pass_fds=[number],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.stdout.strip() == f"[] {number}", done.stderr
+
+
+CONNECTING = """
+import select, socket, sys
+made = [socket.create_connection(("127.0.0.1", int(sys.argv[1])), timeout=10) for _ in range(270)]
+closed = set()
+while len(closed) < 14:
+    closed |= {one for one in select.select(made, [], [], 30)[0] if one not in closed}
+print(len(closed), {one.recv(1) for one in closed})
+"""
+
+
+def test_connections_at_once_are_bounded(flyball: EnvoyFlyball) -> None:
+    """What runs inside cannot use up our threads: beyond the bound a connection is closed and reaches nobody."""
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as server:
+        port = server.getsockname()[1]
+        done = run(flyball, "--confine", "--reach", f"127.0.0.1:{port}", "--", PYTHON, "-c", CONNECTING, str(port))
+        assert done.stdout.strip() == "14 {b''}", done.stderr
+        server.settimeout(0)
+        reached = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                server.accept()[0].close()
+                reached += 1
+    assert reached == 256
+
+
+RENEWED = """
+import json, os
+place = os.environ["FLYBALL_TASK_TOKEN_FILE"]
+folder = os.path.dirname(place)
+def read():
+    with open(place) as file:
+        return file.read()
+first = read()
+while read() == first:
+    pass
+file, around = os.stat(place), os.stat(folder)
+print(json.dumps({
+    "file": [file.st_uid == os.getuid(), oct(file.st_mode & 0o777)],
+    "folder": [around.st_uid, around.st_gid == os.getgid(), oct(around.st_mode & 0o777)],
+}))
+"""
+
+
+def test_credentials_are_read_and_read_anew_inside(tmp_path: Path) -> None:
+    """They are the command's alone, at each moment, also where our own runtime folder is nobody else's; the folder
+    that they stand in stays ours, so that nothing can be put there for root to write through."""
+    brisk = EnvoyFlyball(tmp_path / "flyball", heartbeat="3s")
+    brisk.start()
+    own = tmp_path / "runtime"
+    own.mkdir(mode=0o700)
+    try:
+        done = run(brisk, "--confine", "--", PYTHON, "-c", RENEWED, XDG_RUNTIME_DIR=str(own))
+    finally:
+        brisk.kill(signal.SIGTERM)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {"file": [True, "0o600"], "folder": [0, True, "0o750"]}
+    assert not list(own.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--reach", "127.0.0.1"], "is not HOST:PORT"),
+        (["--reach", "127.0.0.1:0"], "is not HOST:PORT"),
+        (["--reach", ":80"], "is not HOST:PORT"),
+        (["--reach", "192.0.2.1:80", "--reach", "192.0.2.2:80"], "would be the same one inside"),
+        (["--keep-env", "FLYBALL_SVID_FILE"], "is not handed on"),
+        (["--read", "/no/such/place"], "there is no /no/such/place"),
+    ],
+)
+def test_what_cannot_be_granted_runs_nothing(flyball: EnvoyFlyball, words: list[str], said: str) -> None:
+    """Each is a word of its own, before the command."""
+    done = run(flyball, "--confine", *words, "--", "/bin/echo", "it ran")
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert done.stdout == ""
+
+
 @pytest.mark.parametrize("word", ["--read", "--write"])
-def test_flyballs_own_cannot_be_granted(flyball: EnvoyFlyball, word: str) -> None:
-    """A grant that holds the state, or lies in it, is a usage error."""
-    for path in (flyball.state, flyball.home, flyball.state / "keys", Path("/")):
+def test_flyballs_own_cannot_be_granted(flyball: EnvoyFlyball, tmp_path: Path, word: str) -> None:
+    """A grant that holds the state or who we are, lies in it, or leads there is a usage error."""
+    link = tmp_path / "link"
+    link.symlink_to(flyball.state)
+    within = next((flyball.state / "keys").iterdir())
+    for path in (flyball.state, flyball.home, flyball.state / "keys", within, identity(flyball), link, Path("/")):
         done = run(flyball, "--confine", word, str(path), "--", "/bin/true")
         assert done.returncode == 2, (path, done.stderr)
         assert "cannot be granted" in done.stderr
@@ -187,7 +323,7 @@ def test_without_root_it_says_cooperative(flyball: EnvoyFlyball) -> None:
     """Where namespaces and another user cannot be had, each is named, and the word is `cooperative`."""
     done = subprocess.run(
         [*FEWER, sys.executable, "-m", "flyball", "run", "billing", "--confine", "--", "/bin/true"],
-        env={**flyball.env, "FLYBALL_SVID_FILE": str(flyball.home / "agent.svid")},
+        env={**flyball.env, "FLYBALL_SVID_FILE": str(identity(flyball))},
         capture_output=True,
         text=True,
         timeout=120,

@@ -91,9 +91,11 @@ on_deviation: deny
 class EnvoyFlyball(RunningServer):
     """A running Flyball with a socket for Envoy. `change` edits its bundle before it is first read."""
 
-    def __init__(self, home: Path, *, principal: str = "match", change: tuple[str, str] = ("", "")) -> None:
+    def __init__(
+        self, home: Path, *, principal: str = "match", change: tuple[str, str] = ("", ""), heartbeat: str = "60s"
+    ) -> None:
         self._change = change
-        super().__init__(home, heartbeat="60s")
+        super().__init__(home, heartbeat=heartbeat)
         self.socket = home / "envoy.sock"
         more = f"ext_authz:\n  unix: {self.socket}\n  principal: {principal}\n"
         self.config.write_text(self.config.read_text() + more)

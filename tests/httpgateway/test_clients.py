@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import sys
 
@@ -50,6 +51,24 @@ def test_curl(server: GatewayServer) -> None:
     assert any("response 403" in line for line in out), out
     assert KEY not in "".join(out)
     assert server.secure.seen.requests[-1][2]["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: another user cannot be had")
+def test_curl_confined(server: GatewayServer) -> None:
+    """With `--confine` curl reaches the APIs through the gateway, and its base URL, and no API by itself."""
+    script = f"""
+        curl -sS http://127.0.0.1:{server.crm.port}/v1/echo; echo
+        curl -sS https://localhost:{server.secure.port}/v1/echo; echo
+        curl -sS -H "Authorization: Bearer $FLYBALL_HTTP_CRM_TICKET" "$FLYBALL_HTTP_CRM_URL/echo"; echo
+        curl -sS --noproxy '*' http://127.0.0.1:{server.crm.port}/v1/echo 2>&1; echo
+    """
+    confined = (*RUN[:-1], "--confine", "--")
+    identity = {"FLYBALL_SVID": server.svid(), "FLYBALL_ADDR": server.control_url}
+    out = server.flyball(*confined, "sh", "-c", script, code=None, **identity)
+    lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    assert [line.get("method") for line in lines] == ["GET", "GET", "GET"], out
+    assert "Failed to connect" in out or "Couldn't connect" in out, out
+    assert KEY not in out
 
 
 @pytest.mark.parametrize("library", ["requests", "httpx"])

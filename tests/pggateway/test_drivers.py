@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -11,7 +18,7 @@ import sqlalchemy
 from sqlalchemy.ext.asyncio import create_async_engine
 from tests.pggateway.kit import GatewayServer, connect
 
-from flyball.demo.postgres import wheel_bin
+from flyball.demo.postgres import EmbeddedPostgres, wheel_bin
 
 PSQL = str(wheel_bin() / "psql")
 RUN = ("run", "settle", "-i", "ticket=T-1042", "-i", "limit=120.00", "-i", "order=1042", "--")
@@ -37,6 +44,34 @@ def test_psql_under_run(server: GatewayServer) -> None:
     assert "INSERT 0 1" in out, out
     assert "refused by flyball: resource_not_in_profile (decision dec_" in out, out
     assert out.rstrip().endswith("still here\n0"), out
+
+
+@pytest.fixture
+def outside() -> Iterator[Path]:
+    """psql with its libraries where other users get to."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:
+        place = Path(name)
+        place.chmod(0o755)
+        linked = subprocess.run(["ldd", PSQL], capture_output=True, text=True, check=True).stdout
+        packages = next(one for one in Path(PSQL).resolve().parents if one.name == "site-packages")
+        for one in (PSQL, *re.findall(r"=> (\S+site-packages\S+)", linked)):
+            copy = place / os.path.relpath(one, packages)
+            copy.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            shutil.copy(one, copy)
+        yield place / Path(PSQL).resolve().relative_to(packages)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: another user cannot be had")
+def test_psql_confined(server: GatewayServer, postgres: EmbeddedPostgres, outside: Path) -> None:
+    """With `--confine` psql reaches the gateway, reads its password, and nothing else: neither the server behind the
+    gateway, nor a gateway that is only on a Unix socket."""
+    direct = f"host=127.0.0.1 port={postgres.port} user=flyball_admin dbname=orders"
+    script = f'"$0" -X -A -t -c "SELECT amount FROM orders WHERE id = 1042" 2>&1; "$0" -X -c "SELECT 1" "{direct}" 2>&1'
+    identity = {"FLYBALL_SVID": server.svid(), "FLYBALL_ADDR": server.control_url}
+    confined = (*RUN[:-1], "--confine", "--read", str(outside.parents[3]), "--")
+    out = server.flyball(*confined, "sh", "-c", script, str(outside), code=None, **identity)
+    assert out.startswith("61.90\n"), out
+    assert "Permission denied" in out, out
 
 
 def test_psycopg(server: GatewayServer) -> None:

@@ -6,6 +6,7 @@ user, within its files and ports, without the system calls that lead out. It say
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -16,6 +17,7 @@ import struct
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NoReturn, cast
 
 from flyball.kernel.json import Json
@@ -38,8 +40,9 @@ _PR_SET_PDEATHSIG = 1
 
 @dataclass(slots=True)
 class Spec:
-    """What the launcher is told. `uid` None: no other user can be had."""
+    """What the launcher is told. `parent` is who started it; `uid` None: no other user can be had."""
 
+    parent: int
     command: list[str]
     env: dict[str, str]
     folder: str
@@ -55,6 +58,9 @@ def main(number: int) -> int:
     control = socket.socket(fileno=number)
     control.set_inheritable(False)
     spec = _spec(json.loads(control.makefile("r", encoding="utf-8").readline()))
+    _end_with_parent()
+    if os.getppid() != spec.parent:
+        return 1
     signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
     apart = _tried(spec, "network, mounts and process table of its own", confine_namespaces)
     listeners = _listeners(spec.ways) if apart else []
@@ -70,8 +76,7 @@ def main(number: int) -> int:
     if first:
         control.close()
         return _attend(first)
-    # Without its parent nobody would end what runs here; with the first process of a process table all of it ends.
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+    _end_with_parent()
     if not apart:
         if os.getppid() != parent:
             return 1
@@ -84,12 +89,18 @@ def main(number: int) -> int:
     os._exit(_attend(second))
 
 
+def _end_with_parent() -> None:
+    """Without its parent nobody would end what runs here; with the first process of a process table all of it ends."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+
+
 def _spec(told: Mapping[str, Json]) -> Spec:
     texts = {name: [str(one) for one in cast("list[Json]", told[name])] for name in ("command", "read", "write")}
     ways = [(str(host), int(str(port))) for host, port in cast("list[list[Json]]", told["ways"])]
     env = {name: str(value) for name, value in cast("dict[str, Json]", told["env"]).items()}
     uid = told["uid"]
     return Spec(
+        int(str(told["parent"])),
         texts["command"],
         env,
         str(told["folder"]),
@@ -128,10 +139,12 @@ def _listeners(ways: list[tuple[str, int]]) -> list[socket.socket]:
 def _become(spec: Spec, control: socket.socket) -> NoReturn:
     """Give up the rest, say how far that went, and be the command."""
     try:
+        _close_inherited(control)
         os.chdir(spec.folder)
         if spec.uid is not None:
             uid = spec.uid
             _tried(spec, "another user", lambda: confine_user(uid, uid))
+            _end_with_parent()  # the kernel forgets it with the change of user
         else:
             spec.missing.append("another user: only root can give one")
         whole = [False]
@@ -152,6 +165,15 @@ def _become(spec: Spec, control: socket.socket) -> NoReturn:
         told = json.dumps({"fault": f"{spec.command[0]!r} cannot be run: {fault.strerror}"})
         control.sendall(told.encode() + b"\n")
     os._exit(_NOT_RUNNABLE)
+
+
+def _close_inherited(control: socket.socket) -> None:
+    """Close what our caller had open beside the standard streams: it is no grant, and no wall looks at it again. The
+    control socket closes itself at the command's start."""
+    for number in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        if number > 2 and number != control.fileno():
+            with contextlib.suppress(OSError):  # the listing's own
+                os.close(number)
 
 
 def _attend(main_pid: int) -> int:

@@ -75,8 +75,9 @@ class Grants:
 class Confinement:
     """A place for one command; a context manager. Use it within `Child.signals_held`."""
 
-    def __init__(self, grants: Grants, handed: Mapping[str, str], folder: Path) -> None:
-        """`handed` is what the command's environment says of its credentials, whose files lie in `folder`.
+    def __init__(self, grants: Grants, handed: Mapping[str, str], folder: Path, user: int | None) -> None:
+        """`handed` is what the command's environment says of its credentials, whose files lie in `folder`. `user` is
+        the command's own (`spare_user`).
 
         Raises:
             CliError: an address cannot be reached from inside.
@@ -86,15 +87,14 @@ class Confinement:
         self._home = Path()
         self._ways = _ways(grants.reach, handed)
         self._env = {**_own_environment(grants.env), **handed}
-        self._uid = _spare_user() if os.geteuid() == 0 else None
+        self._uid = user
         self._open: list[socket.socket] = []
         self._places = threading.BoundedSemaphore(_MOST_CONNECTIONS)
 
     def __enter__(self) -> Self:
         self._home = Path(tempfile.mkdtemp(prefix="flyball-confined-"))
         if self._uid is not None:
-            for path in (self._home, self._folder, *self._folder.iterdir()):
-                os.chown(path, self._uid, self._uid)
+            os.chown(self._home, self._uid, self._uid)
         return self
 
     def __exit__(
@@ -105,12 +105,6 @@ class Confinement:
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
         shutil.rmtree(self._home, ignore_errors=True)
-
-    def refreshed(self) -> None:
-        """Files of credentials were replaced: they are the command's again."""
-        if self._uid is not None:
-            for path in self._folder.iterdir():
-                os.chown(path, self._uid, self._uid)
 
     def start(self, child: Child, command: Sequence[str], extra: Mapping[str, str]) -> tuple[str, ...]:
         """Start the command in there. What could not be closed comes back, each with its reason; nothing: all is.
@@ -150,6 +144,7 @@ class Confinement:
         within = Path.cwd().resolve()
         granted = [path.resolve() for path in (*self._grants.read, *self._grants.write)]
         return {
+            "parent": os.getpid(),
             "command": list(command),
             "env": env,
             "folder": str(within) if any(within.is_relative_to(path) for path in granted) else home,
@@ -255,8 +250,14 @@ def _launcher_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH") if name in os.environ}
 
 
-def _spare_user() -> int:
-    """A user that nobody is, and that runs nothing."""
+def spare_user() -> int | None:
+    """A user that nobody is, and that runs nothing; None where we are not root and can have no other user.
+
+    Raises:
+        CliError: all are taken.
+    """
+    if os.geteuid() != 0:
+        return None
     taken = set(_owners())
     known = {one.pw_uid for one in pwd.getpwall()}
     start = os.getpid() % len(_USERS)

@@ -3,6 +3,9 @@
 The folder is 0700 and the files 0600; both are removed when the command has ended. A credential
 past two thirds of its life is fetched anew and its files replaced whole: a command that reads its
 file again gets the fresh one, one that does not loses its privilege when the old one expires.
+
+Where the command is another user's, the files are that user's and the folder stays ours, 0750 with that
+user's group: what runs inside reads them, and can put nothing in their place for us to write through.
 """
 
 from __future__ import annotations
@@ -39,9 +42,11 @@ _NOT_WORD = re.compile(r"[^A-Z0-9]")
 class Handover:
     """The files of a task's credentials; a context manager. `environment` points at them."""
 
-    def __init__(self, task: flyball_sdk.Task, names: Sequence[str], *, in_env: bool) -> None:
-        """Nothing is fetched yet. `in_env` puts secrets into the environment beside the files."""
+    def __init__(self, task: flyball_sdk.Task, names: Sequence[str], *, in_env: bool, user: int | None = None) -> None:
+        """Nothing is fetched yet. `in_env` puts secrets into the environment beside the files. `user`: whose command it
+        is, where it is not ours."""
         self._task = task
+        self._user = user
         self._names = list(dict.fromkeys(names))
         self._in_env = in_env
         self._how = "environment" if in_env else "file"
@@ -51,9 +56,11 @@ class Handover:
         self.environment: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        root = os.environ.get("XDG_RUNTIME_DIR", "")
+        # Nobody else gets into our own runtime folder.
+        root = "" if self._user is not None else os.environ.get("XDG_RUNTIME_DIR", "")
         self._folder = Path(tempfile.mkdtemp(prefix="flyball-run-", dir=root if root and Path(root).is_dir() else None))
         try:
+            self._open_to_user(self._folder)
             self._show_token()
             for name in self._names:
                 self._write(name, self._get(name))
@@ -133,14 +140,23 @@ class Handover:
         """curl has no variable for who may certify its proxy, only a file of settings. The user's own is not read then:
         it could lead around the gateway, and is none of a confined command's business."""
         home = self._folder / "curl"
-        home.mkdir(mode=0o700, exist_ok=True)
-        (home / ".curlrc").write_text(f'proxy-cacert = "{authorities}"\n')
+        if not home.exists():
+            home.mkdir(mode=0o700)
+            self._open_to_user(home)
+        self._put(home / ".curlrc", f'proxy-cacert = "{authorities}"\n')
         return home
+
+    def _open_to_user(self, folder: Path) -> None:
+        if self._user is not None:
+            os.chown(folder, -1, self._user)
+            folder.chmod(0o750)
 
     def _postgresql(self, name: str, held: flyball_sdk.Credential | flyball_sdk.Ticket) -> None:
         aside = self._folder / f".{name}.pgpass"
         aside.unlink(missing_ok=True)
         held.pgpass(aside)
+        if self._user is not None:
+            os.chown(aside, self._user, self._user)
         place = self._folder / f"{name}.pgpass"
         aside.replace(place)
         self.environment["PGPASSFILE"] = str(place)
@@ -155,10 +171,15 @@ class Handover:
     def _replace(self, name: str, text: str) -> Path:
         if "/" in name or name.startswith("."):
             raise CliError(f"a credential's name cannot be a file's: {name!r}")
-        place, aside = self._folder / name, self._folder / f".{name}"
+        return self._put(self._folder / name, text)
+
+    def _put(self, place: Path, text: str) -> Path:
+        aside = place.with_name(f".{place.name}.new")
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
+            if self._user is not None:
+                os.fchown(file.fileno(), self._user, self._user)
         aside.replace(place)
         return place
 

@@ -14,7 +14,7 @@ import typer
 import flyball_sdk
 from flyball.assembly import config as configuration
 from flyball.edges.cli.child import Child
-from flyball.edges.cli.confine import Confinement, Grants
+from flyball.edges.cli.confine import Confinement, Grants, spare_user
 from flyball.edges.cli.context import AddrOption, Cli, ConfigOption, InputsOption, VouchersOption
 from flyball.edges.cli.errors import FAILED, MISUSED, CliError
 from flyball.edges.cli.handover import Handover
@@ -107,12 +107,12 @@ def run(
             _ready_to_confine(grants, task, names, config, local=not addr)
         with ExitStack() as stack:
             stack.enter_context(child.signals_held())
-            handed = stack.enter_context(Handover(task, names, in_env=env_secrets))
-            place: Confinement | None = None
+            user = None if grants is None else spare_user()
+            handed = stack.enter_context(Handover(task, names, in_env=env_secrets, user=user))
             if grants is None:
                 child.start(command, {**_clean(), **handed.environment, "FLYBALL_TASK": task.id})
             else:
-                place = stack.enter_context(Confinement(grants, handed.environment, handed.folder))
+                place = stack.enter_context(Confinement(grants, handed.environment, handed.folder, user))
                 _say(place.start(child, command, {"FLYBALL_TASK": task.id}))
             while not child.ended(0.5):
                 if task.lost:
@@ -120,8 +120,6 @@ def run(
                     child.stop()
                     break
                 handed.refresh()
-                if place is not None:
-                    place.refreshed()
             return child.exit_code
     except flyball_sdk.FlyballError as fault:
         raise CliError(f"{fault.detail} [{fault.code}]", fault.hint, exit_code=FAILED) from fault
