@@ -36,8 +36,11 @@ class Allowing:
     async def note(self, ask: Ask) -> str:
         return ""
 
-    async def report(self, decision: str, value: Value, *, size: int, ms: int) -> None:
+    async def report(self, decision: str, value: Value, *, size: int, ms: int) -> bool:
+        if decision in (one for one, _ in self.told):
+            return False
         self.told.append((decision, value))
+        return True
 
 
 class Inner:

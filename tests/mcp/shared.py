@@ -54,10 +54,15 @@ class Shared:
         sent |= {key.replace("_", "-"): value for key, value in headers.items()}
         return httpx.post(f"{self.url}/mcp/{name}", json=message, headers=sent, timeout=60)
 
+    def delete(self, name: str, token: str, session: str) -> httpx.Response:
+        sent = {"Authorization": f"Bearer {token}", "Mcp-Session-Id": session}
+        return httpx.delete(f"{self.url}/mcp/{name}", headers=sent, timeout=60)
+
 
 @contextlib.contextmanager
-def shared_gateway(server: McpServer, home: Path) -> Iterator[Shared]:
-    """It, for the length of a `with` block."""
+def shared_gateway(server: McpServer, home: Path, **lower: int) -> Iterator[Shared]:
+    """It, for the length of a `with` block. `lower` are bounds (`front.MAX_CONVERSATIONS` as
+    `front__MAX_CONVERSATIONS`) that are too high to be reached in a test."""
     port, mail = free_port(), free_port()
     (home / "mail.token").write_text("the-gateways-own-token")
     document = {
@@ -79,7 +84,7 @@ def shared_gateway(server: McpServer, home: Path) -> Iterator[Shared]:
         server.approve(*ODD, name="odd")
         server.flyball("mcp", "approve", "--yes", "--name", "mail", "--url", f"http://127.0.0.1:{mail}/mcp")
         gateway = subprocess.Popen(
-            [sys.executable, "-m", "flyball", "mcp", "serve", "--servers", str(home / "servers.json")],
+            [sys.executable, *_started(lower), "mcp", "serve", "--servers", str(home / "servers.json")],
             env=server.env,
             cwd=home,
         )
@@ -91,6 +96,16 @@ def shared_gateway(server: McpServer, home: Path) -> Iterator[Shared]:
             assert gateway.wait(timeout=30) is not None
         upstream.kill()
         upstream.wait()
+
+
+def _started(lower: dict[str, int]) -> list[str]:
+    if not lower:
+        return ["-m", "flyball"]
+    lines = ["import importlib, runpy"]
+    for bound, value in lower.items():
+        module, _, name = bound.partition("__")
+        lines.append(f"importlib.import_module('flyball.edges.mcp.{module}').{name} = {value}")
+    return ["-c", "\n".join([*lines, "runpy.run_module('flyball', run_name='__main__', alter_sys=True)"])]
 
 
 def text(result: object) -> str:

@@ -8,6 +8,7 @@ import pytest
 from tests.mcp.inner import Inner, until
 
 from flyball.enforcement.mcp import frames
+from flyball.enforcement.mcp.frames import Object
 
 
 def test_a_servers_request_state_is_not_touched() -> None:
@@ -33,6 +34,62 @@ def test_a_servers_request_state_is_not_touched() -> None:
         assert len(inner.judge.asked) == 2
         await inner.answer(2, resultType="complete", content=[{"type": "text", "text": "done"}])
         assert inner.judge.told == [("dec_2", "done")]
+
+    asyncio.run(work())
+
+
+def test_what_only_goes_on_holds_no_result() -> None:
+    """A result that says that an input is wanted, or that an MCP task was made, is told to nobody: so it passes with
+    what the protocol says there alone. One that calls itself something unknown is a result."""
+
+    async def work() -> None:
+        inner = Inner()
+        smuggled = {"content": [{"type": "text", "text": "K-7"}], "structuredContent": {"id": "K-7"}, "more": "K-7"}
+        state = {"status": "working", "createdAt": "t", "lastUpdatedAt": "t", "ttl": 1000, "pollInterval": 5}
+        goes_on: list[Object] = [
+            {"resultType": "input_required", "inputRequests": {"q": {"method": "roots/list"}}, "requestState": "s"},
+            {"resultType": "task", "taskId": "modern", "statusMessage": "soon", **state},
+            {"task": {"taskId": "older", **state}, "_meta": {"a": 1}},
+        ]
+        for number, one in enumerate(goes_on):
+            await inner.ask(number, "tools/call", name="slow", arguments={})
+            lies: Object = {**one, **smuggled}
+            if isinstance(one.get("task"), dict):
+                lies["task"] = {**one["task"], **smuggled}  # type: ignore[dict-item]
+            assert (await inner.answer(number, **lies))["result"] == one
+        for number, method in enumerate(("tasks/get", "tasks/update", "tasks/cancel"), 10):
+            await inner.ask(number, method, taskId="older")
+            told = await inner.answer(number, resultType="complete", taskId="older", **state, **smuggled)  # type: ignore[arg-type]
+            assert told["result"] == {"resultType": "complete", "taskId": "older", **state}
+        assert inner.judge.told == []
+        await inner.ask(20, "tools/call", name="slow", arguments={})
+        assert (await inner.answer(20, resultType="odd", **smuggled))["result"] == {"resultType": "odd", **smuggled}
+        assert [value for _, value in inner.judge.told] == [{"id": "K-7"}]
+
+    asyncio.run(work())
+
+
+def test_a_tasks_result_is_the_same_each_time() -> None:
+    """Asked for again, the result of an MCP task passes without being told again; another one is withheld."""
+
+    async def work() -> None:
+        inner = Inner()
+        await inner.ask(1, "tools/call", name="slow", arguments={})
+        await inner.answer(1, task={"taskId": "job", "status": "working"})
+        first: Object = {"content": [{"type": "text", "text": "K-7"}]}
+        for number, method in enumerate(("tasks/result", "tasks/get", "tasks/result"), 2):
+            await inner.ask(number, method, taskId="job")
+            told: Object = first if method == "tasks/result" else {"status": "completed", "result": first}
+            assert (await inner.answer(number, _meta={"n": number}, **told))["result"] == {
+                **told,
+                "_meta": {"n": number},
+            }
+        assert inner.judge.told == [("dec_1", "K-7")]
+        await inner.ask(9, "tasks/result", taskId="job")
+        other = await inner.answer(9, content=[{"type": "text", "text": "K-8"}])
+        assert "result_not_recorded" in frames.dumps(other).decode()
+        assert b"K-8" not in inner.client[-1]
+        assert inner.judge.told == [("dec_1", "K-7")]
 
     asyncio.run(work())
 
@@ -153,7 +210,7 @@ def test_a_cancelled_request_is_answered_by_nobody(when: str) -> None:
         async def slow_report(decision, value, *, size, ms):  # type: ignore[no-untyped-def]
             if when == "while it is told":
                 await gate.wait()
-            await report(decision, value, size=size, ms=ms)
+            return await report(decision, value, size=size, ms=ms)
 
         inner.judge.check, inner.judge.report = slow_check, slow_report  # type: ignore[method-assign]
         call = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t"}}'

@@ -55,8 +55,8 @@ class Judge(Protocol):
             FlyballError: it could not be.
         """
 
-    async def report(self, decision: str, value: Value, *, size: int, ms: int) -> None:
-        """Tell the result of an allowed call, before anybody else gets it.
+    async def report(self, decision: str, value: Value, *, size: int, ms: int) -> bool:
+        """Tell the result of an allowed call, before anybody else gets it; False where one was told before.
 
         Raises:
             FlyballError: it was not taken.
@@ -154,7 +154,7 @@ class Governor:
         except Refused as refused:
             return refused.refusal.decision
 
-    async def report(self, decision: str, value: Value, *, size: int, ms: int) -> None:
+    async def report(self, decision: str, value: Value, *, size: int, ms: int) -> bool:
         """See `Judge.report`."""
         body = frames.dumps(
             {"decision": decision, "result": results.within(value), "meta": {"bytes": size, "ms": max(0, ms)}}
@@ -162,6 +162,7 @@ class Governor:
         status, answer = await self._plane.post(RESULT, body, self._task.token.reveal())
         if status not in (200, 409):  # 409: told before, on a connection that closed ahead of its answer
             raise Unavailable("the result was not taken", code=_code(answer, status))
+        return status == 200
 
     async def credential(self, name: str, *, handover: str) -> flyball_sdk.aio.Credential:
         """A credential of the task's profile: the one in hand, or the next one past two thirds of its life.

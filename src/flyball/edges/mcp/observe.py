@@ -56,11 +56,12 @@ class Recorder:
         """Nothing is refused here."""
         return ""
 
-    async def report(self, decision: str, value: Value, *, size: int, ms: int) -> None:
+    async def report(self, decision: str, value: Value, *, size: int, ms: int) -> bool:
         """Write the result down."""
         action = self._actions.pop(decision, "")
         self._origins.take(action, value)
         self._recording.write({"kind": "result", "call": decision, "result": value, "bytes": size, "ms": ms})
+        return True
 
     def saw(self, page: Object) -> None:
         """Write tool definitions down."""

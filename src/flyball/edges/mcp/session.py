@@ -24,6 +24,7 @@ from flyball.enforcement.mcp import checks, frames, results
 from flyball.enforcement.mcp.asking import Asking
 from flyball.enforcement.mcp.checks import Ask
 from flyball.enforcement.mcp.frames import INTERNAL, INVALID, UNKNOWN_METHOD, Frame, Id, Malformed, Message, Object
+from flyball.enforcement.mcp.pins import fingerprint
 from flyball.enforcement.mcp.results import Refusal
 from flyball.kernel.errors import FlyballError
 
@@ -81,6 +82,8 @@ class Session:
         self._own: dict[Id, asyncio.Future[Object]] = {}
         self._own_count = 0
         self._mcp_tasks: dict[str, str] = {}
+        self._telling = asyncio.Lock()
+        self._told: dict[str, str] = {}
         self._workers: set[asyncio.Task[None]] = set()
 
     # --- from the client ----------------------------------------------------------------------
@@ -259,24 +262,43 @@ class Session:
 
     async def _report(self, flight: Flight, frame: Frame) -> None:
         """Tell the plane what came back; then, and only then, the client."""
-        result, method = frame.result, flight.frame.method
+        result, method, answer = frame.result, flight.frame.method, frame
         self._remember_task(result, flight.decision)
-        inner = result.get("result") if method == "tasks/get" else None
-        final = result.get("resultType", "complete") == "complete" and "task" not in result
-        if method in checks.OF_TASKS:
-            final = method == "tasks/result" or isinstance(inner, dict)
-            method = "tools/call"
+        of_task = method in checks.OF_TASKS
+        kept = None if method == "tasks/result" else results.going_on(result, of_task=of_task)
+        if kept is not None and kept != result:
+            answer = frames.read(frames.dumps({**frame.body, "result": kept}))
+        ended = result if kept is None else kept.get("result")
         judge = self.judge
         try:
-            if final and judge is not None and method in checks.GOVERNED:
-                value = results.reported(method, inner if isinstance(inner, dict) else result)
-                ms = int((time.monotonic() - flight.began_s) * 1000)
-                await judge.report(flight.decision, value, size=len(frame.raw), ms=ms)
+            if isinstance(ended, dict) and judge is not None:
+                await self._tell(judge, flight, ended, len(frame.raw))
         except FlyballError as fault:
             log.warning("a result could not be recorded, and is withheld", code=fault.code, decision=flight.decision)
             await self._answer(flight, Refusal("result_not_recorded", flight.decision).answer(flight.frame))
             return
-        await self._answer(flight, frame)
+        await self._answer(flight, answer)
+
+    async def _tell(self, judge: Judge, flight: Flight, ended: Object, size: int) -> None:
+        """Tell one result. An MCP task's may be asked for again: it is told once, and is the same each time.
+
+        Raises:
+            FlyballError: it was not taken.
+        """
+        method = flight.frame.method
+        ms = int((time.monotonic() - flight.began_s) * 1000)
+        if method not in checks.OF_TASKS:
+            await judge.report(flight.decision, results.reported(method, ended), size=size, ms=ms)
+            return
+        async with self._telling:
+            same = fingerprint(ended)
+            if self._told.get(flight.decision) == same:
+                return
+            if not await judge.report(flight.decision, results.reported("tools/call", ended), size=size, ms=ms):
+                raise FlyballError("another result was told of this task before", code="already_reported")
+            if len(self._told) >= MAX_TASKS:
+                self._told.pop(next(iter(self._told)))
+            self._told[flight.decision] = same
 
     def _remember_task(self, result: Object, decision: str) -> None:
         told = result.get("task") if isinstance(result.get("task"), dict) else result

@@ -52,6 +52,39 @@ def _texts(blocks: Value) -> Value:
     return found[0] if len(found) == 1 else found
 
 
+_TASK: Final = frozenset(
+    {
+        "taskId",
+        "status",
+        "statusMessage",
+        "createdAt",
+        "lastUpdatedAt",
+        "ttl",
+        "ttlMs",
+        "pollInterval",
+        "pollIntervalMs",
+    }
+)
+_GOES_ON: Final = _TASK | {"_meta", "resultType", "inputRequests", "requestState", "task"}
+_OF_TASK: Final = _GOES_ON | {"result", "error"}
+
+
+def going_on(result: Object, *, of_task: bool) -> Object | None:
+    """What a client gets of a result that says that the call goes on, because an input is wanted or an MCP task was
+    made: what the protocol says there, and nothing else, since nobody is told of it. None where the call has ended.
+
+    `of_task`: it answers a question about an MCP task, whose own result is then its `result`.
+    """
+    if not of_task and "task" not in result and result.get("resultType") not in ("input_required", "task"):
+        return None
+    known = _OF_TASK if of_task else _GOES_ON
+    kept = {name: value for name, value in result.items() if name in known}
+    made = kept.get("task")
+    if isinstance(made, dict):
+        kept["task"] = {name: value for name, value in made.items() if name in _TASK | {"_meta"}}
+    return kept
+
+
 def within(value: Value) -> Value:
     """The value where it is small enough to be reported, else nothing of it."""
     return value if len(frames.dumps(value)) <= MAX_REPORT else None
