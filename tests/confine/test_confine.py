@@ -306,8 +306,10 @@ def test_flyballs_own_cannot_be_granted(flyball: EnvoyFlyball, tmp_path: Path, w
     """A grant that holds the state or who we are, lies in it, or leads there is a usage error."""
     link = tmp_path / "link"
     link.symlink_to(flyball.state)
-    within = next((flyball.state / "keys").iterdir())
-    for path in (flyball.state, flyball.home, flyball.state / "keys", within, identity(flyball), link, Path("/")):
+    deep, beside = next((flyball.state / "keys").iterdir()), flyball.state / "made-by-a-test"
+    beside.touch()
+    own = (flyball.state, flyball.home, flyball.state / "keys", deep, beside, identity(flyball), link, Path("/"))
+    for path in own:
         done = run(flyball, "--confine", word, str(path), "--", "/bin/true")
         assert done.returncode == 2, (path, done.stderr)
         assert "cannot be granted" in done.stderr

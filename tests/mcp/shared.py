@@ -20,6 +20,9 @@ from tests.mcp.kit import ODD, McpServer
 from tests.server import ISSUER, ROOT, free_port
 from tests.wait import until
 
+from flyball.identity.dev import DevDomain
+from flyball.kernel.clock import SystemClock
+
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
 META = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
 
@@ -38,9 +41,16 @@ class Shared:
     server: McpServer
     seen: Path
     """Every Authorization that the server over HTTP got."""
+    log: Path
+    """Every message that the odd server got."""
 
-    def token(self, instance: str, agent: str = "coder", audience: str = ISSUER) -> str:
-        return self.server.svid(f"{agent}/{instance}", audience)
+    audience: str = ISSUER
+    """Whom tokens are to be for, beside Flyball itself."""
+
+    def token(self, instance: str, agent: str = "coder", audience: str = "", ttl_s: int = 3600) -> str:
+        domain = DevDomain.open(self.server.state / "dev", mode="development", clock=SystemClock())
+        audiences = [audience] if audience else [ISSUER, self.audience]
+        return domain.issue(f"spiffe://flyball.dev/agent/{agent}/{instance}", audiences, ttl_s=ttl_s)
 
     @contextlib.asynccontextmanager
     async def client(self, name: str, token: str, mode: str = "auto") -> AsyncIterator[Client]:
@@ -60,14 +70,14 @@ class Shared:
 
 
 @contextlib.contextmanager
-def shared_gateway(server: McpServer, home: Path, **lower: int) -> Iterator[Shared]:
+def shared_gateway(server: McpServer, home: Path, audience: str = ISSUER, **lower: int) -> Iterator[Shared]:
     """It, for the length of a `with` block. `lower` are bounds (`front.MAX_CONVERSATIONS` as
     `front__MAX_CONVERSATIONS`) that are too high to be reached in a test."""
     port, mail = free_port(), free_port()
     (home / "mail.token").write_text("the-gateways-own-token")
     document = {
         "listen": f"127.0.0.1:{port}",
-        "audience": ISSUER,
+        "audience": audience,
         "authorization_servers": ["https://idp.example"],
         "origins": ["https://app.example"],
         "servers": {
@@ -77,6 +87,7 @@ def shared_gateway(server: McpServer, home: Path, **lower: int) -> Iterator[Shar
     }
     (home / "servers.json").write_text(json.dumps(document))
     seen = home / "seen"
+    (home / "odd.log").touch()
     upstream = subprocess.Popen([sys.executable, str(ROOT / "tests/mcp/mail_server.py"), str(mail), str(seen)])
     gateway = None
     try:
@@ -85,11 +96,11 @@ def shared_gateway(server: McpServer, home: Path, **lower: int) -> Iterator[Shar
         server.flyball("mcp", "approve", "--yes", "--name", "mail", "--url", f"http://127.0.0.1:{mail}/mcp")
         gateway = subprocess.Popen(
             [sys.executable, *_started(lower), "mcp", "serve", "--servers", str(home / "servers.json")],
-            env=server.env,
+            env={**server.env, "ODD_LOG": str(home / "odd.log")},
             cwd=home,
         )
         until(lambda: listens(port), 60, "the gateway listens")
-        yield Shared(f"http://127.0.0.1:{port}", server, seen)
+        yield Shared(f"http://127.0.0.1:{port}", server, seen, home / "odd.log", audience)
     finally:
         if gateway is not None:
             gateway.send_signal(signal.SIGTERM)

@@ -94,6 +94,34 @@ def test_a_tasks_result_is_the_same_each_time() -> None:
     asyncio.run(work())
 
 
+def test_an_answer_to_nothing_goes_nowhere() -> None:
+    """A client answers what the server has asked, once; the server hears of no other answer."""
+
+    async def work() -> None:
+        inner = Inner()
+        answer = frames.dumps({"jsonrpc": "2.0", "id": "q", "result": {"action": "accept"}})
+        await inner.session.from_client(answer)
+        assert inner.server == []
+        await inner.answers(frames.request("q", "elicitation/create", {}))
+        assert await inner.says(answer) == answer
+        await inner.session.from_client(answer)
+        assert inner.server == [answer]
+
+    asyncio.run(work())
+
+
+def test_of_an_error_nothing_is_remembered() -> None:
+    """Its text is the server's own and in no field of the sheet; that there was an answer is told."""
+
+    async def work() -> None:
+        inner = Inner()
+        await inner.ask(1, "tools/call", name="look", arguments={})
+        await inner.answer(1, isError=True, content=[{"type": "text", "text": "K-7"}], structuredContent={"id": "K-7"})
+        assert inner.judge.told == [("dec_1", None)]
+
+    asyncio.run(work())
+
+
 def test_tasks_of_the_extension() -> None:
     """A task that a call started: its state, its questions, their answers and its end pass, and its result counts
     under the call's decision; `tasks/list` does not exist, and a name that no call here started is unknown."""

@@ -76,6 +76,7 @@ def test_it_says_all_the_time_that_it_governs_nothing_and_shows_origins(tmp_path
     client.call(1, "look", what="x")
     client.call(2, "send", to="K-1", body="\x1b[2Jhello")
     client.call(3, "rm_rf")
+    client.call(4, "plain", **{"\x1b[2J": "x"})
     _, told = process.communicate(timeout=20)
     text = told.decode()
     calls = [line for line in text.splitlines() if "send(" in line or "look(" in line]
@@ -89,7 +90,24 @@ def test_it_says_all_the_time_that_it_governs_nothing_and_shows_origins(tmp_path
     assert len(tools_seen) == 4
     made = story["calls"]
     assert isinstance(made, list)
-    assert [one["action"] for one in made if isinstance(one, dict)] == ["look", "send", "rm_rf"]
+    assert [one["action"] for one in made if isinstance(one, dict)] == ["look", "send", "rm_rf", "plain"]
+
+
+def test_a_recording_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would go beyond the bound is not kept, nor what comes after it; what stands there is whole."""
+    monkeypatch.setattr(observation, "MAX_BYTES", 300)
+    recording = Recording(tmp_path / "a.jsonl")
+    for number in range(9):
+        recording.write({"kind": "call", "call": str(number), "action": "look" * (number % 2 + 1), "args": {}})
+    recording.close()
+    assert recording.full
+    raw = (tmp_path / "a.jsonl").read_bytes()
+    assert 200 < len(raw) <= 300
+    calls = observation.read(raw)[1]["calls"]
+    assert isinstance(calls, list)
+    assert [one["action"] for one in calls if isinstance(one, dict)] == ["look", "looklook", "look", "looklook"][
+        : len(calls)
+    ]
 
 
 def test_a_recording_is_never_written_over_and_a_cut_one_is_read(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ from tests.mcp.shared import LEGACY, META, MODERN, Shared, text
 from tests.server import ISSUER
 from tests.wait import until
 
+from flyball.kernel.json import Json
+
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 def test_one_task_over_two_servers_in_both_revisions(shared: Shared, mode: str) -> None:
@@ -85,6 +87,49 @@ def test_the_fence_reaches_a_call_under_way(shared: Shared) -> None:
             await client.call_tool("end_task", {})
 
     asyncio.run(work())
+
+
+@pytest.mark.parametrize("revision", [MODERN, LEGACY])
+def test_a_client_that_hangs_up(shared: Shared, revision: str) -> None:
+    """In the newer revision that cancels the call at the server. In the older it does not: the client takes the
+    response up again."""
+    token = shared.token(f"hangs-up-{revision}")
+    meta: dict[str, Json] = {"_meta": META} if revision == MODERN else {}
+    headers = {"MCP-Protocol-Version": revision}
+
+    def call(ident: str, name: str, arguments: dict[str, Json]) -> dict[str, Json]:
+        params = {"name": name, "arguments": arguments, **meta}
+        return {"jsonrpc": "2.0", "id": ident, "method": "tools/call", "params": params}
+
+    if revision == LEGACY:
+        hello = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
+        greeted = shared.post("odd", token, {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello})
+        headers["Mcp-Session-Id"] = greeted.headers["mcp-session-id"]
+
+    def named(name: str) -> dict[str, str]:
+        return {**headers, "Mcp-Method": "tools/call", "Mcp-Name": name} if meta else headers
+
+    assert shared.post("odd", token, call("b", "begin_task", {"profile": "shared"}), **named("begin_task")).is_success
+    before = shared.log.read_text().count("notifications/cancelled")
+    sent = {"Authorization": f"Bearer {token}", "Accept": "application/json, text/event-stream", **named("wait")}
+    body = call("w", "wait", {"seconds": 2})
+    with httpx.stream("POST", f"{shared.url}/mcp/odd", json=body, headers=sent, timeout=60) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+    cancelled = lambda: shared.log.read_text().count("notifications/cancelled") > before  # noqa: E731
+    if revision == MODERN:
+        until(cancelled, 10, "the call is cancelled at the server")
+    else:
+        assert "K-2" in shared.post("odd", token, call("p", "plain", {}), **named("plain")).text  # it has waited
+        assert not cancelled()
+    shared.post("odd", token, call("e", "end_task", {}), **named("end_task"))
+
+
+def test_a_token_that_runs_out_is_one_no_more(shared: Shared) -> None:
+    """Though it was proved before its end, and Flyball would take it a moment longer."""
+    token = shared.token("brief", ttl_s=4)
+    status = lambda: shared.post("odd", token, {}).status_code  # noqa: E731
+    assert status() == 400  # an empty message, of a caller that is known
+    until(lambda: status() == 401, 20, "it is refused")
 
 
 def test_a_token_is_asked_for_on_every_request(shared: Shared) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from tests.mcp.kit import McpServer
 from tests.mcp.shared import LEGACY, META, MODERN, Shared, shared_gateway
+from tests.server import ISSUER
 
 INITIALIZE = {
     "jsonrpc": "2.0",
@@ -21,9 +22,11 @@ DISCOVER = {"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": {"
 
 @pytest.fixture(scope="module")
 def narrow(server: McpServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
-    """A gateway with room for three sessions of two callers."""
+    """A gateway with an audience of its own, and room for three sessions of two callers."""
     home = tmp_path_factory.mktemp("narrow")
-    with shared_gateway(server, home, front__MAX_CONVERSATIONS=3, callers__MAX_CALLERS=2) as running:
+    with shared_gateway(
+        server, home, "https://mcp.example", front__MAX_CONVERSATIONS=3, callers__MAX_CALLERS=2
+    ) as running:
         yield running
 
 
@@ -43,6 +46,13 @@ def test_sessions_are_bounded(narrow: Shared) -> None:
     session = opened[0].headers["mcp-session-id"]
     assert narrow.delete("odd", token, session).status_code == 204
     assert narrow.post("odd", token, INITIALIZE).status_code == 200
+
+
+def test_a_token_is_for_this_gateway(narrow: Shared) -> None:
+    """One that is for Flyball alone, which Flyball itself would take, opens nothing here: whoever shows it may have had
+    it from a client of somebody else's."""
+    assert narrow.post("odd", narrow.token("first"), {}).status_code == 400
+    assert narrow.post("odd", narrow.token("first", audience=ISSUER), {}).status_code == 401
 
 
 def test_a_request_without_end_is_not_read_to_it(shared: Shared) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
 from tests.mcp.kit import ODD, McpServer, Raw, is_error, raw_gateway, text_of
 from tests.wait import until
@@ -42,6 +43,22 @@ def test_a_task_begins_and_ends_by_tool(server: McpServer) -> None:
         assert not is_error(client.call(10, "begin_task", profile="odd"))
         assert not is_error(client.call(11, "plain"))
     until(lambda: set(server.tasks()) <= before, 10, "the second task ended with its client")
+
+
+def test_a_call_under_way_ends_with_its_task(server: McpServer, tmp_path: Path) -> None:
+    """`end_task` and `park_task` refuse it to the client, and cancel it at the server."""
+    log = tmp_path / "log"
+    with raw_gateway(server, "--", *ODD, env={"ODD_LOG": str(log)}) as client:
+        client.greet()
+        for number, (tool, reason) in enumerate((("end_task", "no_task"), ("park_task", "task_parked")), 1):
+            client.call(f"b{number}", "begin_task", profile="odd")
+            client.send_call(f"w{number}", "wait", seconds=30)
+            until(lambda n=number: log.read_bytes().count(b'"wait"') == n, 10, "the call arrived")  # type: ignore[misc]
+            client.send_call(f"e{number}", tool)
+            assert reason in text_of(client.answer(f"w{number}"))
+            told = lambda n=number: log.read_bytes().count(b"notifications/cancelled") == n  # type: ignore[misc] # noqa: E731
+            until(told, 10, "it was cancelled at the server")
+            assert not is_error(client.answer(f"e{number}"))
 
 
 def test_an_idle_task_ends(server: McpServer) -> None:

@@ -74,6 +74,14 @@ def test_psql_confined(server: GatewayServer, postgres: EmbeddedPostgres, outsid
     assert "Permission denied" in out, out
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: another user cannot be had")
+def test_what_is_released_is_not_confined(server: GatewayServer) -> None:
+    """Its target would be out of reach: a usage error, before anything runs."""
+    identity = {"FLYBALL_SVID": server.svid(), "FLYBALL_ADDR": server.control_url}
+    words = ("run", "released", *RUN[2:-1], "--confine", "--", "echo", "it ran")
+    assert server.flyball(*words, code=2, **identity) == ""
+
+
 def test_psycopg(server: GatewayServer) -> None:
     """psycopg: text and binary parameters, prepared statements, a server-side cursor, COPY out, a pipeline."""
     with server.task() as task, connect(task) as connection:
