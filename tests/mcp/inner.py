@@ -46,11 +46,12 @@ class Allowing:
 class Inner:
     """A session, its judge, and the messages that came out of it."""
 
-    def __init__(self, *, call_s: float = 600.0) -> None:
+    def __init__(self, *, call_s: float = 600.0, tools: Tools | None = None) -> None:
         self.judge = Allowing()
         self.client: list[bytes] = []
         self.server: list[bytes] = []
-        self.session = Session(self.judge, Tools(None), to_client=self._client, to_server=self._server, call_s=call_s)
+        tools = tools or Tools(None)
+        self.session = Session(self.judge, tools, to_client=self._client, to_server=self._server, call_s=call_s)
 
     async def _client(self, message: Message) -> None:
         self.client.append(frames.raw_of(message))

@@ -249,6 +249,8 @@ def test_a_file_of_servers_is_read_strictly(shared: Shared, tmp_path: Path) -> N
         {"servers": {"a": good}, "sevrers": {}},
         {"servers": {"a": good}, "listen": "0.0.0.0:1"},
         {"servers": {"a": good}, "listen": "x"},
+        {"servers": {"a": good}, "approvals_url": "http://x.example/{reference}"},
+        {"servers": {"a": good}, "approvals_url": "https://x.example/"},
     ):
         file = tmp_path / "s.json"
         file.write_text(json.dumps(document))

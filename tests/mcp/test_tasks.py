@@ -29,6 +29,7 @@ def test_a_task_begins_and_ends_by_tool(server: McpServer) -> None:
         assert "no_task" in text_of(client.call(1, "plain"))
         assert is_error(client.call(2, "begin_task", profile="no-such"))
         assert is_error(client.call(3, "begin_task", profile=7))
+        assert "malformed" in text_of(client.call("long", "begin_task", profile="odd", inputs={"x": "y" * 20_000}))
         client.send_call(4, "begin_task", profile="odd", inputs={})
         assert client.read()["method"] == "notifications/tools/list_changed"
         assert not is_error(client.answer(4))
@@ -83,6 +84,12 @@ def test_a_parked_task_has_no_privilege_and_is_looked_at_anew(server: McpServer)
         assert not is_error(client.call(3, "park_task"))
         (task,) = set(server.tasks("parked")) - before
         assert "task_parked" in text_of(client.call(4, "plain"))
+        with raw_gateway(server, "--idle", "1.5", "--", *ODD) as clock:
+            clock.greet()
+            clock.call(1, "begin_task", profile="odd")
+            (other,) = set(server.tasks()) - before
+            until(lambda: other not in server.tasks(), 20, "a task that is not parked is ended as idle")
+        assert task in server.tasks("parked")
         assert names(client, "l1") == ["begin_task", "end_task", "park_task", "unpark_task"]
         assert not is_error(client.call(5, "unpark_task"))
         assert task in server.tasks("open")
