@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
+import shlex
 import signal
+import subprocess
+import tracemalloc
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -12,6 +17,7 @@ from hypothesis import strategies as st
 from tests.mcp.kit import ODD, McpServer, is_error, raw_gateway, text_of
 from tests.wait import until
 
+from flyball.edges.mcp.stdio import TOO_LONG, lines
 from flyball.enforcement.mcp import frames
 from flyball.enforcement.mcp.frames import Malformed
 
@@ -141,11 +147,39 @@ def test_a_client_that_vanishes_takes_its_task_along(server: McpServer) -> None:
 
 
 def test_the_gateways_own_end_is_the_tasks(server: McpServer) -> None:
-    """SIGTERM: the task is ended, and no server is left behind."""
+    """SIGTERM: the task is ended, and no server is left behind, nor anything that it has started."""
     before = set(server.tasks())
-    with raw_gateway(server, *PROFILE) as client:
+    left = f"sleep 600.{os.getpid()}"
+    server.approve(*ODD, name="leaves")
+    leaving = ("--profile", "odd", "--name", "leaves", "--", "sh", "-c", f"{left} & exec {shlex.join(ODD)}")
+    with raw_gateway(server, *leaving) as client:
         client.greet()
         assert not is_error(client.call(1, "plain"))
         os.kill(client.process.pid, signal.SIGTERM)
         assert client.process.wait(timeout=20) == 0
     until(lambda: set(server.tasks()) <= before, 10, "the task ended")
+    assert subprocess.run(["pgrep", "-f", f"^{left}"], stdout=subprocess.DEVNULL, check=False).returncode == 1
+
+
+def test_a_line_without_end_is_not_held() -> None:
+    """No more than one message and one read, however much comes; afterwards the next line is read again."""
+
+    class Endless:
+        def __init__(self) -> None:
+            self.left = 8 * frames.MAX_FRAME
+
+        async def read(self, most: int) -> bytes:
+            self.left -= most
+            return b"x" * most if self.left > 0 else b"\nnext\n" if self.left > -2 * most else b""
+
+    async def work() -> list[bytes]:
+        return [line async for line in lines(cast("asyncio.StreamReader", Endless()))]
+
+    tracemalloc.start()
+    try:
+        found = asyncio.run(work())
+        held = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found == [TOO_LONG, b"next", b"next"]
+    assert held < 3 * frames.MAX_FRAME

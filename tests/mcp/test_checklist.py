@@ -115,7 +115,7 @@ def test_an_answer_to_nothing_goes_nowhere() -> None:
 
 
 def test_a_servers_questions_are_bounded() -> None:
-    """So many wait for the client at once; a further one, or one by a name that waits, is told that it does not pass."""
+    """So many wait for the client at once; a further one, or one by a name that waits, is refused."""
 
     async def work() -> None:
         inner = Inner()

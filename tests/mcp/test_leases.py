@@ -111,6 +111,25 @@ def test_a_server_gets_the_tasks_lease_and_the_client_does_not(server: Server, p
     until(lambda: roles(postgres) == before, 20, "the lease went with the task")
 
 
+def test_the_life_before_the_lease_ends(server: Server) -> None:
+    """A server that ran before there was a task, or with an older lease, is there no more once it owes no answer."""
+    server.approve(*LEASED)
+    with raw_gateway(server, *GIVEN[2:], "--", *LEASED) as client:
+
+        def lives() -> list[str]:
+            listed = subprocess.run(
+                ["pgrep", "-P", str(client.process.pid)], capture_output=True, text=True, check=False
+            )
+            return listed.stdout.split()
+
+        client.greet()
+        (first,) = lives()
+        client.call(0, "begin_task", profile="report")
+        second = str(told(client, 1)["pid"])
+        assert second != first
+        until(lambda: lives() == [second], 20, "the first has ended")
+
+
 def test_what_is_not_kept_from_everybody(server: Server) -> None:
     """Limitations, tried: whoever may read the server's process sees its lease, and what the server encodes in a way of
     its own reaches the client. It is a lease all the same: it goes with the task."""

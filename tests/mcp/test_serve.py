@@ -124,6 +124,25 @@ def test_a_client_that_hangs_up(shared: Shared, revision: str) -> None:
     shared.post("odd", token, call("e", "end_task", {}), **named("end_task"))
 
 
+def test_a_message_of_several_lines_is_one_to_the_server(shared: Shared) -> None:
+    """JSON may be laid out as it likes over HTTP; on standard streams a line is a message."""
+    token = shared.token("lines")
+    hello = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
+    greeted = shared.post("odd", token, {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello})
+    sent = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    sent["Mcp-Session-Id"] = greeted.headers["mcp-session-id"]
+    told = {
+        "jsonrpc": "2.0",
+        "method": "notifications/roots/list_changed",
+        "params": {"_meta": {"of": "several lines"}},
+    }
+    answer = httpx.post(f"{shared.url}/mcp/odd", content=json.dumps(told, indent=2), headers=sent)
+    assert answer.status_code == 202
+    until(lambda: "several lines" in shared.log.read_text(), 10, "it has come")
+    (line,) = [one for one in shared.log.read_text().splitlines() if "several lines" in one]
+    assert json.loads(line) == told
+
+
 def test_a_token_that_runs_out_is_one_no_more(shared: Shared) -> None:
     """Though it was proved before its end, and Flyball would take it a moment longer."""
     token = shared.token("brief", ttl_s=4)
