@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from tests.mcp.inner import Inner, until
 
+from flyball.edges.mcp import session
 from flyball.edges.mcp.session import MAX_ASKED
 from flyball.edges.mcp.tools import Tools
 from flyball.enforcement.mcp import frames
@@ -221,6 +222,24 @@ def test_of_an_error_nothing_is_remembered() -> None:
         await inner.ask(1, "tools/call", name="look", arguments={})
         await inner.answer(1, isError=True, content=[{"type": "text", "text": "K-7"}], structuredContent={"id": "K-7"})
         assert inner.judge.told == [("dec_1", None)]
+
+    asyncio.run(work())
+
+
+def test_mcp_tasks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest are forgotten: nobody here has started them any more."""
+    monkeypatch.setattr(session, "MAX_TASKS", 2)
+
+    async def work() -> None:
+        inner = Inner()
+        for number in range(3):
+            await inner.ask(number, "tools/call", name="slow", arguments={})
+            await inner.answer(number, task={"taskId": f"job-{number}", "status": "working"})
+        get = {"jsonrpc": "2.0", "id": 9, "method": "tasks/get", "params": {"taskId": "job-0"}}
+        assert await inner.says(frames.dumps(get)) is None  # type: ignore[arg-type]
+        assert b"no such task" in inner.client[-1]
+        for number in (1, 2):
+            assert await inner.ask(f"get-{number}", "tasks/get", taskId=f"job-{number}")
 
     asyncio.run(work())
 

@@ -109,6 +109,15 @@ async def _endless(request: web.Request) -> web.StreamResponse:
     return response
 
 
+async def _endless_json(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await response.prepare(request)
+    for _ in range(80):
+        await response.write(b" " * (64 << 10))
+    await response.write(GOOD)
+    return response
+
+
 async def _half(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
@@ -126,7 +135,7 @@ async def _page(_request: web.Request) -> web.StreamResponse:
     return web.Response(text="<html>", status=502, content_type="text/html")
 
 
-@pytest.mark.parametrize("answer", [_encoded, _elsewhere, _endless, _half, _nothing, _page])
+@pytest.mark.parametrize("answer", [_encoded, _elsewhere, _endless, _endless_json, _half, _nothing, _page])
 def test_a_server_that_does_not_answer_as_it_should(answer: Answer) -> None:
     """Compressed unasked, sent elsewhere, without end, dead in the middle of an answer, without one, a page instead:
     the request is answered with an error of ours, and nothing of what came is passed on."""
@@ -232,8 +241,49 @@ def test_what_is_shown_is_the_gateways_own(tmp_path: Path) -> None:
     assert seen == ["Bearer first", "Bearer second"]
 
 
+def test_no_cookie_goes_back() -> None:
+    """One server's callers share no state but what the protocol has; a cookie would be one more."""
+    seen: list[str | None] = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        seen.append(request.headers.get("Cookie"))
+        response = web.Response(body=GOOD, content_type="application/json")
+        response.set_cookie("session", "s")
+        return response
+
+    async def work() -> None:
+        async with serving(answer) as link:
+            for _ in range(2):
+                await answered(link, call())
+
+    asyncio.run(work())
+    assert seen == [None, None]
+
+
+def test_what_a_lease_put_into_headers_is_kept_from_the_client() -> None:
+    """The part that is the secret, beside the header that it stood in."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        text = {"content": [{"type": "text", "text": f"{request.headers['X-Key']} and the-secret and its-bearer"}]}
+        return web.json_response({"jsonrpc": "2.0", "id": 1, "result": text})
+
+    async def shown() -> dict[str, str]:
+        return {"X-Key": "user:the-secret", "Authorization": "Bearer its-bearer"}
+
+    def hide(raw: bytes) -> bytes:
+        return raw.replace(b"the-secret", b"[lease]")
+
+    async def work() -> None:
+        async with serving(answer, shown=shown, hide=hide) as link:
+            assert b"[withheld] and [lease] and [withheld]" in (await answered(link, call())).raw
+
+    asyncio.run(work())
+
+
 def test_a_stream_is_taken_up_again_so_often_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server of the older revision that breaks its stream off after each event, and never answers."""
+    """A server of the older revision that breaks its stream off after each event, never answers, and would have us
+    wait for weeks."""
+    monkeypatch.setattr(remote, "_LONGEST_PAUSE_S", 0.001)
     asked: list[str] = []
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -245,7 +295,7 @@ def test_a_stream_is_taken_up_again_so_often_and_no_more(monkeypatch: pytest.Mon
         asked.append(request.headers.get("Last-Event-ID", ""))
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        await response.write(f"id: e{len(asked)}\nretry: 1\ndata: \n\nid: torn".encode())
+        await response.write(f"id: e{len(asked)}\nretry: 99999999\ndata: \n\nid: torn".encode())
         return response
 
     async def work() -> None:
