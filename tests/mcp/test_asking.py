@@ -121,6 +121,17 @@ def test_a_state_runs_out_and_a_servers_own_is_not_touched(monkeypatch: pytest.M
     assert asking.returned(call(requestState="a server's", inputResponses={"a": {}}), "tsk_1") is None
     with pytest.raises(Malformed):
         Asking("https://x.example/{reference}").returned(call(requestState=state), "tsk_1")
+    until = re.findall(r"\d{8,}", state)[0]
+    with pytest.raises(Malformed):  # it says itself how long it holds, and nobody else
+        asking.returned(call(requestState=state.replace(until, str(int(until) + 1))), "tsk_1")
     monkeypatch.setattr("flyball.enforcement.mcp.asking.time.time", lambda: 1e12)
     with pytest.raises(Malformed):
         asking.returned(call(requestState=state), "tsk_1")
+
+
+@pytest.mark.parametrize("effect", ["deny", "step_up", "", "allow"])
+def test_nobody_is_asked_about_what_no_person_answers(effect: str) -> None:
+    """A denial is one; a page to open would say that somebody could allow it."""
+    asking = Asking("https://x.example/{reference}")
+    assert asking.question(call(), Refusal("origin_mismatch", "dec_1", effect, "dec_1"), "tsk_1") is None
+    assert Asking("").question(call(), Refusal("approval_needed", "dec_1", "require_approval", "dec_1"), "t") is None

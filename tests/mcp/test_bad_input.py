@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import tracemalloc
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -135,6 +136,27 @@ def test_a_server_that_dies_leaves_its_client_told(server: McpServer) -> None:
         assert told["error"]["message"] == "the server has ended"  # type: ignore[index,call-overload]
         assert client.process.wait(timeout=20) == 1
     until(lambda: set(server.tasks()) <= before, 10, "the task ended")
+
+
+def test_without_flyball_nothing_passes(tmp_path: Path) -> None:
+    """Killed in mid-work: a call is refused and does not reach the server, and a result that cannot be told is
+    withheld, though the server has given it."""
+    log, marker = tmp_path / "log", "K-2"
+    alone = McpServer(tmp_path, heartbeat="60s")
+    alone.start()
+    try:
+        alone.approve(*ODD)
+        with raw_gateway(alone, *PROFILE, env={"ODD_LOG": str(log)}) as client:
+            client.greet()
+            assert text_of(client.call(1, "plain")) == marker
+            client.send_call(2, "wait", seconds=3)
+            until(lambda: b'"wait"' in log.read_bytes(), 10, "the call arrived")
+            alone.kill(signal.SIGKILL)
+            assert "plane_unreachable" in text_of(client.call(3, "look", what="x"))
+            assert "result_not_recorded" in text_of(client.answer(2))
+            assert b'"look"' not in log.read_bytes()
+    finally:
+        alone.kill()
 
 
 def test_a_client_that_vanishes_takes_its_task_along(server: McpServer) -> None:

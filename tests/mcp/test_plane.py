@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+import flyball_sdk
+from flyball.edges.mcp.judge import Governor, Refused
 from flyball.edges.mcp.plane import MAX_ANSWER, Plane
+from flyball.enforcement.mcp.checks import Ask
 from flyball.kernel.errors import ConfigError, Unavailable
 
 ALLOW = b'HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\n{"decision":true}'
@@ -94,3 +99,72 @@ def test_an_address_that_shows_nobody_who_we_are_is_refused(address: str) -> Non
     with pytest.raises(ConfigError) as refused:
         Plane(address)
     assert refused.value.code == "pep_address"
+
+
+class Stub:
+    """What a governor asks of its task: who it is, and whether it is still there."""
+
+    id = "tsk_1"
+    state = "open"
+    token = flyball_sdk.Secret("t")
+
+    async def wait_lost(self) -> None:
+        await asyncio.Event().wait()
+
+    async def watch(self, _known: str) -> str:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+def whole(answer: object, status: str = "200 OK") -> bytes:
+    body = json.dumps(answer).encode()
+    return f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def checked(home: Path, answer: bytes) -> str:
+    """The decision that a governor makes of this answer of the plane's."""
+    found: list[str] = []
+
+    async def work(plane: Plane, _came: list[bytes]) -> None:
+        governor = Governor(cast("flyball_sdk.aio.Task", Stub()), plane, "agent", {})
+        try:
+            found.append(await governor.check(Ask("look", "look", {})))
+        finally:
+            governor._watching.cancel()
+
+    answering(home, [answer], work)
+    return found[0]
+
+
+ALLOWED = {"effect": "allow", "id": "dec_1"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ({"decision": True, "context": {"effect": "allow"}}, "denied"),
+        ({"decision": True, "context": {"effect": "deny", "id": "dec_1", "reason": "why"}}, "why"),
+        ({"decision": True, "context": {"effect": "require_approval", "id": "dec_1"}}, "denied"),
+        ({"decision": False, "context": {**ALLOWED, "reasons": ["first", "second"]}}, "first"),
+        ({"decision": "true", "context": ALLOWED}, "denied"),
+        ({"decision": 1, "context": ALLOWED}, "denied"),
+        ({"decision": True}, "denied"),
+        ({"decision": True, "context": []}, "denied"),
+        ({"decision": True, "context": {"effect": "allow", "id": 7}}, "denied"),
+        ({}, "denied"),
+        ([], "denied"),
+    ],
+)
+def test_an_allow_says_so_in_all_its_parts(tmp_path: Path, answer: object, reason: str) -> None:
+    """Its decision, its effect and its id: where one of them is missing or says otherwise, nothing is allowed."""
+    assert checked(tmp_path, whole({"decision": True, "context": ALLOWED})) == "dec_1"
+    with pytest.raises(Refused) as refused:
+        checked(tmp_path, whole(answer))
+    assert refused.value.refusal.reason == reason
+
+
+@pytest.mark.parametrize("status", ["500 Internal Server Error", "401 Unauthorized", "202 Accepted", "302 Found"])
+def test_an_allow_comes_with_200(tmp_path: Path, status: str) -> None:
+    """With any other status nothing was decided, whatever the body says."""
+    with pytest.raises(Unavailable):
+        checked(tmp_path, whole({"decision": True, "context": ALLOWED}, status))
