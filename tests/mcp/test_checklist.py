@@ -297,6 +297,12 @@ def test_subscriptions() -> None:
         sent = {"jsonrpc": "2.0", "id": "s2", "method": "subscriptions/listen", "params": stranger}
         assert await inner.says(frames.dumps(sent)) is None  # type: ignore[arg-type]
         assert frames.read(inner.client[-1]).body["error"]["code"] == 403  # type: ignore[index,call-overload]
+        for uris in ([f"note://{one}" for one in range(65)], "note://open/1", [1]):
+            many = {"notifications": {"resourceSubscriptions": uris}}
+            sent = {"jsonrpc": "2.0", "id": "s3", "method": "subscriptions/listen", "params": many}
+            assert await inner.says(frames.dumps(sent)) is None  # type: ignore[arg-type]
+            assert frames.read(inner.client[-1]).body["error"]["code"] == -32602  # type: ignore[index,call-overload]
+        assert len(inner.judge.asked) == 1
 
     asyncio.run(work())
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from tests.mcp.kit import ODD, McpServer, is_error, raw_gateway, text_of
 
-from flyball.enforcement.mcp import pins
+from flyball.edges.mcp.tools import Tools
+from flyball.enforcement.mcp import checks, pins
 from flyball.enforcement.mcp.pins import Pins
 from flyball.kernel.errors import ConfigError
 
@@ -79,6 +80,17 @@ def test_approving_asks_and_tells_when_nothing_changed(server: McpServer) -> Non
     assert "nothing has changed" in server.flyball("mcp", "approve", "--", *ODD)
     server.flyball("mcp", "approve", "--yes", "--", "no-such-command", code=1)
     server.flyball("mcp", "approve", "--yes", "--", "true", code=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [("look", True), ("a.b-c_9", True), ("mcp", True), ("x" * 63, True)]
+    + [(bad, False) for bad in ("mcp.resource_read", "MCP.Prompt_Get", "", "9a", "a b", "a\n", "é", "a/b", "x" * 64)],
+)
+def test_a_tools_name_can_be_an_actions_or_it_is_not_called(name: str, good: bool) -> None:
+    """Nor can it be taken for one of the gateway's own, in whichever letters."""
+    assert checks.sound(name) is good
+    assert (Tools(None).objection(name) == "") is good
 
 
 def test_the_order_of_members_is_no_change_and_any_word_is() -> None:

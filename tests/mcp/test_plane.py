@@ -136,6 +136,27 @@ def checked(home: Path, answer: bytes) -> str:
     return found[0]
 
 
+@pytest.mark.parametrize(
+    ("status", "taken"),
+    [("200 OK", True), ("409 Conflict", False), ("400 Bad Request", None), ("503 Service Unavailable", None)],
+)
+def test_a_result_is_taken_or_was_before_or_is_withheld(tmp_path: Path, status: str, taken: bool | None) -> None:
+    """Anything but these two is an error, and so the client does not get it."""
+    found: list[bool] = []
+
+    async def work(plane: Plane, _came: list[bytes]) -> None:
+        governor = Governor(cast("flyball_sdk.aio.Task", Stub()), plane, "agent", {})
+        try:
+            found.append(await governor.report("dec_1", "text", size=4, ms=1))
+        except Unavailable as refused:
+            assert refused.code == "some_reason"  # noqa: PT017 - whether it is raised is the parameter
+        finally:
+            governor._watching.cancel()
+
+    answering(tmp_path, [whole({"type": "urn:flyball:some_reason"}, status)], work)
+    assert found == ([] if taken is None else [taken])
+
+
 ALLOWED = {"effect": "allow", "id": "dec_1"}
 
 

@@ -237,6 +237,22 @@ def test_a_suspended_task_is_refused_and_goes_on_when_it_is_resumed(server: McpS
         until(lambda: not is_error(client.call(2, "plain")), 10, "it goes on")
 
 
+def test_a_call_under_way_is_taken_back_when_its_task_is_suspended(server: McpServer, tmp_path: Path) -> None:
+    """An operator's suspension does not wait for the next call: this one is cancelled at the server."""
+    log = tmp_path / "log"
+    before = set(server.tasks())
+    with raw_gateway(server, *PROFILE, "--", *ODD, env={"ODD_LOG": str(log)}) as client:
+        client.greet()
+        (task,) = set(server.tasks()) - before
+        client.send_call(1, "wait", seconds=60)
+        until(lambda: b'"wait"' in log.read_bytes(), 10, "the call arrived")
+        server.operator.post(f"/v1/tasks/{task}/suspend", json={})
+        assert "task_suspended" in text_of(client.answer(1))
+        until(lambda: b"notifications/cancelled" in log.read_bytes(), 10, "it was cancelled at the server")
+        server.operator.post(f"/v1/tasks/{task}/resume", json={})
+        until(lambda: not is_error(client.call(2, "plain")), 10, "calls are decided again")
+
+
 def test_the_start_says_that_it_is_no_wall(server: McpServer) -> None:
     """Over standard streams it is cooperation, and the first line on stderr says so."""
     with raw_gateway(server, *PROFILE, "--", *ODD) as client:
