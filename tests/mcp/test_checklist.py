@@ -62,9 +62,16 @@ def test_what_only_goes_on_holds_no_result() -> None:
             if isinstance(one.get("task"), dict):
                 lies["task"] = {**one["task"], **smuggled}  # type: ignore[dict-item]
             assert (await inner.answer(number, **lies))["result"] == one
+        await inner.ask(9, "tools/call", name="slow", arguments={})
+        assert (await inner.answer(9, task="K-7", resultType="task", taskId="no-object"))["result"] == {
+            "resultType": "task",
+            "taskId": "no-object",
+        }
         for number, method in enumerate(("tasks/get", "tasks/update", "tasks/cancel"), 10):
             await inner.ask(number, method, taskId="older")
-            told = await inner.answer(number, resultType="complete", taskId="older", **state, **smuggled)  # type: ignore[arg-type]
+            told = await inner.answer(
+                number, resultType="complete", taskId="older", result="K-7", error=["K-7"], **state, **smuggled
+            )  # type: ignore[arg-type]
             assert told["result"] == {"resultType": "complete", "taskId": "older", **state}
         assert inner.judge.told == []
         await inner.ask(20, "tools/call", name="slow", arguments={})
@@ -120,11 +127,16 @@ def test_a_servers_questions_are_bounded() -> None:
 
     async def work() -> None:
         inner = Inner()
-        for number in range(MAX_ASKED):
-            await inner.answers(frames.request(number, "ping", {}))
-        for ident in (MAX_ASKED, 0):
+
+        async def refused(ident: int) -> None:
             await inner.session.from_server(frames.request(ident, "ping", {}))
             assert frames.read(inner.server.pop()).body["error"]["code"] == -32601  # type: ignore[index,call-overload]
+
+        await inner.answers(frames.request(0, "ping", {}))
+        await refused(0)
+        for number in range(1, MAX_ASKED):
+            await inner.answers(frames.request(number, "ping", {}))
+        await refused(MAX_ASKED)
         assert len(inner.client) == MAX_ASKED
         await inner.says(frames.response(0, {}))
         await inner.answers(frames.request(MAX_ASKED, "ping", {}))

@@ -79,6 +79,9 @@ def going_on(result: Object, *, of_task: bool) -> Object | None:
         return None
     known = _OF_TASK if of_task else _GOES_ON
     kept = {name: value for name, value in result.items() if name in known}
+    for name in ("task", "result", "error"):
+        if not isinstance(kept.get(name, {}), dict):
+            del kept[name]
     made = kept.get("task")
     if isinstance(made, dict):
         kept["task"] = {name: value for name, value in made.items() if name in _TASK | {"_meta"}}
