@@ -253,8 +253,10 @@ def test_no_cookie_goes_back() -> None:
 
     async def work() -> None:
         async with serving(answer) as link:
+            named = Remote(link._url.replace("127.0.0.1", "localhost"))  # an address has no cookies
             for _ in range(2):
-                await answered(link, call())
+                await answered(named, call())
+            await named.end()
 
     asyncio.run(work())
     assert seen == [None, None]
