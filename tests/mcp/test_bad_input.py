@@ -205,3 +205,19 @@ def test_a_line_without_end_is_not_held() -> None:
         tracemalloc.stop()
     assert found == [TOO_LONG, b"next", b"next"]
     assert held < 3 * frames.MAX_FRAME
+
+
+def test_a_line_a_little_too_long_is_one_too() -> None:
+    """Its end may come in the very portion that makes it too long."""
+
+    class Once:
+        def __init__(self) -> None:
+            self.portions = [b"x" * frames.MAX_FRAME, b"x\nnext\n", b"x" * frames.MAX_FRAME, b"\n"]
+
+        async def read(self, _most: int) -> bytes:
+            return self.portions.pop(0) if self.portions else b""
+
+    async def work() -> list[bytes]:
+        return [line async for line in lines(cast("asyncio.StreamReader", Once()))]
+
+    assert asyncio.run(work()) == [TOO_LONG, b"next", b"x" * frames.MAX_FRAME]

@@ -222,6 +222,11 @@ def test_a_list_that_changed_is_read_anew_before_the_next_call() -> None:
         await until(lambda: bool(inner.client))
         assert b"tool_changed" in inner.client[-1]
         assert inner.server == []
+        await inner.session.from_server(frames.notification("notifications/tools/list_changed"))
+        await call(3)
+        await listed(approved)
+        await until(lambda: bool(inner.server))
+        assert frames.read(inner.server.pop()).id == 3
 
     asyncio.run(work())
 
