@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from tests.mcp.kit import ODD, McpServer, Raw, is_error, raw_gateway, text_of
 from tests.wait import until
 
+from flyball.edges.mcp.desk import Desk
+from flyball.edges.mcp.judge import Governor, Settings
 from flyball.edges.mcp.session import Session
 from flyball.edges.mcp.tools import Tools
-from flyball.enforcement.mcp.frames import Message, Object, raw_of, request
+from flyball.enforcement.mcp.frames import Message, Object, frame_of, raw_of, request
 
 
 def names(client: Raw, ident: str) -> list[str]:
@@ -92,8 +97,48 @@ def test_a_parked_task_has_no_privilege_and_is_looked_at_anew(server: McpServer)
         assert task in server.tasks("parked")
         assert names(client, "l1") == ["begin_task", "end_task", "park_task", "unpark_task"]
         assert not is_error(client.call(5, "unpark_task"))
-        assert task in server.tasks("open")
         assert not is_error(client.call(6, "send", to="K-2", body="b"))
+        assert task not in server.tasks("parked")
+
+
+def test_a_task_is_not_idle_for_having_been_parked() -> None:
+    """Its idle time begins when it goes on, however long it waited, and whatever the clock says meanwhile."""
+
+    class Parked:
+        """A task that was parked long ago, and takes several looks of the clock to go on."""
+
+        task, state = "tsk_1", "parked"
+        last_call_s = time.monotonic() - 3600
+        on_over: Callable[[str], None]
+        went_on_s = ended_s = 0.0
+
+        async def unpark(self) -> str:
+            self.state = "open"
+            await asyncio.sleep(0.3)
+            self.went_on_s = time.monotonic()
+            return "open"
+
+        async def end(self) -> None:
+            self.ended_s = time.monotonic()
+
+    async def work() -> None:
+        async def nowhere(_message: Message) -> None:
+            return
+
+        parked = Parked()
+        desk = Desk(Settings(""), cast("Governor", parked), idle_s=0.05, fixed=False)
+        session = Session(None, Tools(None), to_client=nowhere, to_server=nowhere, local=desk.answer)
+        desk.attach(session, nowhere)
+        unpark = frame_of(request(1, "tools/call", {"name": "unpark_task", "arguments": {}}))
+        answer = desk.answer(unpark)
+        assert answer is not None
+        assert (await answer)["isError"] is False
+        while not parked.ended_s:
+            await asyncio.sleep(0.01)
+        assert parked.ended_s - parked.went_on_s >= 0.05
+        await desk.close()
+
+    asyncio.run(asyncio.wait_for(work(), 20))
 
 
 def test_what_an_operator_suspended_the_holder_does_not_resume(server: McpServer) -> None:

@@ -149,6 +149,7 @@ class Desk:
             await self._stop("task_parked")
         else:
             state = await governor.unpark()
+            governor.last_call_s = time.monotonic()  # it was no idler while it was parked
             for session, _ in self._sessions:
                 session.over = ""
         await self._changed()
@@ -205,13 +206,17 @@ class Desk:
         """End a task that asked for nothing for so long. A parked one waits as long as its profile lets it."""
         while True:
             await asyncio.sleep(min(_TICK_S, self._idle_s))
-            governor = self.governor
-            if governor is None or governor.state == "parked":
-                continue
-            if time.monotonic() - governor.last_call_s >= self._idle_s:
+            if self._is_idle():
                 async with self._lock:
-                    with contextlib.suppress(FlyballError, flyball_sdk.FlyballError):
-                        await self._finish("task_idle")
+                    if self._is_idle():  # what the lock was waited for may have been its going on
+                        with contextlib.suppress(FlyballError, flyball_sdk.FlyballError):
+                            await self._finish("task_idle")
+
+    def _is_idle(self) -> bool:
+        governor = self.governor
+        if governor is None or governor.state == "parked":
+            return False
+        return time.monotonic() - governor.last_call_s >= self._idle_s
 
     def _spawn(self, work: Awaitable[None]) -> None:
         task = asyncio.ensure_future(work)
