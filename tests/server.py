@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -128,10 +128,10 @@ class RunningServer:
         assert code is None or done.returncode == code, (done.returncode, done.stdout, done.stderr)
         return done.stdout
 
-    def svid(self, agent: str = "refund-agent", audience: str = "") -> str:
+    def svid(self, agent: str = "refund-agent", audience: str | Sequence[str] = "", ttl_s: int = 3600) -> str:
         """What `flyball dev svid` prints, without a start of the command."""
         domain = DevDomain.open(self.state / "dev", mode="development", clock=SystemClock())
-        return domain.issue(f"spiffe://flyball.dev/agent/{agent}", audience or self.issuer, ttl_s=3600)
+        return domain.issue(f"spiffe://flyball.dev/agent/{agent}", audience or self.issuer, ttl_s=ttl_s)
 
     def start(self, **env: str) -> None:
         with (self.home / "server.log").open("ab") as log:

@@ -11,11 +11,12 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from tests.envoy.kit import Envoy, EnvoyFlyball, Upstream, behind
+from tests.processes import children, runs
 from tests.wait import until
 
 from flyball.kernel.json import Json
@@ -82,10 +83,13 @@ def identity(flyball: EnvoyFlyball) -> Path:
     return svid
 
 
-def run(flyball: EnvoyFlyball, *words: str, profile: str = "billing", **env: str) -> subprocess.CompletedProcess[str]:
-    """`flyball run` with the identity of an agent."""
+def run(
+    flyball: EnvoyFlyball, *words: str, open_files: Sequence[int] = (), **env: str
+) -> subprocess.CompletedProcess[str]:
+    """`flyball run` with the identity of an agent, by a caller that has these files open."""
     return subprocess.run(
-        [sys.executable, "-m", "flyball", "run", profile, *words],
+        [sys.executable, "-m", "flyball", "run", "billing", *words],
+        pass_fds=open_files,
         env={**flyball.env, "FLYBALL_SVID_FILE": str(identity(flyball)), "A_SECRET": "of-the-user", **env},
         capture_output=True,
         text=True,
@@ -181,8 +185,7 @@ def test_a_daemon_left_behind_ends_with_the_command(flyball: EnvoyFlyball, tmp_p
     marker = f"{os.getpid()}.5"
     done = run(flyball, "--confine", "--", "/bin/sh", "-c", f"(setsid sleep {marker} &) ; echo started")
     assert done.stdout.strip() == "started"
-    listed = subprocess.run(["pgrep", "-f", f"sleep {marker}"], capture_output=True, text=True, check=False)
-    assert listed.stdout == ""
+    assert not runs(f"sleep {marker}")
 
 
 def test_it_ends_with_who_started_it(flyball: EnvoyFlyball, folders: Path) -> None:
@@ -191,18 +194,12 @@ def test_it_ends_with_who_started_it(flyball: EnvoyFlyball, folders: Path) -> No
     words = [sys.executable, "-m", "flyball", "run", "billing", "--confine", "--", "/bin/sleep", marker]
     env = {**flyball.env, "FLYBALL_SVID_FILE": str(identity(flyball)), "TMPDIR": str(folders)}
     with subprocess.Popen(words, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as started:
-        until(lambda: running(f"^/bin/sleep {marker}"), 30, "the command runs")
-        launchers = subprocess.run(["pgrep", "-P", str(started.pid)], capture_output=True, text=True, check=True)
-        (launcher,) = launchers.stdout.split()
+        until(lambda: runs(f"^/bin/sleep {marker}"), 30, "the command runs")
+        (launcher,) = children(started.pid)
         assert b"FLYBALL" not in Path(f"/proc/{launcher}/environ").read_bytes()  # it is told what it needs
         started.kill()
         started.wait()
-    until(lambda: not running(f"^/bin/sleep {marker}"), 10, "the command is gone")
-
-
-def running(pattern: str) -> bool:
-    """Whether a process of this command line is there."""
-    return subprocess.run(["pgrep", "-f", pattern], stdout=subprocess.DEVNULL, check=False).returncode == 0
+    until(lambda: not runs(f"^/bin/sleep {marker}"), 10, "the command is gone")
 
 
 def test_what_was_open_is_not_handed_in(flyball: EnvoyFlyball, tmp_path: Path) -> None:
@@ -211,15 +208,7 @@ def test_what_was_open_is_not_handed_in(flyball: EnvoyFlyball, tmp_path: Path) -
     with (tmp_path / "secret").open() as file:
         number = file.fileno()
         listing = f"import os; print([n for n in range(3, 256) if os.path.lexists(f'/proc/self/fd/{{n}}')], {number})"
-        done = subprocess.run(
-            [sys.executable, "-m", "flyball", "run", "billing", "--confine", "--", PYTHON, "-c", listing],
-            env={**flyball.env, "FLYBALL_SVID_FILE": str(identity(flyball))},
-            pass_fds=[number],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = run(flyball, "--confine", "--", PYTHON, "-c", listing, open_files=[number])
     assert done.stdout.strip() == f"[] {number}", done.stderr
 
 

@@ -20,10 +20,13 @@ from tests.mcp.kit import ODD, McpServer
 from tests.server import ISSUER, ROOT, free_port
 from tests.wait import until
 
-from flyball.identity.dev import DevDomain
-from flyball.kernel.clock import SystemClock
-
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+}
 META = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
 
 
@@ -48,9 +51,7 @@ class Shared:
     """Whom tokens are to be for, beside Flyball itself."""
 
     def token(self, instance: str, agent: str = "coder", audience: str = "", ttl_s: int = 3600) -> str:
-        domain = DevDomain.open(self.server.state / "dev", mode="development", clock=SystemClock())
-        audiences = [audience] if audience else [ISSUER, self.audience]
-        return domain.issue(f"spiffe://flyball.dev/agent/{agent}/{instance}", audiences, ttl_s=ttl_s)
+        return self.server.svid(f"{agent}/{instance}", audience or [ISSUER, self.audience], ttl_s)
 
     @contextlib.asynccontextmanager
     async def client(self, name: str, token: str, mode: str = "auto") -> AsyncIterator[Client]:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import shlex
 import signal
-import subprocess
 import tracemalloc
 from pathlib import Path
 from typing import cast
@@ -16,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.mcp.kit import ODD, McpServer, is_error, raw_gateway, text_of
+from tests.processes import runs
 from tests.wait import until
 
 from flyball.edges.mcp.stdio import TOO_LONG, lines
@@ -180,7 +180,7 @@ def test_the_gateways_own_end_is_the_tasks(server: McpServer) -> None:
         os.kill(client.process.pid, signal.SIGTERM)
         assert client.process.wait(timeout=20) == 0
     until(lambda: set(server.tasks()) <= before, 10, "the task ended")
-    assert subprocess.run(["pgrep", "-f", f"^{left}"], stdout=subprocess.DEVNULL, check=False).returncode == 1
+    assert not runs(f"^{left}")
 
 
 def test_a_line_without_end_is_not_held() -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import httpx
 import pytest
 from tests.mcp.inner import MODERN, Allowing, until
-from tests.mcp.shared import LEGACY, Shared
+from tests.mcp.shared import INITIALIZE, LEGACY, Shared
 
 from flyball.edges.mcp.conversation import Conversation
 from flyball.edges.mcp.streams import KEPT, QUEUED, Stream
@@ -138,11 +138,7 @@ def test_a_lost_stream_is_taken_up_again(shared: Shared) -> None:
     """The older revision: a client that lost its stream names the last event that it got, and gets what followed, the
     answer with it; another session's streams are not there for it."""
     token = shared.token("resumes")
-    hello = {
-        "jsonrpc": "2.0", "id": 0, "method": "initialize",
-        "params": {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
-    }  # fmt: skip
-    greeted = shared.post("mail", token, hello)
+    greeted = shared.post("mail", token, INITIALIZE)
     session = {"Mcp_Session_Id": greeted.headers["mcp-session-id"], "MCP_Protocol_Version": LEGACY}
     shared.post("mail", token, {"jsonrpc": "2.0", "method": "notifications/initialized"}, **session)
     begin = {"name": "begin_task", "arguments": {"profile": "shared"}}

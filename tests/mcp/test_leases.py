@@ -20,6 +20,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from tests.mcp.kit import McpServer, Raw, is_error, npm_server, raw_gateway, text_of
 from tests.mcp.shared import listens, text
+from tests.processes import children
 from tests.server import ISSUER, ROOT, RunningServer, free_port, shop
 from tests.wait import until
 
@@ -115,19 +116,12 @@ def test_the_life_before_the_lease_ends(server: Server) -> None:
     """A server that ran before there was a task, or with an older lease, is there no more once it owes no answer."""
     server.approve(*LEASED)
     with raw_gateway(server, *GIVEN[2:], "--", *LEASED) as client:
-
-        def lives() -> list[str]:
-            listed = subprocess.run(
-                ["pgrep", "-P", str(client.process.pid)], capture_output=True, text=True, check=False
-            )
-            return listed.stdout.split()
-
         client.greet()
-        (first,) = lives()
+        (first,) = children(client.process.pid)
         client.call(0, "begin_task", profile="report")
         second = str(told(client, 1)["pid"])
         assert second != first
-        until(lambda: lives() == [second], 20, "the first has ended")
+        until(lambda: children(client.process.pid) == [second], 20, "the first has ended")
 
 
 def test_what_is_not_kept_from_everybody(server: Server) -> None:

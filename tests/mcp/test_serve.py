@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.mcp.shared import LEGACY, META, MODERN, Shared, text
+from tests.mcp.shared import INITIALIZE, LEGACY, META, MODERN, Shared, text
 from tests.server import ISSUER
 from tests.wait import until
 
@@ -102,8 +102,7 @@ def test_a_client_that_hangs_up(shared: Shared, revision: str) -> None:
         return {"jsonrpc": "2.0", "id": ident, "method": "tools/call", "params": params}
 
     if revision == LEGACY:
-        hello = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
-        greeted = shared.post("odd", token, {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello})
+        greeted = shared.post("odd", token, INITIALIZE)
         headers["Mcp-Session-Id"] = greeted.headers["mcp-session-id"]
 
     def named(name: str) -> dict[str, str]:
@@ -127,8 +126,7 @@ def test_a_client_that_hangs_up(shared: Shared, revision: str) -> None:
 def test_a_message_of_several_lines_is_one_to_the_server(shared: Shared) -> None:
     """JSON may be laid out as it likes over HTTP; on standard streams a line is a message."""
     token = shared.token("lines")
-    hello = {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
-    greeted = shared.post("odd", token, {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello})
+    greeted = shared.post("odd", token, INITIALIZE)
     sent = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     sent["Mcp-Session-Id"] = greeted.headers["mcp-session-id"]
     told = {
@@ -189,11 +187,7 @@ def test_origins_and_methods(shared: Shared) -> None:
 def test_a_session_is_its_callers(shared: Shared) -> None:
     """The older revision's session id is no authentication: with another's token it is not there, nor after DELETE."""
     mine, other = shared.token("mine"), shared.token("theirs")
-    hello = {
-        "jsonrpc": "2.0", "id": 1, "method": "initialize",
-        "params": {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
-    }  # fmt: skip
-    greeted = shared.post("odd", mine, hello)
+    greeted = shared.post("odd", mine, INITIALIZE)
     assert greeted.status_code == 200
     session = greeted.headers["mcp-session-id"]
     ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}

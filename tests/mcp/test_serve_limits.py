@@ -8,15 +8,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests.mcp.kit import McpServer
-from tests.mcp.shared import LEGACY, META, MODERN, Shared, shared_gateway
+from tests.mcp.shared import INITIALIZE, META, MODERN, Shared, shared_gateway
 from tests.server import ISSUER
 
-INITIALIZE = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}},
-}
 DISCOVER = {"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": {"_meta": META}}
 
 

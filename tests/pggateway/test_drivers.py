@@ -63,8 +63,7 @@ def outside() -> Iterator[Path]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root: another user cannot be had")
 def test_psql_confined(server: GatewayServer, postgres: EmbeddedPostgres, outside: Path) -> None:
-    """With `--confine` psql reaches the gateway, reads its password, and nothing else: neither the server behind the
-    gateway, nor a gateway that is only on a Unix socket."""
+    """With `--confine` psql reaches the gateway and reads its password; the server behind the gateway it does not."""
     direct = f"host=127.0.0.1 port={postgres.port} user=flyball_admin dbname=orders"
     script = f'"$0" -X -A -t -c "SELECT amount FROM orders WHERE id = 1042" 2>&1; "$0" -X -c "SELECT 1" "{direct}" 2>&1'
     identity = {"FLYBALL_SVID": server.svid(), "FLYBALL_ADDR": server.control_url}

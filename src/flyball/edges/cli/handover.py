@@ -155,11 +155,7 @@ class Handover:
         aside = self._folder / f".{name}.pgpass"
         aside.unlink(missing_ok=True)
         held.pgpass(aside)
-        if self._user is not None:
-            os.chown(aside, self._user, self._user)
-        place = self._folder / f"{name}.pgpass"
-        aside.replace(place)
-        self.environment["PGPASSFILE"] = str(place)
+        self.environment["PGPASSFILE"] = str(self._settle(aside, self._folder / f"{name}.pgpass"))
         for variable, member in (("HOST", "host"), ("PORT", "port"), ("USER", "user"), ("DATABASE", "database")):
             self.environment[f"PG{variable}"] = _text(held, member)
         for variable, member in (("SSLMODE", "sslmode"), ("SSLROOTCERT", "sslrootcert")):
@@ -178,8 +174,12 @@ class Handover:
         descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
-            if self._user is not None:
-                os.fchown(file.fileno(), self._user, self._user)
+        return self._settle(aside, place)
+
+    def _settle(self, aside: Path, place: Path) -> Path:
+        """Put a whole file in its place: whose it is, it is from its first moment there."""
+        if self._user is not None:
+            os.chown(aside, self._user, self._user)
         aside.replace(place)
         return place
 
