@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from queue import Queue
+from typing import IO
 
 from flyball.demo.processes import end
 from flyball.demo.sight import StageFault
@@ -20,7 +22,7 @@ FLYBALL = [sys.executable, "-m", "flyball"]
 
 
 class Psql:
-    """`flyball run PROFILE -- psql`, fed with statements; what it prints, errors too, comes line by line."""
+    """`flyball run PROFILE -- psql`, fed with statements; what it prints comes line by line, rows and words alike."""
 
     def __init__(self, psql: Path, profile: str, environment: Mapping[str, str]) -> None:
         line = [*FLYBALL, "run", profile, "--", str(psql), "-XAtq"]
@@ -28,11 +30,17 @@ class Psql:
             line,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,  # apart: a word would come in the middle of a row that is not yet whole
             text=True,
             env=dict(environment),
             start_new_session=True,
         )
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._streams = 2
+        self._lines: Queue[tuple[str, bool] | None] = Queue(1000)
+        for stream, is_row in ((self._process.stdout, True), (self._process.stderr, False)):
+            threading.Thread(target=self._take, args=(stream, is_row), daemon=True).start()
         self._reader: threading.Thread | None = None
         self._count, self._last = 0, deque([""], maxlen=5)
 
@@ -49,11 +57,10 @@ class Psql:
 
     def line(self) -> str:
         """The next line."""
-        assert self._process.stdout is not None
-        found = self._process.stdout.readline()
-        if not found:
+        found = self._next()
+        if found is None:
             raise StageFault("psql ended", "look at flyball.log in the demo's folder")
-        return found.strip()
+        return found[0].strip()
 
     def read_on(self) -> None:
         """Take what comes from now on as it comes: see `rest`. A reader that stops reading would hold psql up, and its
@@ -71,13 +78,26 @@ class Psql:
         return self._count, list(self._last)
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            # Rows that were on their way may still come after the word that it is over.
-            if line[:1].isdigit():
+        while found := self._next():
+            line, is_row = found
+            if is_row:
                 self._count += 1
             else:
                 self._last.append(line.strip())
+
+    def _next(self) -> tuple[str, bool] | None:
+        """The next line and whether it is a row; None after the last."""
+        while self._streams:
+            found = self._lines.get()
+            if found is not None:
+                return found
+            self._streams -= 1
+        return None
+
+    def _take(self, stream: IO[str], is_row: bool) -> None:
+        for line in stream:
+            self._lines.put((line, is_row))
+        self._lines.put(None)
 
     def stop(self) -> None:
         """Let it end."""
