@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,7 +16,7 @@ import httpx
 from tests.wait import until
 
 from flyball.demo import database
-from flyball.demo.postgres import EmbeddedPostgres
+from flyball.demo.postgres import EmbeddedPostgres, free_port
 from flyball.identity.dev import DevDomain
 from flyball.kernel.clock import SystemClock
 
@@ -26,12 +25,6 @@ BUNDLE = ROOT / "bundles" / "demo"
 ISSUER = "https://flyball.test.internal"
 ADMIN_PASSWORD = "admin-password-of-a-test"
 CONTROL_PASSWORD = "control-password-of-a-test"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def without_origins(bundle: Path) -> None:

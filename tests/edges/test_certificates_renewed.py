@@ -15,11 +15,11 @@ import httpx
 import pytest
 from tests.certified import certificate, der, pem, shown
 from tests.forked import ForkedServer, running
-from tests.server import free_port
 from tests.wait import until
 
 from flyball.assembly import certificates, config
 from flyball.assembly.server import Server, _reload
+from flyball.demo.postgres import free_port
 
 
 class TlsServer(ForkedServer):

@@ -20,11 +20,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.server import ROOT, RunningServer, free_port
+from tests.server import ROOT, RunningServer
 from tests.wait import until
 from tests.wire import REFUNDS, Wire, svid
 
-from flyball.demo.postgres import EmbeddedPostgres
+from flyball.demo.postgres import EmbeddedPostgres, free_port
 from flyball.kernel.json import Json
 
 ENVOY = ROOT / ".venv" / "bin" / "envoy"

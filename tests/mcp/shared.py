@@ -17,8 +17,10 @@ import httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from tests.mcp.kit import ODD, McpServer
-from tests.server import ISSUER, ROOT, free_port
+from tests.server import ISSUER, ROOT
 from tests.wait import until
+
+from flyball.demo.postgres import free_port
 
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
 INITIALIZE = {

@@ -18,8 +18,10 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 from tests.mcp.kit import NODE, NPM, McpServer, part
 from tests.mcp.shared import listens
-from tests.server import ISSUER, ROOT, free_port
+from tests.server import ISSUER, ROOT
 from tests.wait import until
+
+from flyball.demo.postgres import free_port
 
 SUITE = NPM / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"
 HERE = ROOT / "tests" / "mcp"

@@ -21,10 +21,10 @@ from mcp.client.streamable_http import streamable_http_client
 from tests.mcp.kit import McpServer, Raw, is_error, npm_server, raw_gateway, text_of
 from tests.mcp.shared import listens, text
 from tests.processes import children
-from tests.server import ISSUER, ROOT, RunningServer, free_port, shop
+from tests.server import ISSUER, ROOT, RunningServer, shop
 from tests.wait import until
 
-from flyball.demo.postgres import EmbeddedPostgres
+from flyball.demo.postgres import EmbeddedPostgres, free_port
 
 pytestmark = pytest.mark.heavy
 PROFILE = """

@@ -10,8 +10,10 @@ from pathlib import Path
 from tests.certified import certificate, der, pem, shown
 from tests.mcp.kit import ODD, McpServer
 from tests.mcp.shared import listens
-from tests.server import ISSUER, free_port
+from tests.server import ISSUER
 from tests.wait import until
+
+from flyball.demo.postgres import free_port
 
 
 def test_a_renewed_certificate_is_shown(server: McpServer, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ _SERVER_USER = "nobody"
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 _PARTS = ("bin", "lib", "share")
+_LOWEST_PORT, _FIRST_OF_CONNECTIONS = 20_000, 32_768  # the latter is Linux's default, and other systems' are higher
 
 
 class PostgresError(Exception):
@@ -302,10 +303,20 @@ class EmbeddedPostgres:
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on 127.0.0.1 that nobody had a moment ago; see `free_ports`."""
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Several, none twice. They lie below those that the kernel gives to connections: one of these could come between
+    the look and the listener."""
+    found: set[int] = set()
+    while len(found) < count:
+        port = _LOWEST_PORT + secrets.randbelow(_FIRST_OF_CONNECTIONS - _LOWEST_PORT)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.add(port)
+    return list(found)
 
 
 def _end_with_parent() -> None:

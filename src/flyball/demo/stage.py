@@ -12,7 +12,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ import httpx
 from flyball.assembly import config as configuration
 from flyball.assembly import local
 from flyball.demo import certificates, database
-from flyball.demo.postgres import EmbeddedPostgres
+from flyball.demo.postgres import EmbeddedPostgres, free_ports
 from flyball.demo.processes import end
 from flyball.demo.sight import Sight, StageFault
 from flyball.demo.unmodified import FLYBALL, McpClient, Psql
@@ -87,7 +86,7 @@ class Stage(Sight):
         self._identities = 0
         self._tools: subprocess.Popen[str] | None = None
         self._tools_password = secrets.token_urlsafe(18)
-        self._control_port, self._decision_port, self._tools_port, self._gateway_port = _free_ports(4)
+        self._control_port, self._decision_port, self._tools_port, self._gateway_port = free_ports(4)
 
     # -- setting up ---------------------------------------------------------------------------
 
@@ -400,11 +399,3 @@ class Stage(Sight):
             end(self._server, within_s=15)
         if self._postgres is not None:
             self._postgres.stop()
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
