@@ -26,8 +26,12 @@ if ! command -v uv >/dev/null; then
 fi
 
 stamp() { cat pyproject.toml uv.lock .cargo/config.toml Cargo.toml Cargo.lock crates/*/Cargo.toml $(find crates -name '*.rs' | sort) | sha256sum | cut -c1-32; }
+# Our own bytecode too, each time: where Python is told to write none, every process would compile all of it anew. (What
+# cannot be compiled is for the lints to say.)
+compile() { .venv/bin/python -m compileall -qq src sdk/python/src || true; }
 want="$(stamp) ${1:-}"
 if [ "$(cat .venv/.flyball-setup 2>/dev/null || true)" = "$want" ] || [ "$(cat .venv/.flyball-setup 2>/dev/null || true)" = "${want% *} " ]; then
+  compile
   exit 0
 fi
 say "building the decision plane (Rust; the first time takes some minutes on two cores) and the locked environment"
@@ -41,5 +45,6 @@ uv sync -q "${flags[@]}" || die "the environment could not be set up" "the messa
 . scripts/env.sh
 # maturin by itself, not through uv's isolated build: cargo's progress shows, and nothing is built twice.
 maturin develop --profile "$profile" --locked --uv || die "the decision plane did not build" "the compiler's message stands above"
+compile
 printf '%s' "$want" > .venv/.flyball-setup
 say "ready after $(( $(date +%s) - start )) s"

@@ -2,12 +2,18 @@
 
 import sys
 
+from flyball.kernel import collector
+
 
 def main() -> int:
     """Run the command line; its exit code."""
+    collector.starting()
     from flyball.edges.cli.main import run  # noqa: PLC0415 - a start file with nothing in it
 
-    return run()
+    try:
+        return run()
+    finally:
+        collector.ending()
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from flyball.assembly.places import Bound, places_of
 from flyball.edges.http.runner import ControlServer, run_control
 from flyball.flow import bundles
 from flyball.flow.watch import Watch
+from flyball.kernel import collector
 from flyball.kernel.errors import ConfigError, FlyballError
 from flyball.kernel.json import Json, canonical
 from flyball.policy.engine import CoreError, Edge
@@ -175,6 +176,7 @@ def serve(config: Config, env: Mapping[str, str]) -> int:
             restored=server.built.recovered.restored,
             bundle=server.house.active.digest[:19],
         )
+        collector.started()
         while not stop.wait(0.25):
             if reload.is_set():
                 reload.clear()

@@ -7,7 +7,6 @@ without.
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import shlex
 import ssl
@@ -27,6 +26,7 @@ from flyball.edges.cli.errors import FAILED, MISUSED, CliError
 from flyball.edges.cli.run import inputs_of, text_of
 from flyball.enforcement.mcp import pins as pinning
 from flyball.enforcement.mcp.frames import Object, Value
+from flyball.kernel import collector
 
 if TYPE_CHECKING:
     from flyball.edges.mcp.servers import Server
@@ -326,7 +326,7 @@ def run_on_loop(work: Coroutine[object, object, T]) -> T:
     import uvloop
 
     try:
-        gc.freeze()  # what was imported stays: a collection that walks through it all is a pause for every call
+        collector.started()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(work)
     except flyball_sdk.FlyballError as fault:
