@@ -20,6 +20,7 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import ElicitResult
 
+from flyball.demo.postgres import free_port
 from flyball.edges.cli.main import run
 
 home, token, url = Path(sys.argv[1]), Path(sys.argv[2]).read_text().strip(), sys.argv[3]
@@ -115,9 +116,7 @@ async def work(gateway: str) -> bool:
             return True
 
 
-with socket.socket() as probe:
-    probe.bind(("127.0.0.1", 0))
-    port = probe.getsockname()[1]
+port = free_port()
 server = {"url": url, **({"oauth": oauth()} if AUTH else {})}
 document = {"listen": f"127.0.0.1:{port}", "audience": os.environ["AUDIENCE"], "servers": {"cs": server}}
 SERVERS.write_text(json.dumps(document))

@@ -6,9 +6,9 @@ import sys
 from decimal import Decimal
 
 import pytest
-from tests.unit.sdk_server import unused_port
 
 import flyball_sdk
+from flyball.demo.postgres import free_port
 from flyball_sdk import _json
 from flyball_sdk._session import Answer, problem
 from flyball_sdk._settings import endpoint
@@ -17,7 +17,7 @@ from flyball_sdk._settings import endpoint
 def test_nobody_answers():
     """An address without a server is `Unavailable`."""
     with pytest.raises(flyball_sdk.Unavailable):
-        flyball_sdk.task("p", addr=f"http://127.0.0.1:{unused_port()}", identity="x").open()
+        flyball_sdk.task("p", addr=f"http://127.0.0.1:{free_port()}", identity="x").open()
 
 
 @pytest.mark.parametrize(
