@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -9,19 +10,25 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import psycopg
 import pytest
 from tests import pg
 from tests.wait import until
 
+from flyball.connectors.postgresql import kill
+from flyball.connectors.postgresql.config import read
+from flyball.connectors.postgresql.pool import Pool
 from flyball.connectors.postgresql.scram import Exchange
 from flyball.credential.backend import ProbeReport
+from flyball.kernel.json import Json
 from flyball.kernel.secret import Secret
 from flyball.testing.backend_contract import Held
 
+T = TypeVar("T")
 pytestmark = pytest.mark.heavy
 
 
@@ -288,6 +295,86 @@ def test_p5_a_hidden_backend_is_found_and_ended(site: pg.Site) -> None:
     (client,) = outcome  # its login may have been answered, just before its end
     assert client is None or not client.alive(), "the hidden backend surfaced with a session"
     assert rows(site) == before
+
+
+@contextlib.contextmanager
+def slow_logins(site: pg.Site) -> Iterator[None]:
+    """Every new login hides for a second once it is authenticated, as one may on a starved machine."""
+    look = site.superuser()
+
+    def shown() -> str:
+        with psycopg.connect(site.server.dsn(), autocommit=True) as fresh:
+            return str((fresh.execute("SHOW post_auth_delay").fetchone() or ("",))[0])
+
+    try:
+        look.execute("ALTER SYSTEM SET post_auth_delay = 1")
+        look.execute("SELECT pg_reload_conf()")
+        until(lambda: shown() == "1s", what="logins are slow")
+        yield
+    finally:
+        look.execute("ALTER SYSTEM RESET post_auth_delay")
+        look.execute("SELECT pg_reload_conf()")  # whose signal wakes those that hide
+
+
+def hiding(look: psycopg.Connection) -> bool:
+    """Whether a backend is past authentication and not ready yet: for so long it holds its database's lock."""
+    return bool(
+        look.execute(
+            "SELECT FROM pg_locks WHERE locktype = 'object' AND classid = 'pg_database'::regclass"
+        ).fetchall()
+    )
+
+
+def revoke_beside(site: pg.Site, work: Callable[[], T]) -> tuple[T, Json]:
+    """Do `work`, which logs in, while logins hide; revoke somebody beside it; what came of both."""
+    other = Held(site).issue()
+    hunter = site.backend()
+    look = site.superuser()
+    hunter.inspect()  # has its connection before logins are slow
+    with ThreadPoolExecutor(1) as threads:
+        with slow_logins(site):
+            worked = threads.submit(work)
+            until(lambda: hiding(look), what="a login of ours hides")
+            other.progress.update(hunter.run("deny_login", other.plan, other.progress).progress)
+            killed = hunter.run("kill", other.plan, other.progress).observed["primary"]
+        result = worked.result()
+    other.revoke()
+    return result, killed
+
+
+def test_a_revocation_beside_it_costs_no_lease(site: pg.Site) -> None:
+    """On a busy machine a login of our own hides for long enough to be ended; it is begun again, and nobody notices."""
+    held = Held(site)
+    issued, killed = revoke_beside(site, lambda: site.backend().issue(held.plan, held.secret))
+    assert killed == {"sessions": 0, "hidden": 1}, "the reason for this test"
+    held.progress.update(issued.progress)
+    assert held.login() is not None
+    held.revoke()
+    assert held.probe().gone
+
+
+def test_a_revocation_beside_it_costs_no_proof(site: pg.Site) -> None:
+    """The same for the control login of a proof."""
+    held = Held(site).issue()
+    held.revoke()
+    backend = site.backend()
+    report, killed = revoke_beside(site, lambda: backend.probe(held.plan, held.progress, held.secret))
+    assert killed == {"sessions": 0, "hidden": 1}, "the reason for this test"
+    assert report.gone
+
+
+def test_who_shows_its_role_is_not_taken_for_one_that_hides(site: pg.Site) -> None:
+    """Between the look and the word to it a backend may have shown whose it is: it is a bystander, and stays."""
+    bystander = Held(site).issue()
+    client = bystander.login()
+    assert isinstance(client, pg.Client)
+    config = read("shop", site.config(), "dev")
+    pool = Pool(config)
+    with pool.use(config.primary) as connection:
+        assert not kill.end_hidden(connection, client.connection.info.backend_pid)
+    pool.close()
+    assert client.alive()
+    bystander.revoke()
 
 
 def test_a_renamed_role_is_revoked_by_its_oid(site: pg.Site) -> None:

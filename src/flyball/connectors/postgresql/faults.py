@@ -9,6 +9,12 @@ from flyball.plugin.v1 import TargetRefused, TargetUnavailable
 # Missing privilege, unknown role, invalid grant, wrong object, invalid name, syntax, feature.
 _FOR_GOOD = frozenset({"42501", "42704", "0LP01", "42809", "42602", "42601", "0A000", "42P17", "28P01", "28000"})
 
+ADMIN_SHUTDOWN = "57P01"
+"""The SQLSTATE with which a server ends a session, by `pg_terminate_backend` or on its way down."""
+TRIES = 3
+"""How often a login of ours that is ended is begun. A revocation ends what hides its role at the server
+(`kill`), and on a busy machine a login does for a moment."""
+
 
 def translate(door: str, error: psycopg.Error) -> TargetUnavailable | TargetRefused:
     """The port's error for a server's. Its text is the server's first sentence, bounded and printable.
@@ -21,6 +27,16 @@ def translate(door: str, error: psycopg.Error) -> TargetUnavailable | TargetRefu
     if state in _FOR_GOOD:
         return TargetRefused(detail, code="target_refused", hint="see `flyball status` and the target's setup SQL")
     return TargetUnavailable(detail)
+
+
+def ended(error: psycopg.Error) -> bool:
+    """Whether a session was ended at its server: told so, or its connection closed without a word.
+
+    libpq drops the word where it comes between two statements.
+    """
+    return error.sqlstate == ADMIN_SHUTDOWN or any(
+        sign in str(error) for sign in ("terminating connection", "server closed the connection")
+    )
 
 
 def unavailable(door: str, why: str) -> TargetUnavailable:

@@ -6,9 +6,10 @@ A backend can be past authentication and not show an OID yet, and a client can s
 (P5): on PostgreSQL 15 to 17 it is then in pg_locks and not in pg_stat_activity, from 18 on it is
 there as `starting` without an OID. Only those that were there when NOLOGIN was committed matter
 (`hidden_now`, asked right after it): later ones meet it. They are watched until each has shown whose
-it is, or has ended. What still hides after `hidden_ms` is told to end, whoever's it is. The server
-refuses us that for a backend that has authenticated as nobody yet: that one has still to pass
-NOLOGIN, and will not (P4).
+it is, or has ended. What still hides after `hidden_ms` is told to end, whoever's it is: on a busy
+machine it may be a login of our own, which `pool` and `probe` then try again. The server refuses us
+that for a backend that has authenticated as nobody yet: that one has still to pass NOLOGIN, and will
+not (P4).
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ SELECT l.pid FROM pg_locks l
 UNION
 SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND usesysid IS NULL
 """
+# Looked for and told in one statement: between two it could show itself as a bystander, who would then be ended.
+_END_HIDDEN = f"SELECT pg_terminate_backend(h.pid) FROM ({_HIDDEN}) AS h WHERE h.pid = %s"  # noqa: S608 - a constant
 
 
 @dataclass(slots=True)
@@ -62,6 +65,15 @@ class Killed:
 def hidden_now(connection: Bounded) -> set[int]:
     """The backends that show no role at this moment."""
     return {int(row[0]) for row in connection.execute(_HIDDEN).fetchall()}
+
+
+def end_hidden(connection: Bounded, pid: int) -> bool:
+    """Tell this backend to end if it shows no role at this moment; whether it was told.
+
+    Raises:
+        psycopg.errors.InsufficientPrivilege: it has authenticated as nobody yet, or as a superuser.
+    """
+    return connection.execute(_END_HIDDEN, (pid,)).fetchone() is not None
 
 
 def kill_at(connection: Bounded, door: Door, oid: int, limits: Limits, suspects: set[int] | None = None) -> Killed:
@@ -144,10 +156,10 @@ class _Hunt:
     def _tell(self, pid: int) -> bool:
         """Tell a backend to end; False where that is refused, as nobody's yet (or a superuser's: not ours either)."""
         try:
-            self._connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
+            if end_hidden(self._connection, pid):
+                self._told.add(pid)
         except psycopg.errors.InsufficientPrivilege:
             return False
-        self._told.add(pid)
         return True
 
     def _in_time(self, otherwise: str) -> None:

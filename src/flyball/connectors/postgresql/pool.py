@@ -25,7 +25,7 @@ from psycopg.waiting import Ready, Wait
 
 from flyball.connectors.postgresql.candidate import alone, settle
 from flyball.connectors.postgresql.config import Config, Door
-from flyball.connectors.postgresql.faults import translate, unavailable
+from flyball.connectors.postgresql.faults import TRIES, ended, translate, unavailable
 
 T = TypeVar("T")
 _IDLE_S = 60.0
@@ -193,19 +193,24 @@ class Pool:
             "synchronous_commit": "local",
             **(more or {}),
         }
-        try:
-            connection = self._log_in(door, database, name, settings)
-        except psycopg.Error as error:
-            # A rotation that a crash cut short: the server may know the next password already.
-            if not self._settled():
-                raise translate(door.name, error) from None
-            return self._connect(door, database, name, more)
+        tries = TRIES
+        while True:
+            tries -= 1
+            try:
+                return self._session(door, database, name, settings)
+            except psycopg.Error as error:
+                # Ended by a revocation, or refused since a crash cut a rotation short: the server may know the next
+                # password already.
+                if not tries or not (ended(error) or self._settled()):
+                    raise translate(door.name, error) from None
+
+    def _session(self, door: Door, database: str, name: str, settings: Mapping[str, str]) -> Bounded:
+        """Log in and learn which server it is."""
+        limits = self._config.limits
+        connection = self._log_in(door, database, name, settings)
         connection.budget_s = (limits.statement_ms + limits.lock_ms) / 1000
         try:
             self._identify(door, connection)
-        except psycopg.Error as error:
-            connection.close()
-            raise translate(door.name, error) from None
         except BaseException:
             connection.close()
             raise

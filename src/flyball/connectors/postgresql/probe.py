@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flyball.connectors.postgresql.config import Door
+from flyball.connectors.postgresql.faults import ADMIN_SHUTDOWN, TRIES
 from flyball.connectors.postgresql.kill import kill_visible
 from flyball.connectors.postgresql.target import Target, known_oid
 from flyball.connectors.postgresql.wire import AUTHENTICATION, Refusal, Wire, WireError
@@ -60,12 +61,17 @@ def probe(target: Target, plan: Plan, progress: Mapping[str, Json], secret: Secr
 
 
 def _door(target: Target, door: Door, name: str, progress: Mapping[str, Json], secret: Secret | None) -> DoorProbe:
-    try:
-        return _try(target, door, name, progress, secret)
-    except _InconclusiveError as why:
-        return DoorProbe(door.name, "inconclusive", why.control, str(why), 0)
-    except (WireError, TargetUnavailable, TargetRefused, ConfigError) as error:
-        return DoorProbe(door.name, "inconclusive", False, str(error)[:200], 0)
+    tries = TRIES
+    while True:
+        tries -= 1
+        try:
+            return _try(target, door, name, progress, secret)
+        except _InconclusiveError as why:
+            return DoorProbe(door.name, "inconclusive", why.control, str(why), 0)
+        except (WireError, TargetUnavailable, TargetRefused, ConfigError) as error:
+            if tries and isinstance(error, WireError) and error.sqlstate == ADMIN_SHUTDOWN:
+                continue  # our control's session was ended beside another revocation: look anew
+            return DoorProbe(door.name, "inconclusive", False, str(error)[:200], 0)
 
 
 def _try(target: Target, door: Door, name: str, progress: Mapping[str, Json], secret: Secret | None) -> DoorProbe:
@@ -80,7 +86,7 @@ def _try(target: Target, door: Door, name: str, progress: Mapping[str, Json], se
         refused = control.login(login.user, login.password(), door.database)
         answer = tried.answer()
         if refused is not None:
-            raise _InconclusiveError(f"the control login was refused too: {_told(refused)}")
+            raise WireError(f"the control login was refused too: {_told(refused)}", refused.sqlstate)
         seen = _look(control, name, known_oid(progress), str(progress.get("lsn", "")), limits.replay_ms)
     if pin and seen.identifier != pin:
         raise _InconclusiveError("another server answers at this door than the pinned one")

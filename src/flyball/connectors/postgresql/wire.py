@@ -28,7 +28,14 @@ _MOST = 1 << 20
 
 
 class WireError(Exception):
-    """The door did not answer as a PostgreSQL server would, or not in time. The text holds no secret."""
+    """The door did not answer as a PostgreSQL server would, or not in time. The text holds no secret.
+
+    `sqlstate` is the server's own word where it gave one, else empty.
+    """
+
+    def __init__(self, why: str, sqlstate: str = "") -> None:
+        super().__init__(why)
+        self.sqlstate = sqlstate
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +128,19 @@ class Wire:
         """
         self._send(b"Q", sql.encode() + b"\x00")
         rows: list[tuple[str | None, ...]] = []
-        failed = ""
+        failed = None
         while True:
             kind, payload = self._message()
             if kind == b"D":
                 rows.append(_row(payload))
             elif kind == b"E":
                 refusal = _refusal(payload)
-                failed = f"SQLSTATE {refusal.sqlstate}: {refusal.message}"
+                failed = WireError(f"SQLSTATE {refusal.sqlstate}: {refusal.message}", refusal.sqlstate)
                 if payload[:1] == b"S" and b"FATAL" in payload[:8]:
-                    raise WireError(failed)
+                    raise failed
             elif kind == b"Z":
-                if failed:
-                    raise WireError(failed)
+                if failed is not None:
+                    raise failed
                 return rows
 
     # -- bytes --------------------------------------------------------------------------------
