@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 step() { printf '\n== %s\n' "$*"; }
-step "ruff"; ruff format --check . && ruff check .
+step "ruff"; ruff format --check .; ruff check .
 step "mypy --strict"; mypy
 step "import contracts"; PYTHONPATH=src lint-imports
 step "rustfmt"; cargo fmt --all --check
