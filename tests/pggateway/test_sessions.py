@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -88,8 +87,8 @@ def test_rows_spent(server: GatewayServer) -> None:
             assert "budget_spent" in str(again.value)
 
 
-def ends(task: flyball_sdk.Task, act: object) -> float:
-    """Seconds from `act` to the end of a result that was under way."""
+def ends(task: flyball_sdk.Task, act: Callable[[], object]) -> None:
+    """Fail unless `act` ends a result that is under way: by itself it would go on for far longer than we wait."""
     connection = connect(task)
     started, ended = threading.Event(), threading.Event()
 
@@ -105,13 +104,9 @@ def ends(task: flyball_sdk.Task, act: object) -> float:
     reader = threading.Thread(target=read)
     reader.start()
     assert started.wait(20)
-    began = time.monotonic()
-    assert callable(act)
     act()
-    assert ended.wait(10), "the result went on"
-    took = time.monotonic() - began
+    assert ended.wait(20), "the result went on"
     reader.join()
-    return took
 
 
 def test_revoked_mid_result(server: GatewayServer) -> None:
@@ -119,8 +114,7 @@ def test_revoked_mid_result(server: GatewayServer) -> None:
     task = server.task()
     task.open()
     path = f"/v1/tasks/{task.id}/revoke"
-    took = ends(task, lambda: server.operator.post(path, json={"reason": "a test"}).raise_for_status())
-    assert took < 5
+    ends(task, lambda: server.operator.post(path, json={"reason": "a test"}).raise_for_status())
     task._tickets.clear()
     with pytest.raises(flyball_sdk.FlyballError):
         task.connect("orders")
@@ -131,7 +125,7 @@ def test_ended_mid_result(server: GatewayServer) -> None:
     """The holder's own end does too."""
     task = server.task()
     task.open()
-    assert ends(task, task.end) < 5
+    ends(task, task.end)
 
 
 def test_deviation_mid_result(server: GatewayServer) -> None:
@@ -144,7 +138,7 @@ def test_deviation_mid_result(server: GatewayServer) -> None:
         with pytest.raises(psycopg.Error):
             other.execute("SELECT name FROM customers")
 
-    assert ends(task, deviate) < 1
+    ends(task, deviate)
     with pytest.raises(psycopg.Error):
         other.execute("SELECT 1")
     task.end()
@@ -155,7 +149,7 @@ def test_lease_revoked_alone(server: GatewayServer) -> None:
     with server.task() as task:
         lease = task.connect("orders").lease
         path = f"/v1/leases/{lease}/revoke"
-        assert ends(task, lambda: server.operator.post(path, json={"reason": "a test"}).raise_for_status()) < 5
+        ends(task, lambda: server.operator.post(path, json={"reason": "a test"}).raise_for_status())
         task._tickets.clear()
         assert task.connect("orders").lease != lease
         with connect(task) as connection:
@@ -171,7 +165,7 @@ def test_revoked_while_the_target_hangs(tmp_path: Path, postgres: EmbeddedPostgr
         task.open()
         path = f"/v1/leases/{task.connect('orders').lease}/revoke"
         asked = {"reason": "a test", "wait_ms": 0}
-        assert ends(task, lambda: server.operator.post(path, json=asked).raise_for_status()) < 5
+        ends(task, lambda: server.operator.post(path, json=asked).raise_for_status())
     finally:
         server.kill()
         server.start()  # what hung is taken up again
