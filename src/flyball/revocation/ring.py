@@ -24,7 +24,7 @@ from pathlib import Path
 
 from flyball.kernel.errors import FlyballError, Unavailable
 from flyball.kernel.faults import fault_point
-from flyball.kernel.private_files import make_dir
+from flyball.kernel.private_files import make_dir, write_private
 
 _SLOT = 4096
 _HEADER = struct.Struct(">8sIQIQQ")  # magic, crc, generation, half, next seq, note
@@ -261,21 +261,8 @@ class RingFile:
 def _open(path: Path, size: int) -> tuple[int, int]:
     make_dir(path.parent)
     if not path.exists():
-        # Made aside and renamed, so that a half-made journal never stands under the name.
-        aside = path.with_name(f".{path.name}.new")
-        fd = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            _write_all(fd, bytes(size), 0)
-            _write_all(fd, _header(0, 0, 1, 0), 0)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        aside.rename(path)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        header = _header(0, 0, 1, 0)
+        write_private(path, header + bytes(size - len(header)))
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     found = os.fstat(fd).st_size
     return fd, found - found % _SLOT
