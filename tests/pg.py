@@ -98,6 +98,31 @@ class Standby(Postgres):
         super().start()
 
 
+@contextlib.contextmanager
+def slow_logins(server: EmbeddedPostgres, look: psycopg.Connection) -> Iterator[None]:
+    """Every new login hides for a second once it is authenticated, as one may on a starved machine. `look` is a
+    superuser's session there."""
+
+    def shown() -> str:
+        with psycopg.connect(server.dsn(), autocommit=True) as fresh:
+            return str((fresh.execute("SHOW post_auth_delay").fetchone() or ("",))[0])
+
+    try:
+        look.execute("ALTER SYSTEM SET post_auth_delay = 1")
+        look.execute("SELECT pg_reload_conf()")
+        until(lambda: shown() == "1s", what="logins are slow")
+        yield
+    finally:
+        look.execute("ALTER SYSTEM RESET post_auth_delay")
+        look.execute("SELECT pg_reload_conf()")  # whose signal wakes those that hide
+
+
+def hiding(look: psycopg.Connection) -> list[int]:
+    """The backends that are past authentication and not ready yet: for so long each holds its database's lock."""
+    rows = look.execute("SELECT pid FROM pg_locks WHERE locktype = 'object' AND classid = 'pg_database'::regclass")
+    return [int(row[0]) for row in rows.fetchall()]
+
+
 class PgBouncer:
     """A PgBouncer before a server, with auth_query on a function that only its own user may call."""
 

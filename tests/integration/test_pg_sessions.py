@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import struct
@@ -294,32 +293,6 @@ def test_p5_a_hidden_backend_is_found_and_ended(site: pg.Site) -> None:
     assert rows(site) == before
 
 
-@contextlib.contextmanager
-def slow_logins(site: pg.Site) -> Iterator[None]:
-    """Every new login hides for a second once it is authenticated, as one may on a starved machine."""
-    look = site.superuser()
-
-    def shown() -> str:
-        with psycopg.connect(site.server.dsn(), autocommit=True) as fresh:
-            return str((fresh.execute("SHOW post_auth_delay").fetchone() or ("",))[0])
-
-    try:
-        look.execute("ALTER SYSTEM SET post_auth_delay = 1")
-        look.execute("SELECT pg_reload_conf()")
-        until(lambda: shown() == "1s", what="logins are slow")
-        yield
-    finally:
-        look.execute("ALTER SYSTEM RESET post_auth_delay")
-        look.execute("SELECT pg_reload_conf()")  # whose signal wakes those that hide
-
-
-def hiding(look: psycopg.Connection) -> bool:
-    """Whether a backend is past authentication and not ready yet: for so long it holds its database's lock."""
-    return bool(
-        look.execute("SELECT FROM pg_locks WHERE locktype = 'object' AND classid = 'pg_database'::regclass").fetchall()
-    )
-
-
 def revoke_beside(site: pg.Site, work: Callable[[], T]) -> tuple[T, Json]:
     """Do `work`, which logs in, while logins hide; revoke somebody beside it; what came of both."""
     other = Held(site).issue()
@@ -327,9 +300,9 @@ def revoke_beside(site: pg.Site, work: Callable[[], T]) -> tuple[T, Json]:
     look = site.superuser()
     hunter.inspect()  # has its connection before logins are slow
     with ThreadPoolExecutor(1) as threads:
-        with slow_logins(site):
+        with pg.slow_logins(site.server, look):
             worked = threads.submit(work)
-            until(lambda: hiding(look), what="a login of ours hides")
+            until(lambda: pg.hiding(look), what="a login of ours hides")
             other.progress.update(hunter.run("deny_login", other.plan, other.progress).progress)
             killed = hunter.run("kill", other.plan, other.progress).observed["primary"]
         result = worked.result()

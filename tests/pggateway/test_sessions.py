@@ -5,10 +5,12 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
 import pytest
+from tests import pg
 from tests.forked import running
 from tests.pggateway.kit import GatewayServer, connect
 from tests.wait import until
@@ -119,6 +121,22 @@ def test_revoked_mid_result(server: GatewayServer) -> None:
     with pytest.raises(flyball_sdk.FlyballError):
         task.connect("orders")
     task.end()
+
+
+def test_a_login_that_is_ended_beside_a_revocation_is_begun_again(
+    server: GatewayServer, postgres: EmbeddedPostgres
+) -> None:
+    """On a busy machine the gateway's own login may hide for long enough to be ended with what somebody else's
+    revocation ends; its client does not notice."""
+    with server.task() as task, psycopg.connect(postgres.dsn(dbname="orders"), autocommit=True) as look:
+        task.connect("orders")  # its lease is there before logins are slow
+        with ThreadPoolExecutor(1) as threads:
+            with pg.slow_logins(postgres, look):
+                came = threads.submit(connect, task)
+                for pid in until(lambda: pg.hiding(look), what="the gateway's login hides"):
+                    look.execute("SELECT pg_terminate_backend(%s)", (pid,))
+            with came.result() as connection:
+                assert connection.execute("SELECT count(*) FROM orders").fetchone() == (2000,)
 
 
 def test_ended_mid_result(server: GatewayServer) -> None:

@@ -3,13 +3,20 @@
 use crate::close::Close;
 use crate::end_point::end_point;
 use crate::login::{Wire, message, utf8};
-use crate::message::{Reader, frame};
+use crate::message::{Reader, error_fields, frame};
 use crate::port::Upstream;
 use crate::scram::{ClientScram, PLUS};
 use crate::startup::Startup;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+
+/// What a server says where it ends a session at somebody's word, and what we call it.
+const ADMIN_SHUTDOWN: &str = "57P01";
+const ENDED: &str = "ended";
+/// How often a log-in is begun that the server ends. Revocations end what hides its role there, as a log-in on a busy
+/// machine does for a moment, whoever's it is; one that is meant is refused the next time.
+const TRIES: usize = 3;
 
 /// A session that is ready, and what its client must be told first.
 pub struct Opened {
@@ -26,6 +33,16 @@ pub async fn open(to: &Upstream, startup: &Startup) -> Result<Opened, Close> {
 
 /// The same, with another search path.
 pub async fn open_on(to: &Upstream, path: &str, startup: &Startup) -> Result<Opened, Close> {
+    for _ in 1..TRIES {
+        let found = open_once(to, path, startup).await;
+        if !matches!(found, Err(Close::Upstream(ENDED))) {
+            return found;
+        }
+    }
+    open_once(to, path, startup).await
+}
+
+async fn open_once(to: &Upstream, path: &str, startup: &Startup) -> Result<Opened, Close> {
     if to.tls.is_none() && !to.address.ip().is_loopback() {
         return Err(Close::Upstream("tls"));
     }
@@ -50,6 +67,7 @@ pub async fn open_on(to: &Upstream, path: &str, startup: &Startup) -> Result<Ope
     wire.write_all(&start(to, path, startup)).await?;
     authenticate(wire.as_mut(), &to.secret, bound.as_deref()).await?;
     let (mut pid, mut key, mut greeting) = (0, 0, Vec::new());
+    let mut stays = false;
     loop {
         match message(wire.as_mut(), 16 * 1024).await? {
             (b'S', body) if greeting.len() < 64 * 1024 => {
@@ -61,7 +79,13 @@ pub async fn open_on(to: &Upstream, path: &str, startup: &Startup) -> Result<Ope
                 (pid, key) = (reader.i32()?.cast_unsigned(), reader.i32()?.cast_unsigned());
             }
             (b'N', _) => {}
+            // A server that was told to end this session says it is ready, and only then that it ends: ask once more.
+            (b'Z', _) if !stays => {
+                wire.write_all(&frame(b'S', &[])).await?;
+                stays = true;
+            }
             (b'Z', _) => return Ok(Opened { wire, pid, key, greeting }),
+            (b'E', body) if error_fields(&body).0 == ADMIN_SHUTDOWN => return Err(Close::Upstream(ENDED)),
             _ => return Err(Close::Upstream("start")),
         }
     }
