@@ -2,54 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.confine.kit import WALLS, within
 
-from flyball.kernel.json import Json
-
-WITHIN = """
-import ctypes, errno, json, os, signal, socket, sys
-from flyball.policy import engine
-told = json.loads(sys.argv[1])
-libc = ctypes.CDLL(None, use_errno=True)
-def tried(what):
-    try:
-        what()
-    except OSError as fault:
-        return errno.errorcode[fault.errno]
-    return "ok"
-def system_call(number, *arguments):
-    ctypes.set_errno(0)
-    return "ok" if libc.syscall(number, *arguments) >= 0 else errno.errorcode[ctypes.get_errno()]
-found = {}
-"""
-
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a plain user is refused much of it without any wall"),
-    pytest.mark.skipif(platform.machine() != "x86_64", reason="names system calls by their numbers on x86-64"),
-]
-
-
-def within(script: str, **told: Json) -> dict[str, Json]:
-    """What a process of its own found."""
-    done = subprocess.run(
-        [sys.executable, "-c", f"{WITHIN}{script}\nprint(json.dumps(found))", json.dumps(told)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Json] = json.loads(done.stdout)
-    return found
+pytestmark = WALLS
 
 
 # --- files and ports, by Landlock ---------------------------------------------------------------
@@ -99,6 +61,7 @@ found = {
     "links it to where it may write": tried(lambda: os.link(aside + "/file", write + "/link")),
     "reaches another port": tried(lambda: reached(told["other"])),
     "listens": tried(lambda: bound(0)),
+    "listens in a gateway's place": tried(lambda: bound(told["granted"])),
     "reaches an abstract socket": tried(abstract),
     "signals": tried(lambda: os.kill(told["neighbour"], 0)),
 }
@@ -330,6 +293,7 @@ def test_namespaces_alone_are_all_of_its_own(tmp_path: Path) -> None:
 MS_REC, MS_SHARED, CLONE_NEWNS = 1 << 14, 1 << 20, 0x20000
 assert libc.unshare(CLONE_NEWNS) == 0 and libc.mount(None, b"/", None, MS_REC | MS_SHARED, None) == 0
 kinds = ("net", "mnt", "ipc", "uts")
+flags = os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC
 here = {kind: os.readlink(f"/proc/self/ns/{kind}") for kind in kinds}
 told_by, tell = os.pipe()
 inside = os.fork()
@@ -343,6 +307,7 @@ if inside == 0:
         libc.prctl(1, signal.SIGKILL, 0, 0, 0)
         engine.confine_proc()
         found["processes"] = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        found["nothing is run or owned there"] = os.statvfs("/proc").f_flag & flags == flags
         found["mounted"] = libc.mount(b"none", told["place"].encode(), b"tmpfs", 0, None)
         os.write(tell, json.dumps(found).encode())
         signal.pause()
@@ -359,50 +324,8 @@ os.waitpid(inside, 0)
         "same": [],
         "interfaces": ["lo"],
         "processes": [1],
+        "nothing is run or owned there": True,
         "mounted": 0,
         "seen outside": [],
         "processes outside": True,
     }
-
-
-# --- the launcher ---------------------------------------------------------------------------------
-
-
-def launched(**changed: Json) -> tuple[dict[str, Json], int]:
-    """What the launcher says, and the exit code of what it became."""
-    spec: dict[str, Json] = {
-        "parent": os.getpid(),
-        "command": ["/bin/true"],
-        "env": {},
-        "folder": "/",
-        "uid": 65_000,
-        "read": ["/usr", "/bin", "/lib", "/lib64"],
-        "write": [],
-        "ways": [],
-    }
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        launcher = [sys.executable, "-m", "flyball.assembly.confined", str(theirs.fileno())]
-        with subprocess.Popen(launcher, pass_fds=[theirs.fileno()]) as process:
-            theirs.close()
-            ours.settimeout(60)
-            ours.sendall(json.dumps({**spec, **changed}).encode() + b"\n")
-            apart, *_ = socket.recv_fds(ours, 1, 8)
-            answer = ours.makefile("r", encoding="utf-8").readline()
-        told: dict[str, Json] = json.loads(answer) if answer else {}
-        return {"apart": apart.decode(), **told}, process.returncode
-
-
-def test_the_launcher_says_what_is_missing() -> None:
-    """Where there is no other user to become, and where the other user cannot be had, that is said and no more."""
-    assert launched() == ({"apart": "1", "missing": []}, 0)
-    assert launched(uid=None) == ({"apart": "1", "missing": ["another user: only root can give one"]}, 0)
-    assert launched(uid=0) == ({"apart": "1", "missing": ["another user: root is no other user"]}, 0)
-    told, code = launched(read=["/no/such/place"])
-    assert "/no/such/place" in str(told["missing"])
-    assert code == 0
-
-
-def test_a_launcher_without_who_started_it_runs_nothing() -> None:
-    """Its caller has ended before it could ask to end with it: it does not begin."""
-    assert launched(parent=1) == ({"apart": ""}, 1)
