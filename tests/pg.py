@@ -31,8 +31,14 @@ from flyball.kernel.secret import Secret
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 PGBOUNCER = Path("/usr/sbin/pgbouncer")
 VERSIONS = ("15", "18")
-# fsync off: tests kill servers, never the machine's power.
-FAST = {"fsync": "off", "max_prepared_transactions": "5", "max_connections": "120", "log_statement": "all"}
+# fsync off: tests kill servers, never the machine's power. autovacuum off: its workers log in too, and hide as they do.
+FAST = {
+    "fsync": "off",
+    "autovacuum": "off",
+    "max_prepared_transactions": "5",
+    "max_connections": "120",
+    "log_statement": "all",
+}
 LIMITS: dict[str, Json] = {"connect_ms": 2000, "statement_ms": 2000, "kill_ms": 3000, "replay_ms": 500}
 
 

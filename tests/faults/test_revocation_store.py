@@ -29,10 +29,12 @@ def test_a_store_that_cannot_delays_no_revocation(house: House, mode: str) -> No
     house.revoker = house.make(patience_s=0.05)
     leases = [house.lease() for _ in range(10)]
     house.database.mode = mode
+    start = time.monotonic()
     for lease in leases:
         house.revoker.submit(lease, "revoked", Lane.KILL)
     kit.until(lambda: all(gone(house, lease) for lease in leases), 5)
     assert house.revoker.wait(house.task.id, 5)
+    assert time.monotonic() - start < 2
     if mode != "blind":
         assert house.journal.marks()
         assert {house.state(lease) for lease in leases} == {LeaseState.DELIVERED}
@@ -180,12 +182,15 @@ for i in range(4000):
         refused += 1
         if refused >= 3: break
 assert refused >= 3, "the disk is not full"
+start = time.monotonic()
 seq = journal.fence(task.id, cause="revoked", by="ops", at_ms=int(time.time() * 1000))
 for lease in leases: revoker.submit(lease, "revoked", Lane.KILL)
 assert revoker.wait(task.id, 20)
+took = time.monotonic() - start
 assert not target.logins and not target.sessions
 assert {r["outcome"] for r in revoker.receipts_for(task.id)} == {"verified"}
 assert journal.marks(), "nothing went to the journal"
+print("took", took, len(journal.marks()), flush=True)
 (disk / "filler").unlink()
 kit.until(lambda: not journal.marks(), 20)
 assert {lease.state for lease in store.leases.select()} == {LeaseState.VERIFIED}
@@ -213,17 +218,19 @@ def test_a_really_full_disk_delays_no_revocation(tmp_path: Path) -> None:
     receipts; with room again the store catches up and the journal empties."""
     done = in_full_disk(tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
+    took = float(done.stdout.partition("took ")[2].split()[0])
+    assert took < 3, done.stdout
 
 
 def test_stopping_leaves_the_rest_for_the_next_start(house: House) -> None:
-    """`stop` does not wait for a target that is down; what is left is due at the next start."""
+    """`stop` returns in time though a target is down; what is left is due at the next start."""
     house.targets["orders"].fail["kill"] = -1
     lease = house.lease()
     house.revoker.submit(lease, "revoked", Lane.KILL)
     kit.until(lambda: house.state(lease) is LeaseState.QUARANTINED)
     start = time.monotonic()
-    house.revoker.stop(20)
-    assert time.monotonic() - start < 20
+    house.revoker.stop(2)
+    assert time.monotonic() - start < 2
     house.targets["orders"].fail.clear()
     house.revoker = house.make()
     assert house.revoker.recover() == 1

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -327,9 +328,11 @@ def test_a_hanging_target_delays_no_other(tmp_path: Path) -> None:
             for pid in stopped:
                 os.kill(pid, signal.SIGSTOP)
             try:
+                began = time.monotonic()
                 with server.operator as operator:
                     operator.post(f"/v1/tasks/{wire.task}/revoke", json={"reason": "asked"}, timeout=30)
                     until(lambda: states(server, wire.task)["parcels"] == "verified", 5)
+                    assert time.monotonic() - began < 8
                     assert states(server, wire.task)["orders"] != "verified"
             finally:
                 for pid in stopped:

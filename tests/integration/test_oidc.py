@@ -295,8 +295,9 @@ def test_a_slow_fetch_holds_few_threads_and_no_known_key(issuer, resolver, clock
         while sum(one.done() for one in waiting) < 12 - jwks.WAITERS:
             assert time.monotonic() < deadline, "more callers wait than may"
             time.sleep(0.005)
+        began = time.monotonic()
         resolver.authenticate(token(issuer))
-        assert not all(one.done() for one in waiting), "the fetch is over, and so proves nothing"
+        assert time.monotonic() - began < 1
         issuer.gate.set()
     assert {one.result() for one in waiting} == {"oidc_key_unknown"}
     assert issuer.asked["/.well-known/openid-configuration"] == 2
@@ -396,7 +397,7 @@ def test_bad_answers(issuer, resolver, monkeypatch, fault, path):
     issuer.answer = lambda handler: handler.path == path and FAULTS[fault](handler)
     began = time.monotonic()
     assert refusal(resolver, token(issuer), Unavailable) == "oidc_keys_stale"
-    assert time.monotonic() - began < 15  # what drips would go on for twenty
+    assert time.monotonic() - began < 5
     assert resolver.problems()[issuer.url]
     if fault == "redirect":
         assert issuer.asked.get("/keys", 0) == (path == "/keys")  # it was not followed

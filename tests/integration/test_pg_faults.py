@@ -37,7 +37,7 @@ def test_a_server_that_hangs_holds_nobody(site: pg.Site) -> None:
             began = time.monotonic()
             with pytest.raises(TargetUnavailable):
                 backend.run(step, held.plan, held.progress)
-            assert time.monotonic() - began < 15  # each wait has a limit of two seconds or less
+            assert time.monotonic() - began < 4
         finally:
             site.server.resume()
         held.progress.update(backend.run(step, held.plan, held.progress).progress)
@@ -100,8 +100,10 @@ def test_a_lock_in_the_way_is_no_hang(site: pg.Site) -> None:
     blocker = site.superuser()
     blocker.execute("BEGIN")
     blocker.execute(f'ALTER ROLE "{held.plan.name}" CONNECTION LIMIT 3')
+    began = time.monotonic()
     with pytest.raises(TargetUnavailable, match="lock timeout"):
         held.run("deny_login")
+    assert time.monotonic() - began < 3
     blocker.execute("ROLLBACK")
     held.revoke()
     assert held.probe().gone
